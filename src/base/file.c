@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whole-file I/O. Runs in the parent with whatever privilege it has; must not follow a symbolic
+ * link in the last component, because bundle and state directories may be shared with others.
+ */
+#include <sys/mman.h>
+#include "base/sys.h"
+#include "base/file.h"
+
+int file_read_fd(struct arena *arena, int fd, size_t max, char **ret_text, size_t *ret_len)
+{
+	struct stat st;
+	size_t size;
+	size_t len = 0;
+	char *text;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	if (st.st_size > 0 && (uint64_t)st.st_size > max)
+		return -EFBIG;
+	/* a file of /proc says 0; anything may grow while it is read */
+	size = st.st_size > 0 ? (size_t)st.st_size + 1 : 4096;
+	text = arena_alloc(arena, size + 1);
+	while (text) {
+		ssize_t got = read(fd, text + len, size - len);
+		char *larger;
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			break;
+		len += (size_t)got;
+		if (len > max)
+			return -EFBIG;
+		if (len < size)
+			continue;
+		size *= 2;
+		larger = arena_alloc(arena, size + 1);
+		if (larger)
+			memcpy(larger, text, len);
+		text = larger;
+	}
+	if (!text)
+		return -ENOMEM;
+	text[len] = '\0';
+	*ret_text = text;
+	if (ret_len)
+		*ret_len = len;
+	return 0;
+}
+
+static int file_open_regular(int dirfd, const char *name)
+{
+	/* O_NONBLOCK: a fifo in place of the file must not stop us; it has no effect on files */
+	return sys_openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+}
+
+int file_read_at(struct arena *arena, int dirfd, const char *name, size_t max, char **ret_text,
+		 size_t *ret_len)
+{
+	CLEANUP_FD int fd = file_open_regular(dirfd, name);
+
+	if (fd < 0)
+		return fd;
+	return file_read_fd(arena, fd, max, ret_text, ret_len);
+}
+
+ssize_t file_read_small(int dirfd, const char *name, char *buf, size_t size)
+{
+	CLEANUP_FD int fd = file_open_regular(dirfd, name);
+	size_t len = 0;
+
+	if (fd < 0)
+		return fd;
+	while (len < size - 1) {
+		ssize_t got = read(fd, buf + len, size - 1 - len);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			break;
+		len += (size_t)got;
+	}
+	buf[len] = '\0';
+	return (ssize_t)len;
+}
+
+int fd_write_all(int fd, const void *data, size_t len)
+{
+	const char *at = data;
+
+	while (len > 0) {
+		ssize_t put = write(fd, at, len);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0)
+			return -errno;
+		at += put;
+		len -= (size_t)put;
+	}
+	return 0;
+}
+
+int file_write_at(int dirfd, const char *name, const char *text, size_t len)
+{
+	CLEANUP_FD int fd = sys_openat(dirfd, name, O_WRONLY | O_NOFOLLOW | O_NOCTTY, 0);
+	ssize_t put;
+
+	if (fd < 0)
+		return fd;
+	do
+		put = write(fd, text, len);
+	while (put < 0 && errno == EINTR);
+	if (put < 0)
+		return -errno;
+	return (size_t)put == len ? 0 : -EIO;
+}
+
+int file_replace_at(int dirfd, const char *name, const void *data, size_t len, mode_t mode)
+{
+	CLEANUP_FD int fd = -1;
+	char temporary[NAME_MAX + 1];
+	int r;
+
+	/* the name is private to this process; O_EXCL makes a planted one an error */
+	r = snprintf(temporary, sizeof(temporary), ".%.200s.%d", name, (int)getpid());
+	if (r < 0 || (size_t)r >= sizeof(temporary))
+		return -ENAMETOOLONG;
+	fd = sys_openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+	if (fd < 0)
+		return fd;
+	r = fd_write_all(fd, data, len);
+	if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
+		r = -errno;
+	if (r < 0)
+		unlinkat(dirfd, temporary, 0);
+	return r;
+}
+
+int fd_dup(int fd, int lowest)
+{
+	return sys_fcntl(fd, F_DUPFD_CLOEXEC, lowest);
+}
+
+int fd_from_bytes(const char *label, const void *data, size_t len)
+{
+	CLEANUP_FD int fd = memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = fd_write_all(fd, data, len);
+	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		r = -errno;
+	return r < 0 ? r : fd_take(&fd);
+}

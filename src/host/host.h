@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * What the planner must know about this machine and this process, as plain data: probed once,
+ * printable, and loadable from a file, so that golden tests plan for hosts that are not here.
+ */
+#include "base/arena.h"
+#include "base/err.h"
+
+/* One line of /proc/PID/uid_map: ids inside the namespace, in its parent, how many. */
+struct host_extent {
+	uint32_t inside, outside, count;
+};
+
+struct host_idmap {
+	struct host_extent v[LIMIT_IDMAP_EXTENTS];
+	size_t n;
+};
+
+enum host_cgroup_mode {
+	HOST_CGROUP_NONE,   /* nothing mounted that we can use */
+	HOST_CGROUP_V1,
+	HOST_CGROUP_HYBRID, /* v1 controllers with a v2 tree beside them */
+	HOST_CGROUP_V2,
+};
+
+struct host {
+	uint32_t euid, egid;
+	uint64_t caps_effective, caps_bounding; /* bit N is capability N */
+	bool in_user_namespace;    /* not the initial one */
+	bool setgroups_denied;     /* /proc/self/setgroups says "deny" */
+	struct host_idmap uid_map, gid_map; /* of the current user namespace */
+	bool no_new_privileges;
+	enum host_cgroup_mode cgroup_mode;
+	bool apparmor, selinux; /* the LSM is active */
+	bool exe_writable;      /* our own program file could be written by us: seal it first */
+};
+
+/* The parts that cost a file read are probed on request. */
+enum host_want {
+	HOST_WANT_IDMAPS = 1 << 0, /* uid_map, gid_map, setgroups */
+	HOST_WANT_CGROUP = 1 << 1,
+	HOST_WANT_LSM    = 1 << 2,
+	HOST_WANT_ALL    = HOST_WANT_IDMAPS | HOST_WANT_CGROUP | HOST_WANT_LSM,
+};
+
+/*
+ * Fills *ret_host for the calling process. Never fails for a missing interface: absence is a
+ * fact too. Errors: RB_INTERNAL when /proc cannot be read at all.
+ */
+int host_probe(unsigned want, struct host *ret_host, struct rb_err *err);
+
+/* Is the id mapped in the current user namespace? */
+bool host_id_mapped(const struct host_idmap *map, uint32_t id);
+
+/* Does this process hold the capability? */
+static inline bool host_has_cap(const struct host *host, unsigned cap)
+{
+	return (host->caps_effective >> cap & 1) != 0;
+}
+
+struct strbuf;
+
+/* "key value" lines; host_load() reads them back. */
+void host_print(const struct host *host, struct strbuf *out);
+
+/* Errors: RB_CONFIG_SYNTAX with the line number in the text. */
+int host_load(const char *text, struct host *ret_host, struct rb_err *err);
+
+/* Parses the text of a uid_map or gid_map file. -EINVAL: not such a text. */
+int host_idmap_parse(const char *text, struct host_idmap *ret_map);

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The plan: everything that will be done to start one container, as a flat list of kernel
+ * operations in one offset-addressed, versioned blob. The planner (pure) writes it, plan_check()
+ * judges it, plan_print() shows it, exec/ and launch/ carry it out and add nothing.
+ *
+ * An op is one system call or one documented short sequence, named after it. Values that do not
+ * exist at plan time (descriptors) are slots of a small table; strings are never patched. A
+ * target inside the root file system is always a slot from an *_in_root op or a path that its op
+ * resolves below SLOT_ROOT, never a host path: that is the line between the trusted plan and a
+ * hostile image.
+ */
+#include "base/strbuf.h"
+#include "host/host.h"
+#include "spec/spec.h"
+
+struct sock_filter;
+
+#define PLAN_MAGIC   0x6e757262u /* "brun" */
+#define PLAN_VERSION 1u
+
+/* Descriptors that ops hand to each other. */
+enum plan_slot {
+	SLOT_NONE = -1,
+	SLOT_ROOT,           /* the container's root, attached in the new mount namespace */
+	SLOT_TREE,           /* scratch: a detached mount */
+	SLOT_TARGET,         /* scratch: where it goes */
+	SLOT_PROC,           /* a private procfs of the container's pid namespace, never attached */
+	SLOT_NULL,           /* a verified /dev/null, for masks */
+	SLOT_EMPTY,          /* an empty read-only tmpfs, for masks */
+	SLOT_TTY,            /* the container's side of its terminal */
+	SLOT_TTY_MASTER,     /* our side of it */
+	SLOT_CWD,            /* the working directory when it could be entered early */
+	SLOT_START,          /* the listening socket that `start` connects to */
+	SLOT_STATE_CREATING, /* the container's state as early hooks read it */
+	SLOT_STATE_CREATED,  /* and as startContainer hooks read it */
+	SLOT_INIT,           /* exec: pidfd of the container's first process */
+	SLOT_USER_NS,        /* namespaces to join by path, one slot each */
+	SLOT_PID_NS,
+	SLOT_NET_NS,
+	SLOT_MOUNT_NS,
+	SLOT_IPC_NS,
+	SLOT_UTS_NS,
+	SLOT_CGROUP_NS,
+	SLOT_COUNT,
+};
+
+/*
+ * What an op does with its fields: kind, name in `explain`, fields and reference. The first
+ * group runs in the child (exec/), the second in the parent (launch/), OP_SYNC in both.
+ */
+/* clang-format off */
+#define PLAN_OPS(X) \
+	X(OP_SYNC,            "sync")            /* stage: tell the other side, wait for it */ \
+	/* namespaces */ \
+	X(OP_SETNS,           "setns")           /* slot, arg[0] CLONE_NEW*: setns(2) */ \
+	X(OP_UNSHARE,         "unshare")         /* arg[0] CLONE_NEW*: unshare(2) */ \
+	X(OP_UNDUMPABLE,      "undumpable")      /* PR_SET_DUMPABLE 0: prctl(2), ptrace(2) */ \
+	X(OP_UMASK,           "umask")           /* arg[0]: umask(2) */ \
+	X(OP_HOSTNAME,        "sethostname")     /* str[0]: sethostname(2) */ \
+	X(OP_DOMAINNAME,      "setdomainname")   /* str[0]: setdomainname(2) */ \
+	X(OP_LOOPBACK,        "loopback_up")     /* SIOCSIFFLAGS on lo: netdevice(7) */ \
+	X(OP_KEYRING,         "keyring")         /* str[0]: keyctl(2) KEYCTL_JOIN_SESSION_KEYRING */ \
+	X(OP_SETSID,          "setsid")          /* setsid(2) */ \
+	/* mounts */ \
+	X(OP_PROPAGATION,     "propagation")     /* slot or str[0], arg[0] MS_*: mount_setattr(2) */ \
+	X(OP_ATTACH_ROOT,     "attach_root")     /* str[0] host path, cloned over itself -> slot */ \
+	X(OP_OPEN_ROOT,       "open_root")       /* "/" -> slot */ \
+	X(OP_OPEN_TREE,       "open_tree")       /* str[0] host path -> slot: open_tree(2) */ \
+	X(OP_OPEN_DEVICE,     "open_device")     /* str[0] host path, arg[0] dev_t -> slot, verified */ \
+	X(OP_FSMOUNT,         "fsmount")         /* str[0] type, str[1] source, list options, arg[0] \
+						    attributes -> slot: fsopen(2) to fsmount(2) */ \
+	X(OP_MOUNT_SETATTR,   "mount_setattr")   /* slot, arg[0] set, arg[1] clear */ \
+	X(OP_OPEN_IN_ROOT,    "open_in_root")    /* str[0] -> slot: openat2(2) RESOLVE_IN_ROOT */ \
+	X(OP_MAKE_TARGET,     "make_target")     /* str[0] -> slot, created like slot2 if missing */ \
+	X(OP_MOVE_MOUNT,      "move_mount")      /* slot onto slot2, both closed: move_mount(2) */ \
+	X(OP_COPY_UP,         "copy_up")         /* the directory slot2 into the mount slot */ \
+	X(OP_MKDIR_IN_ROOT,   "mkdir_in_root")   /* str[0] with its parents: mkdirat(2) */ \
+	X(OP_SYMLINK_IN_ROOT, "symlink_in_root") /* str[0] target, str[1] path: symlinkat(2) */ \
+	X(OP_MKNOD_IN_ROOT,   "mknod_in_root")   /* str[0], arg[0] mode, arg[1] dev_t, arg[2] uid<<32|gid */ \
+	X(OP_MASK,            "mask")            /* str[0]: SLOT_NULL over a file, SLOT_EMPTY over a directory */ \
+	X(OP_READONLY,        "readonly")        /* str[0]: a read-only clone over itself */ \
+	X(OP_PIVOT,           "pivot")           /* slot becomes "/": pivot_root(2), umount2(2) */ \
+	X(OP_MOVE_ROOT,       "move_root")       /* --no-pivot: move_mount(2) onto "/", chroot(2) */ \
+	X(OP_CHROOT,          "chroot")          /* in a joined mount namespace: chroot(2) */ \
+	/* files, limits, terminal, hooks */ \
+	X(OP_WRITE_PROC,      "write_proc")      /* str[0] below slot, str[1] value */ \
+	X(OP_RLIMIT,          "rlimit")          /* arg[0] resource, arg[1] soft, arg[2] hard: prlimit(2) */ \
+	X(OP_OPEN_TTY,        "open_tty")        /* arg[0] rows<<16|columns -> SLOT_TTY_MASTER, SLOT_TTY */ \
+	X(OP_CONSOLE,         "console")         /* SLOT_TTY bound on /dev/console */ \
+	X(OP_SEND_TTY,        "send_tty")        /* SLOT_TTY_MASTER to the parent: unix(7) */ \
+	X(OP_TTY_STDIO,       "tty_stdio")       /* SLOT_TTY is controlling terminal and 0, 1, 2 */ \
+	X(OP_STDIO_OWNER,     "stdio_owner")     /* arg[0] uid: fchown(2) of 0, 1, 2 */ \
+	X(OP_HOOK,            "hook")            /* str[0] path, list args, list2 env, arg[0] timeout in \
+						    seconds, arg[1] number, slot standard input */ \
+	/* the identity of the process */ \
+	X(OP_HOME,            "home")            /* arg[0] uid: HOME from /etc/passwd of the image */ \
+	X(OP_BOUNDING,        "bounding_set")    /* arg[0] what stays: PR_CAPBSET_DROP */ \
+	X(OP_IDS,             "ids")             /* arg[0] uid, arg[1] gid, list groups: setresuid(2) */ \
+	X(OP_CAPS,            "capset")          /* arg[0] effective, arg[1] permitted, arg[2] inheritable */ \
+	X(OP_AMBIENT,         "ambient_set")     /* arg[0]: PR_CAP_AMBIENT */ \
+	X(OP_NO_NEW_PRIVS,    "no_new_privs")    /* PR_SET_NO_NEW_PRIVS */ \
+	X(OP_DEATH_SIGNAL,    "death_signal")    /* PR_SET_PDEATHSIG SIGKILL */ \
+	X(OP_CLOSE_FDS,       "close_fds")       /* all from arg[0] up but what is still needed */ \
+	X(OP_CHDIR,           "chdir")           /* str[0]: chdir(2), then getcwd(2) must see "/..." */ \
+	X(OP_FIND_PROGRAM,    "find_program")    /* args[0] along PATH: execvp(3) */ \
+	X(OP_WAIT_START,      "wait_start")      /* until `start` connects to SLOT_START */ \
+	X(OP_RESET_SIGNALS,   "reset_signals")   /* default actions, nothing blocked */ \
+	X(OP_REPORT_EXEC,     "report_exec")     /* tell the parent that only execve is left */ \
+	X(OP_SECCOMP,         "seccomp")         /* the blob's BPF program, arg[0] flags: seccomp(2) */ \
+	X(OP_EXEC,            "execve")          /* list args, list2 env: execve(2) */ \
+	/* the parent's */ \
+	X(OP_OPEN_NS,         "open_ns")         /* str[0] path -> slot */ \
+	X(OP_JOIN_PIDNS,      "join_pidns")      /* slot: setns(2), for the child to be born into */ \
+	X(OP_CLONE,           "clone")           /* arg[0] new CLONE_NEW*, arg[1] joined ones: clone3(2) */ \
+	X(OP_IDMAP,           "write_idmap")     /* str[0] uid map, str[1] gid map, arg[0] IDMAP_* */ \
+	X(OP_CGROUP,          "cgroup")          /* str[0] path: created and joined; arg[0] 1: must */ \
+	X(OP_RECORD,          "record")          /* the state record: `state` and `kill` work from here */ \
+	X(OP_MONITOR,         "monitor")         /* the guard that outlives us */ \
+	X(OP_RUN_HOOK,        "run_hook")        /* as hook, in the runtime's namespaces */ \
+	X(OP_TAKE_TTY,        "take_tty")        /* the terminal: arg[0] enum plan_console */ \
+	X(OP_AWAIT_EXEC,      "await_exec")      /* until the program runs or the child has failed */ \
+	X(OP_PID_FILE,        "pid_file")        /* str[0] */
+/* clang-format on */
+
+enum plan_op_kind {
+#define X(kind, name) kind,
+	PLAN_OPS(X)
+#undef X
+	OP_KINDS,
+};
+
+/* Points at which child and parent wait for each other, in this order. */
+enum plan_stage {
+	STAGE_NAMESPACES, /* the child exists; id maps, cgroup, record and monitor come first */
+	STAGE_MOUNTS,     /* all mounted, not pivoted: prestart and createRuntime hooks */
+	STAGE_READY,      /* nothing left but to start the program */
+	STAGE_COUNT,
+};
+
+/* What happens when an op fails with an errno of this mask: the next `skip` ops are left out. */
+enum plan_errno_mask {
+	ON_ENOENT = 1 << 0,
+	ON_EPERM = 1 << 1,
+	ON_EACCES = 1 << 2,
+	ON_ENOSYS = 1 << 3,
+	ON_EINVAL = 1 << 4,
+	ON_EDQUOT = 1 << 5,
+	ON_EEXIST = 1 << 6,
+	ON_ENOTDIR = 1 << 7,
+	ON_EROFS = 1 << 8,
+};
+
+enum plan_op_flags {
+	OPF_NO_SYMLINKS = 1 << 0, /* the target's path must not contain a symbolic link */
+	OPF_RECURSIVE = 1 << 1,   /* AT_RECURSIVE */
+	OPF_IF_EMPTY = 1 << 2,    /* only when the slot is empty */
+	OPF_DIRECTORY = 1 << 3,   /* make_target: a directory, whatever slot2 is */
+	OPF_NOFOLLOW = 1 << 4,    /* open_tree: do not follow a final symbolic link */
+	OPF_REPLACE = 1 << 5,     /* symlink_in_root: in place of what is there */
+};
+
+/* How OP_IDMAP writes the maps. */
+enum plan_idmap_method {
+	IDMAP_DIRECT,      /* we hold CAP_SETUID and CAP_SETGID */
+	IDMAP_DIRECT_DENY, /* one id, our own, with setgroups(2) denied first */
+	IDMAP_HELPER,      /* newuidmap(1) and newgidmap(1) */
+};
+
+/* An op as it stands in the blob. Offsets are from the blob's start; 0 means "none". */
+struct plan_op {
+	uint8_t kind;    /* enum plan_op_kind */
+	int8_t slot;     /* enum plan_slot */
+	int8_t slot2;
+	uint8_t stage;   /* OP_SYNC */
+	uint16_t flags;  /* enum plan_op_flags */
+	uint16_t on_error; /* enum plan_errno_mask */
+	uint16_t skip;   /* ops to leave out after an error of that mask; 0: just go on */
+	uint16_t reserved;
+	uint32_t origin; /* string: JSON pointer, or "" */
+	uint32_t str[2]; /* strings */
+	uint32_t list;   /* list of strings, see plan_list */
+	uint32_t list2;
+	uint64_t arg[3];
+};
+_Static_assert(sizeof(struct plan_op) == 56, "plan_op is part of the blob's layout");
+
+/* In the blob: count, then `count` string offsets. An OP_IDS list holds group numbers instead. */
+struct plan_list {
+	uint32_t count;
+	uint32_t item[];
+};
+
+struct plan {
+	uint32_t magic;
+	uint32_t version;
+	uint32_t size; /* of the whole blob, bytes */
+	uint32_t n_child;
+	uint32_t n_parent;
+	uint32_t child;  /* offset of the child's ops */
+	uint32_t parent; /* offset of the parent's ops */
+	uint32_t bpf;    /* offset of struct sock_filter[], 0: no filter */
+	uint32_t n_bpf;
+	uint32_t pid_namespace; /* 1: the child is the first process of a new pid namespace */
+};
+
+static inline const struct plan_op *plan_child_ops(const struct plan *plan)
+{
+	return (const struct plan_op *)((const char *)plan + plan->child);
+}
+
+static inline const struct plan_op *plan_parent_ops(const struct plan *plan)
+{
+	return (const struct plan_op *)((const char *)plan + plan->parent);
+}
+
+/* A string of the blob; "" for offset 0. */
+static inline const char *plan_str(const struct plan *plan, uint32_t offset)
+{
+	return offset ? (const char *)plan + offset : "";
+}
+
+static inline const struct plan_list *plan_list_at(const struct plan *plan, uint32_t offset)
+{
+	return offset ? (const struct plan_list *)((const char *)plan + offset) : NULL;
+}
+
+static inline const struct sock_filter *plan_bpf(const struct plan *plan)
+{
+	return plan->bpf ? (const struct sock_filter *)((const char *)plan + plan->bpf) : NULL;
+}
+
+/* The name of a kind as `explain` prints it. */
+const char *plan_op_name(enum plan_op_kind kind);
+
+/* What the caller of the runtime decides, next to the configuration. */
+enum plan_console { CONSOLE_NONE, CONSOLE_OWN, CONSOLE_SOCKET };
+
+struct plan_options {
+	bool foreground;        /* `run` without --detach: monitor, own pid namespace */
+	bool wait_start;        /* `create`: wait for `start` */
+	bool no_pivot;
+	bool no_new_keyring;
+	bool add_pid_namespace; /* when the configuration lists none */
+	enum plan_console console;
+	uint32_t preserve_fds;  /* descriptors 3..3+n-1 stay open */
+	const char *pid_file;   /* NULL: none */
+	/* a filter compiled before (from the cache); NULL: compile it here */
+	const struct sock_filter *bpf;
+	size_t n_bpf;
+};
+
+/*
+ * Compiles a spec into a plan. Pure: the same input gives the same bytes. The plan lives in the
+ * arena. Errors: RB_* with an origin.
+ */
+int plan_build(struct arena *arena, const struct spec *spec, const struct host *host,
+	       const struct plan_options *options, const struct plan **ret_plan,
+	       struct rb_err *err);
+
+/*
+ * The plan for a further process in a running container (`exec`). The namespaces to join are a
+ * pidfd in SLOT_NS_FIRST; join is the mask of their CLONE_NEW* types.
+ */
+int plan_build_exec(struct arena *arena, const struct spec *spec,
+		    const struct spec_process *process, const struct host *host, uint64_t join,
+		    const struct plan_options *options, const struct plan **ret_plan,
+		    struct rb_err *err);
+
+/*
+ * The safety rules every plan must satisfy, whoever built it; see plan_check.c for the list.
+ * Errors: RB_INTERNAL with the broken rule, the list and the position.
+ */
+int plan_check(const struct plan *plan, struct rb_err *err);
+
+enum plan_print_flags {
+	PLAN_PRINT_JSON = 1 << 0,
+	PLAN_PRINT_ENV  = 1 << 1, /* environment values in clear */
+};
+
+/* What will happen, in order, for people or as JSON. */
+void plan_print(const struct plan *plan, unsigned flags, struct strbuf *out);
+
+/*
+ * Compiles the rules for the native architecture and those of its compatibility modes that the
+ * profile lists. Pure. *ret_program lives in the arena. Errors: RB_SECCOMP, RB_CONFIG_UNKNOWN.
+ */
+int seccomp_compile(struct arena *arena, const struct spec_seccomp *seccomp, unsigned kernel_arch,
+		    struct sock_filter **ret_program, size_t *ret_n, struct rb_err *err);

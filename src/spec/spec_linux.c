@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * "linux" of config.json but for seccomp: namespaces, id maps, devices, sysctls, masks.
+ * runtime-spec config-linux.md. Pure.
+ */
+#include "base/sys.h"
+#include "spec/spec_read.h"
+
+static int linux_read_namespaces(struct spec_parser *p, const struct json_node *node,
+				 struct spec *spec)
+{
+	const struct json_node *array = NULL;
+	struct spec_namespace *namespaces;
+	size_t n = 0;
+	int r = read_array(p, node, "namespaces", 16, &array);
+
+	if (r < 0 || (r = read_alloc(p, array, sizeof(*namespaces), &namespaces)) < 0)
+		return r;
+	JSON_FOREACH (item, array) {
+		struct spec_namespace *ns = &namespaces[n];
+		const char *type = NULL;
+
+		if ((r = json_expect(item, JSON_OBJECT, p->err)) < 0 ||
+		    (r = read_string(p, item, "type", &type)) < 0 ||
+		    (r = read_string(p, item, "path", &ns->path)) < 0)
+			return r;
+		if (!type)
+			return read_missing(p, item, "type");
+		ns->type = spec_namespace_type(type);
+		if (!ns->type) {
+			json_error(item, p->err, RB_CONFIG_UNKNOWN, "unknown namespace \"%.40s\"", type);
+			err_fix(p->err, "use pid, network, mount, ipc, uts, user or cgroup");
+			return -EINVAL;
+		}
+		if (ns->type == CLONE_NEWTIME)
+			return json_error(item, p->err, RB_UNSUPPORTED,
+					  "time namespaces are not supported");
+		if (ns->path && ns->path[0] == '\0')
+			ns->path = NULL;
+		if (ns->path && ns->path[0] != '/')
+			return json_error(item, p->err, RB_CONFIG_VALUE,
+					  "the namespace path \"%.100s\" is not absolute", ns->path);
+		for (size_t i = 0; i < n; i++)
+			if (namespaces[i].type == ns->type)
+				return json_error(item, p->err, RB_CONFIG_CONFLICT,
+						  "namespace \"%s\" given twice", type);
+		ns->origin = read_origin(p, item);
+		n++;
+	}
+	spec->namespaces = namespaces;
+	spec->n_namespaces = n;
+	return 0;
+}
+
+/* Do [a, a+n) and [b, b+m) share an id? The sums are checked not to wrap before. */
+static bool ranges_overlap(uint32_t a, uint32_t n, uint32_t b, uint32_t m)
+{
+	return (uint64_t)a < (uint64_t)b + m && (uint64_t)b < (uint64_t)a + n;
+}
+
+static int linux_check_idmap(struct spec_parser *p, const struct json_node *item,
+			     const struct spec_idmap *maps, size_t n)
+{
+	const struct spec_idmap *map = &maps[n];
+
+	if (map->count == 0)
+		return json_error(item, p->err, RB_CONFIG_ID, "a mapping of size 0");
+	/* SPEC_ID_NONE itself must stay outside: user_namespaces(7) */
+	if ((uint64_t)map->inside + map->count > SPEC_ID_NONE ||
+	    (uint64_t)map->outside + map->count > SPEC_ID_NONE)
+		return json_error(item, p->err, RB_CONFIG_ID,
+				  "the mapping goes beyond id 4294967294");
+	for (size_t i = 0; i < n; i++)
+		if (ranges_overlap(maps[i].inside, maps[i].count, map->inside, map->count) ||
+		    ranges_overlap(maps[i].outside, maps[i].count, map->outside, map->count))
+			return json_error(item, p->err, RB_CONFIG_ID,
+					  "the mapping overlaps mapping %zu", i);
+	return 0;
+}
+
+static int linux_read_idmap(struct spec_parser *p, const struct json_node *node, const char *key,
+			    const struct spec_idmap **ret, size_t *ret_n)
+{
+	const struct json_node *array = NULL;
+	struct spec_idmap *maps;
+	size_t n = 0;
+	int r = read_array(p, node, key, LIMIT_IDMAP_EXTENTS, &array);
+
+	if (r < 0 || (r = read_alloc(p, array, sizeof(*maps), &maps)) < 0)
+		return r;
+	JSON_FOREACH (item, array) {
+		struct spec_idmap *map = &maps[n];
+
+		if ((r = json_expect(item, JSON_OBJECT, p->err)) < 0 ||
+		    (r = read_id(p, item, "containerID", &map->inside)) < 0 ||
+		    (r = read_id(p, item, "hostID", &map->outside)) < 0 ||
+		    (r = read_u32(p, item, "size", &map->count)) < 0 ||
+		    (r = linux_check_idmap(p, item, maps, n)) < 0)
+			return r;
+		map->origin = read_origin(p, item);
+		n++;
+	}
+	*ret = maps;
+	*ret_n = n;
+	return 0;
+}
+
+static int linux_read_device(struct spec_parser *p, const struct json_node *node,
+			     struct spec_device *device)
+{
+	const char *type = NULL;
+	int r;
+
+	if ((r = json_expect(node, JSON_OBJECT, p->err)) < 0 ||
+	    (r = read_string(p, node, "path", &device->path)) < 0 ||
+	    (r = read_string(p, node, "type", &type)) < 0 ||
+	    (r = read_u32(p, node, "major", &device->major)) < 0 ||
+	    (r = read_u32(p, node, "minor", &device->minor)) < 0 ||
+	    (r = read_u32(p, node, "fileMode", &device->mode)) < 0 ||
+	    (r = read_id(p, node, "uid", &device->uid)) < 0 ||
+	    (r = read_id(p, node, "gid", &device->gid)) < 0)
+		return r;
+	if (!device->path || !type)
+		return read_missing(p, node, !device->path ? "path" : "type");
+	if (device->path[0] != '/')
+		return json_error(node, p->err, RB_CONFIG_VALUE,
+				  "the device path \"%.100s\" is not absolute", device->path);
+	if (strlen(type) != 1 || !strchr("cbup", type[0]))
+		return json_error(node, p->err, RB_CONFIG_UNKNOWN,
+				  "unknown device type \"%.20s\": not c, b, u or p", type);
+	device->has_mode = json_member(node, "fileMode") != NULL;
+	if (device->mode > 07777)
+		device->mode &= 07777; /* docker writes the file type bits along */
+	device->type = type[0];
+	device->origin = read_origin(p, node);
+	return 0;
+}
+
+static int linux_read_devices(struct spec_parser *p, const struct json_node *node,
+			      struct spec *spec)
+{
+	const struct json_node *array = NULL;
+	struct spec_device *devices;
+	size_t n = 0;
+	int r = read_array(p, node, "devices", LIMIT_DEVICES, &array);
+
+	if (r < 0 || (r = read_alloc(p, array, sizeof(*devices), &devices)) < 0)
+		return r;
+	JSON_FOREACH (item, array)
+		if ((r = linux_read_device(p, item, &devices[n++])) < 0)
+			return r;
+	spec->devices = devices;
+	spec->n_devices = n;
+	return 0;
+}
+
+/*
+ * The kernel's namespaced sysctls; anything else would change the host. The list is that of
+ * namespaces(7) and of every other runtime. type is the namespace that must be the container's.
+ */
+static uint64_t sysctl_namespace(const char *key)
+{
+	static const char *const ipc[] = {
+		"kernel.msgmax",	  "kernel.msgmnb", "kernel.msgmni", "kernel.sem",
+		"kernel.shmall",	  "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(ipc); i++)
+		if (str_eq(key, ipc[i]))
+			return CLONE_NEWIPC;
+	if (str_starts(key, "fs.mqueue."))
+		return CLONE_NEWIPC;
+	if (str_starts(key, "net."))
+		return CLONE_NEWNET;
+	if (str_eq(key, "kernel.domainname") || str_eq(key, "kernel.hostname"))
+		return CLONE_NEWUTS;
+	if (str_starts(key, "user."))
+		return CLONE_NEWUSER;
+	return 0;
+}
+
+static int linux_read_sysctl(struct spec_parser *p, const struct json_node *node,
+			     const struct spec *spec, struct spec_sysctl *sysctl)
+{
+	uint64_t type;
+	char *path;
+	char *dotted;
+	int r = json_string(node, &sysctl->value, p->err);
+
+	if (r < 0)
+		return r;
+	sysctl->key = node->key;
+	path = arena_strdup(p->arena, node->key);
+	dotted = arena_strdup(p->arena, node->key);
+	if (!path || !dotted)
+		return err_set(p->err, RB_NO_MEMORY, ENOMEM, "sysctl");
+	/* sysctl(8): with a slash as the first separator, dots belong to names (eth0.100) */
+	if (strcspn(path, "/") > strcspn(path, ".") || !strchr(path, '/')) {
+		for (char *c = path; *c; c++)
+			*c = *c == '.' ? '/' : *c == '/' ? '.' : *c;
+	} else {
+		for (char *c = dotted; *c; c++)
+			*c = *c == '/' ? '.' : *c == '.' ? '/' : *c;
+	}
+	if (path[0] == '/' || path[0] == '\0' || strstr(path, "//") || strstr(path, "..") ||
+	    path[strlen(path) - 1] == '/')
+		return json_error(node, p->err, RB_CONFIG_VALUE, "\"%.100s\" is not a sysctl name",
+				  node->key);
+	type = sysctl_namespace(dotted);
+	if (!type || !spec_namespace_find(spec, type)) {
+		json_error(node, p->err, RB_CONFIG_CONFLICT,
+			   "sysctl \"%.100s\" is not in a separate kernel namespace", node->key);
+		err_fix(p->err, type ? "add a \"%s\" namespace to linux.namespaces"
+				     : "set it on the host: it belongs to no namespace",
+			type ? spec_namespace_name(type) : "");
+		return -EINVAL;
+	}
+	sysctl->path = path;
+	sysctl->origin = read_origin(p, node);
+	return 0;
+}
+
+static int linux_read_sysctls(struct spec_parser *p, const struct json_node *node,
+			      struct spec *spec)
+{
+	const struct json_node *object = NULL;
+	struct spec_sysctl *sysctls;
+	size_t n = 0;
+	int r = read_object(p, node, "sysctl", &object);
+
+	if (r < 0 || (r = read_alloc(p, object, sizeof(*sysctls), &sysctls)) < 0)
+		return r;
+	JSON_FOREACH (item, object)
+		if ((r = linux_read_sysctl(p, item, spec, &sysctls[n++])) < 0)
+			return r;
+	spec->sysctls = sysctls;
+	spec->n_sysctls = n;
+	return 0;
+}
+
+/* Every element of masked and read-only paths must be absolute. */
+static int linux_read_paths(struct spec_parser *p, const struct json_node *node, const char *key,
+			    struct spec_strings *ret)
+{
+	int r = read_strings(p, node, key, ret);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ret->n; i++)
+		if (ret->v[i][0] != '/')
+			return json_error(json_member(node, key), p->err, RB_CONFIG_VALUE,
+					  "\"%.100s\" is not an absolute path", ret->v[i]);
+	return 0;
+}
+
+static int linux_read_propagation(struct spec_parser *p, const struct json_node *node,
+				  struct spec *spec)
+{
+	const struct json_node *member = json_member(node, "rootfsPropagation");
+	bool recursive;
+	int r;
+
+	if (!member)
+		return 0;
+	r = json_expect(member, JSON_STRING, p->err);
+	if (r < 0 || member->len == 0)
+		return r;
+	spec->rootfs_propagation = spec_propagation(member->text, &recursive);
+	if (!spec->rootfs_propagation)
+		return json_error(member, p->err, RB_CONFIG_UNKNOWN, "unknown propagation \"%.40s\"",
+				  member->text);
+	return 0;
+}
+
+static int linux_check_user_namespace(struct spec_parser *p, const struct json_node *node,
+				      const struct spec *spec)
+{
+	const struct spec_namespace *user = spec_namespace_find(spec, CLONE_NEWUSER);
+	bool mapped = spec->n_uid_map || spec->n_gid_map;
+
+	if (user && !user->path && (!spec->n_uid_map || !spec->n_gid_map)) {
+		json_error(node, p->err, RB_CONFIG_CONFLICT,
+			   "a new user namespace needs uidMappings and gidMappings");
+		err_fix(p->err, "add both to \"linux\"; 'runbuild spec --rootless' shows an example");
+		return -EINVAL;
+	}
+	if (mapped && (!user || user->path))
+		return json_error(node, p->err, RB_CONFIG_CONFLICT,
+				  "uidMappings and gidMappings need a new user namespace");
+	return 0;
+}
+
+int spec_read_linux(struct spec_parser *p, const struct json_node *node, struct spec *spec)
+{
+	static const char *const unsupported[] = {"intelRdt", "personality", "timeOffsets",
+						  "netDevices", "memoryPolicy"};
+	const struct json_node *seccomp = NULL;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_LEN(unsupported); i++)
+		if ((r = read_unsupported(p, node, unsupported[i])) < 0)
+			return r;
+	if ((r = linux_read_namespaces(p, node, spec)) < 0 ||
+	    (r = linux_read_idmap(p, node, "uidMappings", &spec->uid_map, &spec->n_uid_map)) < 0 ||
+	    (r = linux_read_idmap(p, node, "gidMappings", &spec->gid_map, &spec->n_gid_map)) < 0 ||
+	    (r = linux_check_user_namespace(p, node, spec)) < 0 ||
+	    (r = linux_read_devices(p, node, spec)) < 0 ||
+	    (r = linux_read_sysctls(p, node, spec)) < 0 ||
+	    (r = linux_read_propagation(p, node, spec)) < 0 ||
+	    (r = linux_read_paths(p, node, "maskedPaths", &spec->masked_paths)) < 0 ||
+	    (r = linux_read_paths(p, node, "readonlyPaths", &spec->readonly_paths)) < 0 ||
+	    (r = read_string(p, node, "cgroupsPath", &spec->cgroups_path)) < 0 ||
+	    (r = read_string(p, node, "mountLabel", &spec->mount_label)) < 0 ||
+	    (r = read_object(p, node, "resources", &spec->resources)) < 0 ||
+	    (r = read_object(p, node, "seccomp", &seccomp)) < 0)
+		return r;
+	return seccomp ? spec_read_seccomp(p, seccomp, &spec->seccomp) : 0;
+}
