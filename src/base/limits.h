@@ -14,6 +14,7 @@
 #define LIMIT_MOUNTS         4096u
 #define LIMIT_DEVICES        1024u
 #define LIMIT_HOOKS          64u /* of one kind */
+#define LIMIT_HOOK_STRINGS   512u /* arguments, and variables, of one hook */
 #define LIMIT_GROUPS         65536u /* supplementary groups: the kernel's NGROUPS_MAX */
 #define LIMIT_IDMAP_EXTENTS  340u   /* user_namespaces(7): lines of one map */
 #define LIMIT_IDMAP_BYTES    4095u  /* user_namespaces(7): less than a page */

@@ -48,14 +48,16 @@ enum plan_slot {
 
 /*
  * What an op does with its fields: kind, name in `explain`, fields and reference. The first
- * group runs in the child (exec/), the second in the parent (launch/), OP_SYNC in both.
+ * group runs in the child (exec/), the second in the parent (launch/).
  */
 /* clang-format off */
 #define PLAN_OPS(X) \
-	X(OP_SYNC,            "sync")            /* stage: tell the other side, wait for it */ \
+	X(OP_SYNC,            "sync")            /* stage: tell the parent, wait to be released */ \
 	/* namespaces */ \
 	X(OP_SETNS,           "setns")           /* slot, arg[0] CLONE_NEW*: setns(2) */ \
 	X(OP_UNSHARE,         "unshare")         /* arg[0] CLONE_NEW*: unshare(2) */ \
+	X(OP_ROOT_IDS,        "root_ids")        /* arg[0] uid, arg[1] gid of a user namespace's root: \
+						    setresgid(2), setresuid(2) */ \
 	X(OP_UNDUMPABLE,      "undumpable")      /* PR_SET_DUMPABLE 0: prctl(2), ptrace(2) */ \
 	X(OP_UMASK,           "umask")           /* arg[0]: umask(2) */ \
 	X(OP_HOSTNAME,        "sethostname")     /* str[0]: sethostname(2) */ \
@@ -97,7 +99,8 @@ enum plan_slot {
 	/* the identity of the process */ \
 	X(OP_HOME,            "home")            /* arg[0] uid: HOME from /etc/passwd of the image */ \
 	X(OP_BOUNDING,        "bounding_set")    /* arg[0] what stays: PR_CAPBSET_DROP */ \
-	X(OP_IDS,             "ids")             /* arg[0] uid, arg[1] gid, list groups: setresuid(2) */ \
+	X(OP_IDS,             "ids")             /* arg[0] uid, arg[1] gid, list groups, arg[2] 1: no \
+						    setgroups(2): setresuid(2) */ \
 	X(OP_CAPS,            "capset")          /* arg[0] effective, arg[1] permitted, arg[2] inheritable */ \
 	X(OP_AMBIENT,         "ambient_set")     /* arg[0]: PR_CAP_AMBIENT */ \
 	X(OP_NO_NEW_PRIVS,    "no_new_privs")    /* PR_SET_NO_NEW_PRIVS */ \
@@ -119,6 +122,8 @@ enum plan_slot {
 	X(OP_RECORD,          "record")          /* the state record: `state` and `kill` work from here */ \
 	X(OP_MONITOR,         "monitor")         /* the guard that outlives us */ \
 	X(OP_RUN_HOOK,        "run_hook")        /* as hook, in the runtime's namespaces */ \
+	X(OP_AWAIT,           "await")           /* stage: until the child has reached it */ \
+	X(OP_RELEASE,         "release")         /* stage: the child goes on */ \
 	X(OP_TAKE_TTY,        "take_tty")        /* the terminal: arg[0] enum plan_console */ \
 	X(OP_AWAIT_EXEC,      "await_exec")      /* until the program runs or the child has failed */ \
 	X(OP_PID_FILE,        "pid_file")        /* str[0] */
@@ -133,9 +138,9 @@ enum plan_op_kind {
 
 /* Points at which child and parent wait for each other, in this order. */
 enum plan_stage {
-	STAGE_NAMESPACES, /* the child exists; id maps, cgroup, record and monitor come first */
-	STAGE_MOUNTS,     /* all mounted, not pivoted: prestart and createRuntime hooks */
-	STAGE_READY,      /* nothing left but to start the program */
+	STAGE_NAMESPACES, /* the child exists: its id maps are written and its cgroup is joined */
+	STAGE_MOUNTS,     /* all mounted, not pivoted: prestart and createRuntime hooks run */
+	STAGE_READY,      /* nothing left but to start the program: every guard is in place */
 	STAGE_COUNT,
 };
 
@@ -155,7 +160,7 @@ enum plan_errno_mask {
 enum plan_op_flags {
 	OPF_NO_SYMLINKS = 1 << 0, /* the target's path must not contain a symbolic link */
 	OPF_RECURSIVE = 1 << 1,   /* AT_RECURSIVE */
-	OPF_IF_EMPTY = 1 << 2,    /* only when the slot is empty */
+	OPF_IF_EMPTY = 1 << 2,    /* only when the slot is empty, else `skip` more are left out */
 	OPF_DIRECTORY = 1 << 3,   /* make_target: a directory, whatever slot2 is */
 	OPF_NOFOLLOW = 1 << 4,    /* open_tree: do not follow a final symbolic link */
 	OPF_REPLACE = 1 << 5,     /* symlink_in_root: in place of what is there */
@@ -202,7 +207,7 @@ struct plan {
 	uint32_t parent; /* offset of the parent's ops */
 	uint32_t bpf;    /* offset of struct sock_filter[], 0: no filter */
 	uint32_t n_bpf;
-	uint32_t pid_namespace; /* 1: the child is the first process of a new pid namespace */
+	uint32_t reserved;
 };
 
 static inline const struct plan_op *plan_child_ops(const struct plan *plan)
@@ -242,6 +247,7 @@ struct plan_options {
 	bool wait_start;        /* `create`: wait for `start` */
 	bool no_pivot;
 	bool no_new_keyring;
+	bool no_cgroup;         /* --cgroup-manager=disabled */
 	bool add_pid_namespace; /* when the configuration lists none */
 	enum plan_console console;
 	uint32_t preserve_fds;  /* descriptors 3..3+n-1 stay open */
@@ -261,11 +267,12 @@ int plan_build(struct arena *arena, const struct spec *spec, const struct host *
 
 /*
  * The plan for a further process in a running container (`exec`). The namespaces to join are a
- * pidfd in SLOT_NS_FIRST; join is the mask of their CLONE_NEW* types.
+ * pidfd in SLOT_INIT; join is the mask of their CLONE_NEW* types, cgroup the container's group
+ * or "".
  */
 int plan_build_exec(struct arena *arena, const struct spec *spec,
 		    const struct spec_process *process, const struct host *host, uint64_t join,
-		    const struct plan_options *options, const struct plan **ret_plan,
+		    const char *cgroup, const struct plan_options *options, const struct plan **ret_plan,
 		    struct rb_err *err);
 
 /*
@@ -286,5 +293,7 @@ void plan_print(const struct plan *plan, unsigned flags, struct strbuf *out);
  * Compiles the rules for the native architecture and those of its compatibility modes that the
  * profile lists. Pure. *ret_program lives in the arena. Errors: RB_SECCOMP, RB_CONFIG_UNKNOWN.
  */
+#define SECCOMP_COMPILER_VERSION "runbuild-bpf-1" /* part of the cache key: change it with the output */
+unsigned seccomp_native_arch(void); /* AUDIT_ARCH_* of this build */
 int seccomp_compile(struct arena *arena, const struct spec_seccomp *seccomp, unsigned kernel_arch,
 		    struct sock_filter **ret_program, size_t *ret_n, struct rb_err *err);

@@ -218,6 +218,9 @@ int spec_parse_process(struct arena *arena, const char *text, size_t len,
 int spec_parse_seccomp(struct arena *arena, const struct json_node *node,
 		       struct spec_seccomp *ret_seccomp, struct rb_err *err);
 
+/* SHA-256 over the meaning of a profile, not its spelling: the key under which it is cached. */
+void spec_seccomp_digest(const struct spec_seccomp *seccomp, const char *salt, uint8_t digest[32]);
+
 /* The new or joined namespace of a type, or NULL when the container keeps the runtime's. */
 const struct spec_namespace *spec_namespace_find(const struct spec *spec, uint64_t type);
 

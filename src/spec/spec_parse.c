@@ -63,6 +63,9 @@ static int hook_read(struct spec_parser *p, const struct json_node *node, struct
 	if (hook->path[0] != '/')
 		return json_error(node, p->err, RB_CONFIG_VALUE,
 				  "the hook's path \"%.100s\" is not absolute", hook->path);
+	if (hook->args.n > LIMIT_HOOK_STRINGS || hook->env.n > LIMIT_HOOK_STRINGS)
+		return json_error(node, p->err, RB_CONFIG_LIMIT,
+				  "a hook takes at most 512 arguments and 512 variables");
 	if (timeout) {
 		if ((r = json_i64(timeout, &seconds, p->err)) < 0)
 			return r;

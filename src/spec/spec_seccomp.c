@@ -3,6 +3,7 @@
  * "linux.seccomp" of config.json: names and numbers are checked here, so that the compiler in
  * plan/ only sees valid rules. runtime-spec config-linux.md#seccomp. Pure.
  */
+#include "base/sha256.h"
 #include "base/sys.h"
 #include "spec/spec_read.h"
 
@@ -197,4 +198,39 @@ int spec_parse_seccomp(struct arena *arena, const struct json_node *node,
 	if (r == 0)
 		*ret_seccomp = seccomp;
 	return r;
+}
+
+static void digest_strings(struct sha256 *hash, const struct spec_strings *list)
+{
+	uint64_t n = list->n;
+
+	sha256_add(hash, &n, sizeof(n));
+	for (size_t i = 0; i < list->n; i++)
+		sha256_add(hash, list->v[i], strlen(list->v[i]) + 1);
+}
+
+void spec_seccomp_digest(const struct spec_seccomp *seccomp, const char *salt, uint8_t digest[32])
+{
+	struct sha256 hash;
+	uint64_t numbers[4] = {seccomp->default_action, seccomp->flags, seccomp->n_rules};
+
+	sha256_init(&hash);
+	sha256_add(&hash, salt, strlen(salt) + 1);
+	sha256_add(&hash, numbers, sizeof(numbers));
+	digest_strings(&hash, &seccomp->architectures);
+	for (size_t i = 0; i < seccomp->n_rules; i++) {
+		const struct spec_seccomp_rule *rule = &seccomp->rules[i];
+		uint64_t head[2] = {rule->action, rule->n_args};
+
+		sha256_add(&hash, head, sizeof(head));
+		digest_strings(&hash, &rule->names);
+		for (size_t k = 0; k < rule->n_args; k++) {
+			const struct spec_seccomp_arg *arg = &rule->args[k];
+			uint64_t body[4] = {arg->index, (uint64_t)arg->op, arg->value,
+					    arg->value_two};
+
+			sha256_add(&hash, body, sizeof(body));
+		}
+	}
+	sha256_end(&hash, digest);
 }

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading the environment; see env.h. */
+#include <assert.h>
+#include "base/env.h"
+
+static const char *const env_names[] = {
+	"XDG_RUNTIME_DIR", "HOME",	     "USER",	     "PATH",	     "TMPDIR",
+	"LISTEN_FDS",	   "LISTEN_PID",     "NOTIFY_SOCKET", "RUNBUILD_PIDNS", "RUNBUILD_DEBUG",
+};
+
+const char *env_get(const char *name)
+{
+	const char *value;
+	bool known = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(env_names); i++)
+		known |= str_eq(name, env_names[i]);
+	assert(known);
+	value = secure_getenv(name);
+	return value && value[0] ? value : NULL;
+}

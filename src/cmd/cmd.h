@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The verbs: arguments, one call, one printed error, one exit status. Private to cmd/.
+ *
+ * Exit status: the step's own for a foreground `run` and `exec`; 0; 1 for an error (255 for
+ * `exec`), 3 for an unknown command: runc's numbers, which its clients know.
+ */
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "base/sys.h"
+#include "cmd/options.h"
+#include "launch/launch.h"
+
+struct globals {
+	const char *root;
+	const char *log;
+	const char *log_format;
+	bool debug;
+	bool systemd_cgroup;
+	const char *rootless;
+	const char *cgroup_manager;
+	const char *criu;
+	bool version;
+	char **argv; /* the whole command line, for sealing our program file */
+};
+
+struct verb {
+	const char *name;
+	const char *summary;
+	const char *args; /* synopsis of what follows the options */
+	int min_args, max_args; /* max_args -1: any number */
+	const struct option_entry *options;
+	size_t options_size; /* of the struct the options are stored in */
+	int error_status;    /* 0: 1 */
+	/*
+	 * argv holds the words after the options, NULL-terminated. Returns an exit status, or
+	 * -errno with *err set.
+	 */
+	int (*run)(struct arena *arena, const struct globals *globals, const void *options, int argc,
+		   char **argv, struct rb_err *err);
+};
+
+extern const struct option_entry global_options[];
+extern const struct verb *const verbs[]; /* NULL-terminated */
+
+/* A bundle that has been read and understood. */
+struct bundle {
+	const char *path; /* absolute */
+	char *config;     /* the bytes of config.json */
+	size_t config_len;
+	const struct spec *spec;
+};
+
+/* path NULL means the current directory. Errors: RB_BUNDLE, RB_CONFIG_*. */
+int bundle_load(struct arena *arena, const char *path, struct bundle *ret_bundle,
+		struct rb_err *err);
+
+/* What the host facts of a spec need to be probed for. */
+unsigned bundle_host_wants(const struct spec *spec);
+
+/* The spec's compiled filter, from the cache below the root or compiled and stored there. */
+int bundle_filter(struct arena *arena, const struct spec *spec, const struct state_root *root,
+		  struct plan_options *options, struct rb_err *err);
+
+/* The annotations in the form state/ writes. */
+const struct state_annotation *bundle_annotations(struct arena *arena, const struct spec *spec);
+
+/*
+ * Executes this program again from a sealed copy when the container could write its file
+ * (CVE-2019-5736); returns 0 when there is nothing to do. Errors: RB_SETUP_STEP.
+ */
+int self_seal(const struct host *host, char **argv, struct rb_err *err);
+
+/* Prints to standard output in one piece; -EIO with *err when it cannot. */
+int print_all(const struct strbuf *text, struct rb_err *err);
+
+/* Opens an existing container for a verb. */
+int open_container(struct arena *arena, const struct globals *globals, const char *id,
+		   struct state_root *ret_root, struct container *ret_container,
+		   struct rb_err *err);
+
+/* "KILL", "SIGKILL", "9", "RTMIN+1" -> number. Errors: RB_BAD_SIGNAL. */
+int signal_parse(const char *text, int *ret_signal, struct rb_err *err);
+
+/* The text of `--version` and of `features`. */
+void version_text(struct strbuf *out);

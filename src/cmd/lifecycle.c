@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `start`, `kill`, `delete`, `state`: what happens to a container that exists. `kill`, `delete`
+ * and `state` stay below a millisecond: they read links, and parse JSON only when they must.
+ * The words of their errors are runc's; clients look for them.
+ */
+#include <dirent.h>
+#include <sys/un.h>
+#include "base/file.h"
+#include "base/num.h"
+#include "cmd/cmd.h"
+#include "cmd/verbs.h"
+
+enum { KILL_WAIT_MS = 5000, DELETE_WAIT_MS = 10000 };
+
+static const struct option_entry no_options[] = {OPTION_END};
+
+/* start */
+
+static int start_connect(const struct container *container, struct rb_err *err)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	CLEANUP_FD int sock = sys_socket(AF_UNIX, SOCK_SEQPACKET, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/start.sock",
+		 container->dir);
+	if (sock < 0)
+		return err_set(err, RB_INTERNAL, -sock, "socket");
+	if (connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0) {
+		/* ECONNREFUSED: another `start` was first and died before it removed the socket */
+		(void)unlinkat(container->dir, "start.sock", 0);
+		return err_set(err, RB_STATE_WRONG, 0, "cannot start an already running container");
+	}
+	/* from now on the container counts as running, whatever becomes of us */
+	(void)unlinkat(container->dir, "start.sock", 0);
+	return fd_take(&sock);
+}
+
+/* poststart hooks: a failure is logged, the container goes on. */
+static void start_hooks(struct arena *arena, const struct container *container)
+{
+	struct state_record record;
+	const struct spec *spec;
+	struct rb_err err;
+
+	if (container_read(arena, container, &record, &err) < 0 ||
+	    spec_parse(arena, record.config, record.config_len, record.bundle, &spec, &err) < 0) {
+		log_warn("poststart hooks are lost: %s", err.what);
+		return;
+	}
+	hooks_run(spec, HOOK_POSTSTART, &record, bundle_annotations(arena, spec),
+		  container->init.pid);
+}
+
+static int start_main(struct arena *arena, const struct globals *globals, const void *options UNUSED,
+		      int argc UNUSED, char **argv, struct rb_err *err)
+{
+	CLEANUP_CONTAINER struct container container = {.dir = -1};
+	CLEANUP_FD int sock = -1;
+	struct state_root root;
+	int r = open_container(arena, globals, argv[0], &root, &container, err);
+
+	if (r < 0)
+		return r;
+	switch (container_status(&container)) {
+	case STATUS_CREATED: break;
+	case STATUS_STOPPED:
+		return err_set(err, RB_STATE_WRONG, 0, "cannot start a container that has stopped");
+	default:
+		return err_set(err, RB_STATE_WRONG, 0, "cannot start an already running container");
+	}
+	sock = start_connect(&container, err);
+	if (sock < 0)
+		return sock;
+	r = launch_await_start(sock, err);
+	if (r < 0)
+		return r;
+	if (container.flags & STATE_POSTSTART)
+		start_hooks(arena, &container);
+	return 0;
+}
+
+const struct verb verb_start = {
+	.name = "start",
+	.summary = "start the program of a created container",
+	.args = "ID",
+	.min_args = 1,
+	.max_args = 1,
+	.options = no_options,
+	.run = start_main,
+};
+
+/* kill */
+
+struct kill_options {
+	bool all;
+};
+
+static const struct option_entry kill_option_table[] = {
+	{"all", 'a', OPTION_FLAG, offsetof(struct kill_options, all), NULL,
+	 "signal every process of the container"},
+	OPTION_END,
+};
+
+/* Every process that shares the first one's pid namespace, by descriptor. */
+static void kill_namespace(const struct container *container, int sig)
+{
+	char path[64];
+	struct stat ours;
+	struct dirent *entry;
+	DIR *proc;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)container->init.pid);
+	if (stat(path, &ours) < 0)
+		return;
+	proc = opendir("/proc");
+	while (proc && (entry = readdir(proc))) {
+		struct stat theirs;
+		uint32_t pid;
+
+		if (num_parse_u32(entry->d_name, &pid) < 0)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%u/ns/pid", pid);
+		if (stat(path, &theirs) == 0 && theirs.st_ino == ours.st_ino &&
+		    theirs.st_dev == ours.st_dev) {
+			CLEANUP_FD int pidfd = sys_pidfd_open((pid_t)pid);
+
+			/* looked at again, now that the number cannot change its meaning */
+			if (pidfd >= 0 && stat(path, &theirs) == 0 && theirs.st_ino == ours.st_ino)
+				(void)sys_pidfd_send_signal(pidfd, sig);
+		}
+	}
+	if (proc)
+		closedir(proc);
+}
+
+static int kill_main(struct arena *arena, const struct globals *globals, const void *options,
+		     int argc, char **argv, struct rb_err *err)
+{
+	const struct kill_options *kill_options = options;
+	CLEANUP_CONTAINER struct container container = {.dir = -1};
+	CLEANUP_FD int pidfd = -1;
+	struct state_root root;
+	int sig = SIGTERM;
+	int r;
+
+	if ((argc > 1 && (r = signal_parse(argv[1], &sig, err)) < 0) ||
+	    (r = open_container(arena, globals, argv[0], &root, &container, err)) < 0)
+		return r;
+	/* still being set up: BuildKit kills once, and must hit */
+	if (!container.has_init && container_locked(&container))
+		(void)container_wait_init(&container, KILL_WAIT_MS);
+	pidfd = container_init_open(&container);
+	if (pidfd >= 0) {
+		r = sys_pidfd_send_signal(pidfd, sig);
+		if (r == 0 && kill_options->all)
+			kill_namespace(&container, sig);
+		if (r == 0)
+			return 0;
+		if (r != -ESRCH)
+			return err_set(err, RB_INTERNAL, -r, "cannot signal the container");
+	}
+	if (kill_options->all) {
+		const char *cgroup = container_cgroup(arena, &container);
+
+		/* a container without a pid namespace: what is left is in its cgroup */
+		if (cgroup && sig == SIGKILL)
+			cgroup_kill(cgroup);
+		return 0;
+	}
+	return err_set(err, RB_NOT_RUNNING, 0, "container not running");
+}
+
+const struct verb verb_kill = {
+	.name = "kill",
+	.summary = "send a signal to a container",
+	.args = "ID [SIGNAL]",
+	.min_args = 1,
+	.max_args = 2,
+	.options = kill_option_table,
+	.options_size = sizeof(struct kill_options),
+	.run = kill_main,
+};
+
+/* delete */
+
+struct delete_options {
+	bool force;
+};
+
+static const struct option_entry delete_option_table[] = {
+	{"force", 'f', OPTION_FLAG, offsetof(struct delete_options, force), NULL,
+	 "kill a running container first; a missing one is no error"},
+	OPTION_END,
+};
+
+/* SIGKILL and wait for the end, which the kernel delivers with the whole pid namespace. */
+static int kill_and_wait(int pidfd, int timeout_ms)
+{
+	struct pollfd fd = {.fd = pidfd, .events = POLLIN};
+	int r = sys_pidfd_send_signal(pidfd, SIGKILL);
+
+	if (r < 0)
+		return r == -ESRCH ? 0 : r;
+	do
+		r = poll(&fd, 1, timeout_ms);
+	while (r < 0 && errno == EINTR);
+	return r == 1 ? 0 : -ETIMEDOUT;
+}
+
+static void delete_poststop(struct arena *arena, const struct container *container)
+{
+	struct state_record record;
+	const struct spec *spec;
+	struct rb_err err;
+
+	if (!(container->flags & STATE_POSTSTOP))
+		return;
+	if (container_read(arena, container, &record, &err) < 0 ||
+	    spec_parse(arena, record.config, record.config_len, record.bundle, &spec, &err) < 0) {
+		log_warn("poststop hooks are lost: %s", err.what);
+		return;
+	}
+	hooks_run(spec, HOOK_POSTSTOP, &record, bundle_annotations(arena, spec), 0);
+}
+
+/*
+ * A `run` that has the lock but no process yet, or whose record is damaged: whoever holds the
+ * lock is ended; its child then sees the end of file, or its monitor kills the container.
+ */
+static int delete_evict(struct container *container, struct rb_err *err)
+{
+	CLEANUP_FD int owner = -1;
+	int r;
+
+	if (!container_locked(container))
+		return 0;
+	if (container_wait_init(container, 1000) == 0)
+		return 0;
+	owner = container_lock_owner(container);
+	r = owner < 0 ? owner : kill_and_wait(owner, DELETE_WAIT_MS);
+	if (r == 0)
+		r = container_wait_unlocked(container, DELETE_WAIT_MS);
+	if (r < 0)
+		err_set(err, RB_STILL_RUNNING, -r, "cannot end the process that holds container %s",
+			container->id);
+	return r;
+}
+
+static int delete_end(struct container *container, bool force, struct rb_err *err)
+{
+	CLEANUP_FD int pidfd = -1;
+	enum container_status status;
+	int r;
+
+	if (!container->has_init) {
+		if (!force && container_locked(container)) {
+			err_set(err, RB_STILL_RUNNING, 0,
+				"cannot delete container %s that is not stopped: creating",
+				container->id);
+			err_fix(err, "kill it first, or use --force");
+			return -EBUSY;
+		}
+		r = delete_evict(container, err);
+		if (r < 0)
+			return r;
+	}
+	pidfd = container_init_open(container);
+	if (pidfd < 0)
+		return 0;
+	status = container_status(container);
+	if (!force && status != STATUS_CREATED) {
+		err_set(err, RB_STILL_RUNNING, 0,
+			"cannot delete container %s that is not stopped: %s", container->id,
+			container_status_names[status]);
+		err_fix(err, "kill it first, or use --force");
+		return -EBUSY;
+	}
+	r = kill_and_wait(pidfd, DELETE_WAIT_MS);
+	return r < 0 ? err_set(err, RB_STILL_RUNNING, -r, "cannot kill container %s", container->id)
+		     : 0;
+}
+
+static int delete_main(struct arena *arena, const struct globals *globals, const void *options,
+		       int argc UNUSED, char **argv, struct rb_err *err)
+{
+	const struct delete_options *delete_options = options;
+	CLEANUP_CONTAINER struct container container = {.dir = -1};
+	struct state_root root;
+	const char *cgroup;
+	int r = open_container(arena, globals, argv[0], &root, &container, err);
+
+	if (r == -ENOENT && err->code == RB_STATE_MISSING && delete_options->force)
+		return 0;
+	if (r < 0 && err->code == RB_STATE_DAMAGED && delete_options->force)
+		return container_remove(&root, argv[0]) < 0 ? r : 0;
+	if (r < 0 || (r = delete_end(&container, delete_options->force, err)) < 0)
+		return r;
+	cgroup = container_cgroup(arena, &container);
+	if (cgroup) {
+		cgroup_kill(cgroup);
+		(void)cgroup_remove(cgroup);
+	}
+	delete_poststop(arena, &container);
+	r = container_remove(&root, argv[0]);
+	if (r < 0) {
+		err_set(err, RB_STATE_WRITE, -r, "cannot remove '%s/%s'", root.path, argv[0]);
+		err_fix(err, "run the command again");
+	}
+	return r;
+}
+
+const struct verb verb_delete = {
+	.name = "delete",
+	.summary = "remove what a container has left",
+	.args = "ID",
+	.min_args = 1,
+	.max_args = 1,
+	.options = delete_option_table,
+	.options_size = sizeof(struct delete_options),
+	.run = delete_main,
+};
+
+/* state */
+
+static void state_print(const struct state_record *record, const char *id,
+			enum container_status status, pid_t pid, struct strbuf *out)
+{
+	const char *const pairs[][2] = {
+		{"status", container_status_names[status]},
+		{"bundle", record->bundle},
+		{"rootfs", record->rootfs},
+		{"created", record->created},
+	};
+
+	strbuf_add(out, "{\n  \"ociVersion\": ");
+	strbuf_add_json(out, record->oci_version);
+	strbuf_add(out, ",\n  \"id\": ");
+	strbuf_add_json(out, id);
+	strbuf_printf(out, ",\n  \"pid\": %d", status == STATUS_STOPPED ? 0 : (int)pid);
+	for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+		strbuf_printf(out, ",\n  \"%s\": ", pairs[i][0]);
+		strbuf_add_json(out, pairs[i][1]);
+	}
+	if (record->annotations && record->annotations->count) {
+		const char *separator = "";
+
+		strbuf_add(out, ",\n  \"annotations\": {");
+		JSON_FOREACH (item, record->annotations) {
+			strbuf_printf(out, "%s\n    ", separator);
+			strbuf_add_json(out, item->key);
+			strbuf_add(out, ": ");
+			strbuf_add_json(out, item->text);
+			separator = ",";
+		}
+		strbuf_add(out, "\n  }");
+	}
+	/* runc prints the user's name, empty when it has none; nobody reads it */
+	strbuf_add(out, ",\n  \"owner\": \"\"\n}\n");
+}
+
+static int state_main(struct arena *arena, const struct globals *globals, const void *options UNUSED,
+		      int argc UNUSED, char **argv, struct rb_err *err)
+{
+	CLEANUP_CONTAINER struct container container = {.dir = -1};
+	CLEANUP_STRBUF struct strbuf text = {0};
+	struct state_record record;
+	struct state_root root;
+	int r;
+
+	if ((r = open_container(arena, globals, argv[0], &root, &container, err)) < 0 ||
+	    (r = container_read(arena, &container, &record, err)) < 0)
+		return r;
+	state_print(&record, argv[0], container_status(&container), container.init.pid, &text);
+	return print_all(&text, err);
+}
+
+const struct verb verb_state = {
+	.name = "state",
+	.summary = "print the state of a container as JSON",
+	.args = "ID",
+	.min_args = 1,
+	.max_args = 1,
+	.options = no_options,
+	.run = state_main,
+};

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Entry point: global options, the verb, the one place that prints an error. The program may be
+ * installed under the names runc and buildkit-runc; nothing depends on the name.
+ */
+#include <signal.h>
+#include "cmd/cmd.h"
+
+const struct option_entry global_options[] = {
+	{"root", 0, OPTION_STRING, offsetof(struct globals, root), "DIR",
+	 "where the state of containers is kept"},
+	{"log", 0, OPTION_STRING, offsetof(struct globals, log), "FILE",
+	 "append warnings and errors to FILE"},
+	{"log-format", 0, OPTION_STRING, offsetof(struct globals, log_format), "text|json",
+	 "format of the log"},
+	{"debug", 0, OPTION_FLAG, offsetof(struct globals, debug), NULL, "log debug messages as well"},
+	{"systemd-cgroup", 0, OPTION_FLAG, offsetof(struct globals, systemd_cgroup), NULL,
+	 "accepted; cgroups are managed through cgroupfs"},
+	{"cgroup-manager", 0, OPTION_STRING, offsetof(struct globals, cgroup_manager), "MANAGER",
+	 "cgroupfs or disabled"},
+	{"rootless", 0, OPTION_STRING, offsetof(struct globals, rootless), "true|false|auto",
+	 "accepted; found out by itself"},
+	{"criu", 0, OPTION_STRING, offsetof(struct globals, criu), "PATH", "accepted, not used"},
+	{"version", 'v', OPTION_FLAG, offsetof(struct globals, version), NULL, "print the version"},
+	OPTION_END,
+};
+
+static void help_program(struct strbuf *out)
+{
+	strbuf_add(out, "NAME:\n   runbuild - run the steps of a build in sandboxes, without root\n\n"
+			"USAGE:\n   runbuild [global options] VERB [options] [arguments]\n\n"
+			"VERBS:\n");
+	for (size_t i = 0; verbs[i]; i++)
+		strbuf_printf(out, "   %-12s %s\n", verbs[i]->name, verbs[i]->summary);
+	strbuf_add(out, "\nGLOBAL OPTIONS:\n");
+	options_help(global_options, out);
+}
+
+static void help_verb(const struct verb *verb, struct strbuf *out)
+{
+	strbuf_printf(out,
+		      "NAME:\n   runbuild %s - %s\n\nUSAGE:\n   runbuild %s [options] %s\n\n"
+		      "OPTIONS:\n",
+		      verb->name, verb->summary, verb->name, verb->args);
+	options_help(verb->options, out);
+}
+
+static const struct verb *verb_find(const char *name)
+{
+	for (size_t i = 0; verbs[i]; i++)
+		if (str_eq(name, verbs[i]->name))
+			return verbs[i];
+	return NULL;
+}
+
+static int check_count(const struct verb *verb, int n, struct rb_err *err)
+{
+	if (n >= verb->min_args && (verb->max_args < 0 || n <= verb->max_args))
+		return 0;
+	if (verb->min_args == verb->max_args)
+		err_set(err, RB_USAGE, 0, "\"%s\" requires exactly %d argument(s)", verb->name,
+			verb->min_args);
+	else if (n < verb->min_args)
+		err_set(err, RB_USAGE, 0, "\"%s\" requires a minimum of %d argument(s)", verb->name,
+			verb->min_args);
+	else
+		err_set(err, RB_USAGE, 0, "\"%s\" requires a maximum of %d argument(s)", verb->name,
+			verb->max_args);
+	err_fix(err, "runbuild %s [options] %s", verb->name, verb->args);
+	return -EINVAL;
+}
+
+static int run_verb(struct arena *arena, const struct verb *verb, const struct globals *globals,
+		    int argc, char **argv, struct rb_err *err)
+{
+	void *options = arena_alloc(arena, verb->options_size ? verb->options_size : 1);
+	bool help = false;
+	int r;
+
+	if (!options)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "options");
+	r = options_parse(arena, verb->options, argc, argv, options, &help, err);
+	if (r < 0)
+		return r;
+	if (help) {
+		CLEANUP_STRBUF struct strbuf text = {0};
+
+		help_verb(verb, &text);
+		return print_all(&text, err);
+	}
+	argc -= r;
+	argv += r;
+	r = check_count(verb, argc, err);
+	if (r < 0)
+		return r;
+	return verb->run(arena, globals, options, argc, argv, err);
+}
+
+static int run_program(struct arena *arena, struct globals *globals, int argc, char **argv,
+		       const struct verb **ret_verb, struct rb_err *err)
+{
+	CLEANUP_STRBUF struct strbuf text = {0};
+	bool help = false;
+	int at = options_parse(arena, global_options, argc, argv, globals, &help, err);
+	int r;
+
+	if (at < 0)
+		return at;
+	if (globals->version) {
+		version_text(&text);
+		return print_all(&text, err);
+	}
+	if (help || at >= argc || (str_eq(argv[at], "help") && at + 1 >= argc)) {
+		help_program(&text);
+		return print_all(&text, err);
+	}
+	if (globals->log_format && !str_eq(globals->log_format, "text") &&
+	    !str_eq(globals->log_format, "json")) {
+		err_set(err, RB_USAGE, 0, "unknown log format '%.40s'", globals->log_format);
+		err_fix(err, "use text or json");
+		return -EINVAL;
+	}
+	r = log_open(globals->log, globals->log_format && str_eq(globals->log_format, "json"),
+		     globals->debug, err);
+	if (r < 0)
+		return r;
+	*ret_verb = verb_find(argv[at]);
+	if (!*ret_verb) {
+		err_set(err, RB_UNKNOWN_COMMAND, 0, "No help topic for '%.60s'", argv[at]);
+		err_fix(err, "'runbuild --help' lists the verbs");
+		return -EINVAL;
+	}
+	return run_verb(arena, *ret_verb, globals, argc - at, argv + at, err);
+}
+
+int main(int argc, char **argv)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	struct globals globals = {.argv = argv};
+	const struct verb *verb = NULL;
+	struct rb_err err = {0};
+	int r;
+
+	/* a closed log or pipe is an error of one write, not the end of a step's supervision */
+	signal(SIGPIPE, SIG_IGN);
+	r = run_program(&arena, &globals, argc, argv, &verb, &err);
+	if (r >= 0)
+		return r;
+	log_error(&err);
+	if (err.code == RB_UNKNOWN_COMMAND)
+		return 3;
+	return verb && verb->error_status ? verb->error_status : 1;
+}

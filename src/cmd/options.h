@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Command-line options as one table per verb: the parser, --help and the manual pages all come
+ * from it (tests/lint/options compares them).
+ */
+#include "base/arena.h"
+#include "base/err.h"
+
+enum option_type {
+	OPTION_FLAG,   /* bool */
+	OPTION_STRING, /* const char * */
+	OPTION_LIST,   /* struct option_list, in order */
+	OPTION_U32,    /* uint32_t */
+	OPTION_IGNORED, /* accepted for compatibility, without effect; takes no argument */
+};
+
+struct option_list {
+	const char **v;
+	size_t n;
+};
+
+struct option_entry {
+	const char *name; /* long name, without dashes */
+	char letter;      /* 0: none */
+	enum option_type type;
+	size_t offset;   /* of the member in the verb's struct */
+	const char *arg; /* name of the argument in the help, NULL for flags */
+	const char *help;
+};
+
+#define OPTION_END {NULL, 0, OPTION_FLAG, 0, NULL, NULL}
+
+/*
+ * Reads options from argv[1] on into the struct at target, up to the first word that is not one
+ * or "--". Returns the index of that word in argv. -EINVAL with *err (RB_USAGE) for an unknown
+ * option or a bad argument; *ret_help is set for -h and --help.
+ */
+int options_parse(struct arena *arena, const struct option_entry *table, int argc, char **argv,
+		  void *target, bool *ret_help, struct rb_err *err);
+
+/* The OPTIONS section, one line per option. */
+struct strbuf;
+void options_help(const struct option_entry *table, struct strbuf *out);

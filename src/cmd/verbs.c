@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The list of verbs, in the order of the help. */
+#include "cmd/cmd.h"
+#include "cmd/verbs.h"
+
+const struct verb *const verbs[] = {
+	&verb_run,   &verb_create, &verb_start,	   &verb_state, &verb_kill,
+	&verb_delete, &verb_exec,  &verb_features, &verb_spec,	&verb_explain,
+	NULL,
+};

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The executor: carries out the child's half of a plan between clone and execve. In its process
+ * only async-signal-safe calls are allowed: no malloc, no stdio, no locks. Everything that needs
+ * memory was prepared by the parent in struct exec_child.
+ */
+#include "plan/plan.h"
+
+/* "HOME=" and the longest directory taken from /etc/passwd, with the end mark. */
+#define EXEC_HOME_BYTES (5 + 1024)
+
+struct exec_child {
+	const struct plan *plan;   /* checked by plan_check() */
+	int sock;                  /* the handshake; closed on exec */
+	int slots[SLOT_COUNT];     /* -1: empty. Inherited ones are filled by the parent */
+	char **argv;               /* of OP_EXEC, NULL-terminated */
+	char **envp;               /* likewise, with one free place for HOME before the NULL */
+	size_t n_envp;             /* entries in use */
+	char home[EXEC_HOME_BYTES]; /* filled by OP_HOME */
+	char program[LIMIT_PATH_BYTES]; /* filled by OP_FIND_PROGRAM */
+};
+
+/*
+ * Runs the plan and never returns: execve, or a FAIL record and exit status 127 (program not
+ * found), 126 (not executable) or 125.
+ */
+void exec_run(struct exec_child *child) __attribute__((noreturn));

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * What child and parent say to each other over a SOCK_SEQPACKET pair: one fixed-size record per
+ * message. The child never prints; the parent words the failure.
+ *
+ *	child -> parent   REACHED stage     waits for GO of the same stage
+ *	parent -> child   GO stage
+ *	child -> parent   TTY               with the terminal's master as SCM_RIGHTS
+ *	child -> parent   FAIL op errnum    and exits
+ *	child -> parent   EXEC              only the filter and execve are left
+ *
+ * End of file after EXEC is success: execve closed the socket. FAIL after EXEC: the filter or
+ * execve failed. End of file without EXEC: the child was killed while it set up. End of file in
+ * the child: the parent is gone, and the child exits.
+ */
+#include "plan/plan.h"
+
+#define HANDSHAKE_MAGIC   0x68736b62u /* "bksh" */
+#define HANDSHAKE_VERSION 1u
+
+enum handshake_type { HS_REACHED = 1, HS_GO, HS_TTY, HS_FAIL, HS_EXEC };
+
+struct handshake {
+	uint32_t magic;
+	uint16_t version;
+	uint8_t type;  /* enum handshake_type */
+	uint8_t stage; /* enum plan_stage; REACHED and GO */
+	uint32_t op;   /* FAIL: position in the child's list */
+	uint32_t kind; /* FAIL: enum plan_op_kind */
+	int32_t errnum; /* FAIL: positive errno */
+	int32_t status; /* FAIL of a hook: its wait status, or -1 when it ran out of time */
+	char detail[104]; /* FAIL: the op's string, cut; for readers without the plan (`start`) */
+	char origin[64];  /* FAIL: the op's origin, cut */
+};
+_Static_assert(sizeof(struct handshake) == 192, "struct handshake is a wire format");

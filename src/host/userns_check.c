@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why this host refused a namespace. Runs in the parent after the fact; only reads. The checks go
+ * from the causes that explain most other symptoms to the rare ones.
+ */
+#include "base/file.h"
+#include "base/num.h"
+#include "base/sys.h"
+#include "host/userns_check.h"
+
+/* The number in a sysctl file, or -1. */
+static int64_t sysctl_read(const char *path)
+{
+	char text[32];
+	uint64_t value;
+	ssize_t len = file_read_small(AT_FDCWD, path, text, sizeof(text));
+
+	if (len <= 0 ||
+	    num_parse_u64(text, strspn(text, "0123456789"), INT64_MAX, &value) < 0)
+		return -1;
+	return (int64_t)value;
+}
+
+static bool status_has(const char *line)
+{
+	char text[4096];
+
+	return file_read_small(AT_FDCWD, "/proc/self/status", text, sizeof(text)) > 0 &&
+	       strstr(text, line) != NULL;
+}
+
+/* Is "/" something else than the root of our mount namespace? */
+static bool in_chroot(void)
+{
+	struct stat ours;
+	struct stat first;
+
+	/* unreadable for an ordinary user: then nothing is known */
+	return stat("/", &ours) == 0 && stat("/proc/1/root/", &first) == 0 &&
+	       (ours.st_dev != first.st_dev || ours.st_ino != first.st_ino);
+}
+
+static int explain_limit(struct rb_err *err)
+{
+	int64_t limit = sysctl_read("/proc/sys/user/max_user_namespaces");
+
+	if (limit == 0) {
+		err_set(err, RB_USERNS_LIMIT, 0, "user namespaces are switched off: "
+						 "user.max_user_namespaces is 0");
+		err_fix(err, "sudo sysctl -w user.max_user_namespaces=28633 (to keep it, put the "
+			     "same line into /etc/sysctl.d/99-userns.conf)");
+	} else {
+		err_set(err, RB_USERNS_LIMIT, ENOSPC,
+			"the limit of namespaces is used up, here or in an outer user namespace");
+		err_fix(err, "raise the sysctls user.max_*_namespaces on the host");
+	}
+	return -ENOSPC;
+}
+
+static int explain_user_denied(int errnum, struct rb_err *err)
+{
+	char map[8];
+
+	if (status_has("\nSeccomp:\t2")) {
+		err_set(err, RB_USERNS_SECCOMP, errnum,
+			"the seccomp profile around this process blocks user namespaces");
+		err_fix(err, "docker: --security-opt seccomp=unconfined; Kubernetes: "
+			     "seccompProfile: {type: Unconfined}; GitLab: security_opt = "
+			     "[\"seccomp:unconfined\"] in [runners.docker]");
+	} else if (in_chroot()) {
+		err_set(err, RB_USERNS_CHROOT, errnum,
+			"user namespaces cannot be created in a chroot");
+		err_fix(err, "run outside the chroot, or enter the tree with pivot_root");
+	} else if (file_read_small(AT_FDCWD, "/proc/self/uid_map", map, sizeof(map)) == 0) {
+		err_set(err, RB_USERNS_DENIED, errnum,
+			"this process has no mapped uid (/proc/self/uid_map is empty)");
+		err_fix(err, "whatever made this user namespace must write its uid_map first");
+	} else if (sysctl_read("/proc/sys/kernel/unprivileged_userns_clone") == 0) {
+		err_set(err, RB_USERNS_DENIED, errnum,
+			"kernel.unprivileged_userns_clone is 0");
+		err_fix(err, "sudo sysctl -w kernel.unprivileged_userns_clone=1");
+	} else if (sysctl_read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1) {
+		err_set(err, RB_USERNS_DENIED, errnum,
+			"AppArmor restricts user namespaces of programs without a profile");
+		err_fix(err, "install the package's profile, or write /etc/apparmor.d/runbuild with "
+			     "the rule 'userns,' for the path of this program");
+	} else {
+		err_set(err, RB_USERNS_DENIED, errnum, "the kernel refuses a user namespace");
+	}
+	return -errnum;
+}
+
+int userns_explain(int errnum, bool user, struct rb_err *err)
+{
+	if (errnum == ENOSPC)
+		return explain_limit(err);
+	if (errnum == EINVAL || errnum == ENOSYS) {
+		err_set(err, RB_KERNEL, errnum, "this kernel cannot make the namespaces");
+		err_fix(err, "Linux 5.12 or newer with user namespaces is needed");
+		return -errnum;
+	}
+	if (user && (errnum == EPERM || errnum == EACCES))
+		return explain_user_denied(errnum, err);
+	if (errnum == EPERM) {
+		err_set(err, RB_NOT_ROOT, EPERM, "cannot make namespaces without CAP_SYS_ADMIN");
+		err_fix(err, "run under 'runbuild rootless --', or add a user namespace to the "
+			     "configuration ('runbuild spec --rootless')");
+		return -EPERM;
+	}
+	return err_set(err, RB_NAMESPACE, errnum, "cannot make the container's process");
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "base/err.h"
+
+/*
+ * Words the failure of a clone or unshare: which of the many causes of EPERM and ENOSPC it is on
+ * this host, and the remedy. user says whether a user namespace was among what was asked for.
+ * Sets *err and returns -errnum.
+ */
+int userns_explain(int errnum, bool user, struct rb_err *err);

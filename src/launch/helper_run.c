@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Running a program of somebody else to its end: newuidmap and its like. Runs in the parent. The
+ * helper gets a fixed environment, no descriptor of ours, dies with us, and is killed when it
+ * takes too long; a hanging newuidmap must not hang a build.
+ */
+#include <time.h>
+#include "base/sys.h"
+#include "launch/launch.h"
+
+/* In the new process: only calls that are safe after a fork. */
+static void helper_exec(const char *path, const char *const argv[], int output)
+{
+	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
+	int null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
+	sigset_t none;
+
+	if (null >= 0) {
+		(void)sys_dup3(null, 0, 0);
+		(void)sys_dup3(null, 1, 0);
+	}
+	(void)sys_dup3(output, 2, 0);
+	(void)sys_close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
+	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* cleared by a setuid program */
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)sys_execve(path, (char *const *)argv, (char *const *)envp);
+	sys_exit(127);
+}
+
+static int64_t monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* The first line of what the helper says, until it ends or its time is up. */
+static bool helper_listen(int pidfd, int output, char *tail, size_t size)
+{
+	int64_t deadline = monotonic_ms() + LIMIT_HELPER_SECONDS * 1000;
+	size_t len = 0;
+
+	tail[0] = '\0';
+	for (;;) {
+		struct pollfd fds[] = {{.fd = output, .events = POLLIN},
+				       {.fd = pidfd, .events = POLLIN}};
+		int64_t left = deadline - monotonic_ms();
+		char sink[256];
+		ssize_t got;
+		int r = left <= 0 ? 0 : poll(fds, 2, (int)left);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return false;
+		if (fds[0].revents & POLLIN) {
+			got = read(output, sink, sizeof(sink));
+			for (ssize_t i = 0; i < got && len < size - 1; i++)
+				tail[len++] = sink[i];
+			tail[len] = '\0';
+			continue;
+		}
+		if (fds[1].revents)
+			break;
+		if (fds[0].revents) /* it closed its end: wait for its exit alone */
+			output = -1;
+	}
+	tail[strcspn(tail, "\n")] = '\0';
+	return true;
+}
+
+int helper_spawn(struct helper *helper, const char *path, const char *const argv[])
+{
+	struct clone_args args = {
+		.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+		.pidfd = (uint64_t)(uintptr_t)&helper->pidfd,
+		.exit_signal = SIGCHLD,
+	};
+	int pipes[2];
+	pid_t pid;
+
+	*helper = (struct helper){.pidfd = -1, .output = -1};
+	if (pipe2(pipes, O_CLOEXEC) < 0)
+		return -errno;
+	pid = sys_clone3(&args);
+	if (pid == 0)
+		helper_exec(path, argv, pipes[1]);
+	close(pipes[1]);
+	if (pid < 0) {
+		close(pipes[0]);
+		return pid;
+	}
+	helper->output = pipes[0];
+	return 0;
+}
+
+int helper_finish(struct helper *helper, char *tail, size_t tail_size)
+{
+	siginfo_t info = {0};
+	int r;
+
+	if (!helper_listen(helper->pidfd, helper->output, tail, tail_size)) {
+		(void)sys_pidfd_send_signal(helper->pidfd, SIGKILL);
+		snprintf(tail, tail_size, "killed after %u seconds", LIMIT_HELPER_SECONDS);
+	}
+	r = sys_wait_pidfd(helper->pidfd, &info, WEXITED);
+	fd_close(&helper->pidfd);
+	fd_close(&helper->output);
+	if (r < 0)
+		return r;
+	return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+}

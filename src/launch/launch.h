@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The parent's half: carries out a plan's parent list, words the child's failures, supervises a
+ * foreground step. One process, one thread, with the caller's privilege.
+ */
+#include "cgroup/cgroup.h"
+#include "exec/exec.h"
+#include "plan/plan.h"
+#include "state/state.h"
+
+/* What carrying out a plan needs next to the plan. Everything is borrowed. */
+struct launch_context {
+	struct arena *arena;
+	const struct state_root *root; /* NULL for exec */
+	struct container *container;   /* where OP_RECORD writes; NULL for exec */
+	struct state_record *record;   /* completed by OP_CGROUP */
+	const struct state_annotation *annotations;
+	size_t n_annotations;
+	unsigned state_flags;         /* enum state_flags */
+	bool keep;                    /* the monitor leaves state and cgroup alone */
+	const char *console_socket;   /* for CONSOLE_SOCKET */
+	int init_pidfd;               /* exec: the container's first process; else -1 */
+	int start_socket;             /* create: listening; else -1 */
+};
+
+struct launch {
+	const struct plan *plan; /* sealed copy */
+	size_t plan_size;
+	const struct launch_context *context;
+	struct exec_child child; /* as the child sees it; slots of OP_OPEN_NS are ours as well */
+	int sock;                /* our end of the handshake */
+	pid_t pid;
+	int pidfd;
+	int monitor_pipe; /* its end of file is our death */
+	int monitor_pidfd;
+	int tty_master; /* CONSOLE_OWN */
+	const char *cgroup; /* joined group, or NULL */
+	bool reached[STAGE_COUNT];
+	bool exec_reported;
+};
+
+/*
+ * Runs the parent's list. On success the child has reached what the plan asked for: its program
+ * runs, or (create) it waits for `start`. On failure the child and whatever was made for it
+ * (cgroup, monitor) is gone again; the record's directory is the caller's to remove.
+ */
+int launch_start(struct launch *launch, const struct plan *plan,
+		 const struct launch_context *context, struct rb_err *err);
+
+/*
+ * Supervises a foreground child until its end: forwards signals, copies the terminal. Returns
+ * its exit status, or 128 + N when signal N ended it.
+ */
+int launch_wait(struct launch *launch);
+
+/* Ends the monitor and closes everything. The child is not touched. */
+void launch_end(struct launch *launch);
+
+/* Words a FAIL record. Returns -errno. */
+struct handshake;
+int launch_failure(const struct handshake *record, const struct plan *plan, const char *argv0,
+		   struct rb_err *err);
+
+/* Sends one descriptor to the listener at path: --console-socket. */
+int console_send(const char *path, int master, struct rb_err *err);
+
+/*
+ * Runs one hook in the runtime's own namespaces with the state on its standard input; seconds 0
+ * means no limit. Errors: RB_HOOK.
+ */
+int hook_run(const char *path, char *const argv[], char *const envp[], const char *state,
+	     size_t state_len, uint64_t seconds, struct rb_err *err);
+
+/*
+ * Hooks whose failure is only logged, poststart (pid > 0) and poststop: all of a kind are run;
+ * runtime.md#lifecycle.
+ */
+void hooks_run(const struct spec *spec, enum spec_hook_kind kind, const struct state_record *record,
+	       const struct state_annotation *annotations, pid_t pid);
+
+/* `start`: waits on the connection to a created container until its program runs. */
+int launch_await_start(int sock, struct rb_err *err);
+
+/* Blocks the signals that launch_wait() takes from a descriptor; call before anything is made. */
+void launch_block_signals(void);
+
+/*
+ * A helper program with a fixed environment, started and later waited for. It dies with us, is
+ * killed after LIMIT_HELPER_SECONDS, and the first line of its standard error goes into tail.
+ * helper_finish() returns its exit status, 128 + N, or -errno.
+ */
+struct helper {
+	int pidfd;
+	int output;
+};
+int helper_spawn(struct helper *helper, const char *path, const char *const argv[]);
+int helper_finish(struct helper *helper, char *tail, size_t tail_size);
+
+/* Writes both id maps of a new user namespace. Errors: RB_IDMAP_*. */
+int idmap_write(struct arena *arena, pid_t pid, const char *uid_map, const char *gid_map,
+		enum plan_idmap_method method, struct rb_err *err);

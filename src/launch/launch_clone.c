@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The birth of the child. Runs in the parent. Usually one clone3(2) with all new namespaces.
+ *
+ * When the configuration joins namespaces by path, the parent must stay where it is (hooks run in
+ * the runtime's namespaces), so a short-lived joiner enters them and clones the child with
+ * CLONE_PARENT: the child is ours, born into the joined namespaces, and owned by the joined user
+ * namespace from its first instruction on.
+ */
+#include "host/userns_check.h"
+#include "launch/launch_private.h"
+
+static const struct {
+	uint64_t type;
+	enum plan_slot slot;
+} joined_slots[] = {
+	/* order: see join_all() */
+	{CLONE_NEWPID, SLOT_PID_NS},	   {CLONE_NEWNET, SLOT_NET_NS}, {CLONE_NEWIPC, SLOT_IPC_NS},
+	{CLONE_NEWUTS, SLOT_UTS_NS},	   {CLONE_NEWNS, SLOT_MOUNT_NS},
+	{CLONE_NEWCGROUP, SLOT_CGROUP_NS},
+};
+
+static void child_main(struct launch *l) __attribute__((noreturn));
+static void child_main(struct launch *l)
+{
+	/* end of file on the handshake must mean the parent's death: drop our copy of its end */
+	sys_close(l->sock);
+	exec_run(&l->child);
+}
+
+static int clone_child(struct launch *l, uint64_t fresh, uint64_t extra, int *ret_pidfd)
+{
+	struct clone_args args = {
+		.flags = fresh | extra | CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)ret_pidfd,
+		/* with CLONE_PARENT the joiner's own exit signal is taken: clone(2) */
+		.exit_signal = extra & CLONE_PARENT ? 0 : SIGCHLD,
+	};
+	pid_t pid = sys_clone3(&args);
+
+	if (pid == 0)
+		child_main(l);
+	return pid;
+}
+
+/*
+ * Namespaces that the caller may enter with its own rights come first, then the user namespace,
+ * then what needs the rights in it.
+ */
+static int join_all(struct launch *l, int *ret_slot)
+{
+	bool joined[ARRAY_LEN(joined_slots)] = {false};
+	int user = l->child.slots[SLOT_USER_NS];
+	int r;
+
+	for (int pass = user >= 0 ? 0 : 1; pass < 2; pass++) {
+		for (size_t i = 0; i < ARRAY_LEN(joined_slots); i++) {
+			*ret_slot = joined_slots[i].slot;
+			if (joined[i] || l->child.slots[*ret_slot] < 0)
+				continue;
+			r = sys_setns(l->child.slots[*ret_slot], joined_slots[i].type);
+			if (r < 0 && !(pass == 0 && r == -EPERM))
+				return r;
+			joined[i] = r == 0;
+		}
+		*ret_slot = SLOT_USER_NS;
+		if (pass == 0 && (r = sys_setns(user, CLONE_NEWUSER)) < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* In the joiner: enter, clone, send the pidfd. status of the record is the pid or the bad slot. */
+static void joiner_main(struct launch *l, uint64_t fresh, int report) __attribute__((noreturn));
+static void joiner_main(struct launch *l, uint64_t fresh, int report)
+{
+	struct handshake record = {.type = HS_GO};
+	int slot = SLOT_NONE;
+	int pidfd = -1;
+	int r = join_all(l, &slot);
+
+	if (r == 0) {
+		slot = SLOT_NONE;
+		r = clone_child(l, fresh, CLONE_PARENT, &pidfd);
+	}
+	if (r < 0) {
+		record.type = HS_FAIL;
+		record.errnum = -r;
+		record.status = slot;
+	} else {
+		record.status = r;
+	}
+	r = handshake_send(report, &record, pidfd);
+	sys_exit(r < 0 ? 1 : 0);
+}
+
+static int joiner_failure(struct launch *l, const struct handshake *record, bool user,
+			  struct rb_err *err)
+{
+	const struct plan_op *ops = plan_parent_ops(l->plan);
+
+	if (record->status == SLOT_NONE)
+		return userns_explain(record->errnum, user, err);
+	for (size_t i = 0; i < l->plan->n_parent; i++) {
+		if (ops[i].kind != OP_OPEN_NS || ops[i].slot != record->status)
+			continue;
+		err_set(err, RB_NAMESPACE, record->errnum, "cannot join the namespace '%s'",
+			plan_str(l->plan, ops[i].str[0]));
+		err_origin(err, plan_str(l->plan, ops[i].origin));
+		err_fix(err, record->errnum == EINVAL
+				     ? "the file must be a namespace of the type in the configuration"
+				     : "the caller needs CAP_SYS_ADMIN in its user namespace");
+	}
+	return -record->errnum;
+}
+
+static int clone_joined(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	CLEANUP_FD int joiner = -1;
+	CLEANUP_FD int ours = -1;
+	struct clone_args args = {
+		.flags = CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)&joiner,
+		.exit_signal = SIGCHLD,
+	};
+	struct handshake record;
+	siginfo_t info;
+	int pair[2];
+	pid_t pid;
+	int r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_set(err, RB_NAMESPACE, errno, "socketpair");
+	ours = pair[0];
+	pid = sys_clone3(&args);
+	if (pid == 0)
+		joiner_main(l, op->arg[0], pair[1]);
+	close(pair[1]);
+	if (pid < 0)
+		return err_set(err, RB_NAMESPACE, -pid, "cannot clone");
+	r = launch_receive(ours, &record, &l->pidfd);
+	(void)sys_wait_pidfd(joiner, &info, WEXITED);
+	if (r <= 0)
+		return err_set(err, RB_NAMESPACE, r < 0 ? -r : EPIPE,
+			       "the helper that joins namespaces died");
+	if (record.type == HS_FAIL)
+		return joiner_failure(l, &record, op->arg[0] & CLONE_NEWUSER, err);
+	if (l->pidfd < 0)
+		return err_set(err, RB_NAMESPACE, EPROTO, "no process descriptor");
+	l->pid = record.status;
+	return 0;
+}
+
+int launch_clone(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	bool by_path = op->arg[1] && l->child.slots[SLOT_INIT] < 0;
+	pid_t pid;
+
+	if (by_path)
+		return clone_joined(l, op, err);
+	pid = clone_child(l, op->arg[0], 0, &l->pidfd);
+	if (pid < 0)
+		return userns_explain(-pid, op->arg[0] & CLONE_NEWUSER, err);
+	l->pid = pid;
+	return 0;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a number in the child to a sentence in the parent. Runs in the parent (and in `start`,
+ * which has no plan and words what the record carries). The texts that clients look for are
+ * runc's: "executable file not found in $PATH", "no such file or directory", "permission denied".
+ */
+#include "base/sys.h"
+#include "exec/handshake.h"
+#include "launch/launch.h"
+
+static int failure_program(const struct handshake *record, const char *argv0, struct rb_err *err)
+{
+	const char *name = argv0 ? argv0 : record->detail;
+
+	switch (record->errnum) {
+	case ENOENT:
+		if (strchr(name, '/'))
+			err_set(err, RB_EXEC_NOT_FOUND, 0,
+				"exec: \"%s\": stat %s: no such file or directory", name, name);
+		else
+			err_set(err, RB_EXEC_NOT_FOUND, 0,
+				"exec: \"%s\": executable file not found in $PATH", name);
+		err_fix(err, "check the command, PATH in the environment, and for a script the "
+			     "interpreter in its first line");
+		return -ENOENT;
+	case EACCES:
+	case EPERM:
+		err_set(err, RB_EXEC_PERMISSION, 0, "exec: \"%s\": permission denied", name);
+		err_fix(err, "make it executable for the user that runs it (chmod +x), on a file "
+			     "system mounted without noexec");
+		return -EACCES;
+	case ENOEXEC:
+		err_set(err, RB_EXEC_FORMAT, 0, "exec: \"%s\": exec format error", name);
+		err_fix(err, "the program is for another architecture, or a script without #!");
+		return -ENOEXEC;
+	default: return err_set(err, RB_EXEC_FAILED, record->errnum, "exec: \"%s\"", name);
+	}
+}
+
+static int failure_mount(const struct handshake *record, const char *what, struct rb_err *err)
+{
+	int e = record->errnum;
+
+	switch (record->kind) {
+	case OP_ATTACH_ROOT:
+		err_set(err, RB_ROOTFS, e, "cannot use '%s' as the root file system", what);
+		if (e == ENOENT || e == ENOTDIR)
+			err_fix(err, "root.path must be an existing directory");
+		else if (e == EACCES)
+			err_fix(err, "every directory above it must be searchable (chmod o+x) for "
+				     "the mapped root user");
+		return -e;
+	case OP_OPEN_TREE:
+		err_set(err, RB_MOUNT_SOURCE, e, "cannot open mount source '%s'", what);
+		err_fix(err, "%s", e == ENOENT ? "create it, or remove the mount"
+					       : "make it accessible to the container's root user");
+		return -e;
+	case OP_OPEN_DEVICE:
+		err_set(err, RB_DEVICE, e, "cannot use the host's '%s'", what);
+		err_fix(err, "a rootless container can only bind existing device nodes");
+		return -e;
+	case OP_MAKE_TARGET:
+		if (e == ELOOP) {
+			err_set(err, RB_MOUNT_TARGET, 0,
+				"mount destination '%s' goes through a symbolic link: it must be "
+				"mounted on ordinary directory",
+				what);
+			err_fix(err, "replace the link in the image by a directory");
+			return -ELOOP;
+		}
+		err_set(err, RB_MOUNT_TARGET, e, "cannot make mount destination '%s'", what);
+		return -e;
+	case OP_FSMOUNT:
+		if (str_eq(what, "proc") && e == EPERM) {
+			err_set(err, RB_PROC_REFUSED, 0,
+				"cannot mount proc: the outer /proc is partly hidden, and the kernel "
+				"then refuses a new one");
+			err_fix(err, "docker: --security-opt systempaths=unconfined; Kubernetes: "
+				     "procMount: Unmasked with hostUsers: false");
+			return -EPERM;
+		}
+		err_set(err, RB_MOUNT, e, "cannot mount %s", what);
+		if (e == ENODEV)
+			err_fix(err, "the kernel does not know this type of file system");
+		else if (e == EINVAL)
+			err_fix(err, "one of the mount's options is not accepted");
+		else if (e == EPERM)
+			err_fix(err, "it needs a namespace of the container's own, or is not allowed "
+				     "in a user namespace");
+		return -e;
+	default: return err_set(err, RB_MOUNT, e, "mount set-up: %s '%s'",
+				plan_op_name((enum plan_op_kind)record->kind), what);
+	}
+}
+
+static int failure_hook(const struct handshake *record, const struct plan_op *op,
+			struct rb_err *err)
+{
+	const char *kind = op && op->arg[1] < HOOK_KINDS ? spec_hook_names[op->arg[1]]
+							 : spec_hook_names[HOOK_START_CONTAINER];
+	unsigned number = op ? (unsigned)op->arg[2] : 0;
+
+	if (record->status == -1)
+		err_set(err, RB_HOOK, 0, "error running %s hook #%u: '%s' ran out of time", kind,
+			number, record->detail);
+	else if (record->status > 0 && record->status < 256)
+		err_set(err, RB_HOOK, 0, "error running %s hook #%u: '%s' was killed by signal %d",
+			kind, number, record->detail, record->status);
+	else if (record->status >= 256)
+		err_set(err, RB_HOOK, 0, "error running %s hook #%u: exit status %d", kind, number,
+			record->status >> 8);
+	else
+		err_set(err, RB_HOOK, record->errnum, "error running %s hook #%u", kind, number);
+	return -ECANCELED;
+}
+
+/* Kinds whose failure has one code and one sentence. */
+static const struct {
+	enum plan_op_kind kind;
+	enum rb_code code;
+	const char *what; /* may take the op's string */
+} plain_failures[] = {
+	{OP_SETNS, RB_NAMESPACE, "cannot join the container's namespaces"},
+	{OP_UNSHARE, RB_NAMESPACE, "cannot make a cgroup namespace"},
+	{OP_ROOT_IDS, RB_CREDENTIALS, "cannot become root of the user namespace"},
+	{OP_HOSTNAME, RB_NAMESPACE, "cannot set the host name '%s'"},
+	{OP_DOMAINNAME, RB_NAMESPACE, "cannot set the domain name '%s'"},
+	{OP_LOOPBACK, RB_NAMESPACE, "cannot bring the loopback interface up"},
+	{OP_WRITE_PROC, RB_SYSCTL, "cannot write /proc/%s"},
+	{OP_RLIMIT, RB_RLIMIT, "cannot set a resource limit"},
+	{OP_OPEN_TTY, RB_TERMINAL, "cannot make a terminal from the container's /dev/pts"},
+	{OP_CONSOLE, RB_TERMINAL, "cannot put the terminal on /dev/console"},
+	{OP_SEND_TTY, RB_TERMINAL, "cannot hand the terminal over"},
+	{OP_TTY_STDIO, RB_TERMINAL, "cannot use the terminal"},
+	{OP_IDS, RB_CREDENTIALS, "cannot change to the user of the process"},
+	{OP_CAPS, RB_CREDENTIALS, "unable to apply caps"},
+	{OP_BOUNDING, RB_CREDENTIALS, "cannot cut the capability bounding set"},
+	{OP_AMBIENT, RB_CREDENTIALS, "cannot set ambient capabilities"},
+	{OP_SECCOMP, RB_SECCOMP, "cannot install the seccomp filter"},
+	{OP_CHDIR, RB_CWD, "cannot enter the working directory '%s'"},
+	{OP_PIVOT, RB_ROOTFS, "cannot change to the new root"},
+	{OP_MASK, RB_MOUNT, "cannot mask '%s'"},
+	{OP_READONLY, RB_MOUNT, "cannot make '%s' read-only"},
+	{OP_MKNOD_IN_ROOT, RB_DEVICE, "cannot make the device node '%s'"},
+	{OP_COPY_UP, RB_MOUNT, "cannot copy the image's files into a tmpfs (tmpcopyup)"},
+};
+
+static void failure_hint(const struct handshake *record, struct rb_err *err)
+{
+	if (record->kind == OP_RLIMIT && record->errnum == EPERM)
+		err_fix(err, "a hard limit above the caller's needs CAP_SYS_RESOURCE on the host");
+	else if (record->kind == OP_CHDIR && record->errnum == EXDEV)
+		err_fix(err, "it lies outside the container's root");
+	else if (record->kind == OP_IDS && record->errnum == EINVAL)
+		err_fix(err, "map the ids of process.user");
+	else if (record->kind == OP_SECCOMP && record->errnum == EACCES)
+		err_fix(err, "set noNewPrivileges");
+}
+
+int launch_failure(const struct handshake *record, const struct plan *plan, const char *argv0,
+		   struct rb_err *err)
+{
+	const struct plan_op *op =
+		plan && record->op < plan->n_child ? &plan_child_ops(plan)[record->op] : NULL;
+	const char *what = op ? plan_str(plan, op->str[0]) : record->detail;
+	char detail[sizeof(record->detail) + 1] = {0};
+	int r = 1;
+
+	if (!op) {
+		memcpy(detail, record->detail, sizeof(record->detail));
+		what = detail;
+	}
+	if (record->kind == OP_EXEC || record->kind == OP_FIND_PROGRAM)
+		r = failure_program(record, argv0, err);
+	else if (record->kind == OP_HOOK)
+		r = failure_hook(record, op, err);
+	for (size_t i = 0; r > 0 && i < ARRAY_LEN(plain_failures); i++) {
+		char sentence[256];
+
+		if (plain_failures[i].kind != (enum plan_op_kind)record->kind)
+			continue;
+		if (strstr(plain_failures[i].what, "%s"))
+			snprintf(sentence, sizeof(sentence), "%.*s%.150s%s",
+				 (int)(strstr(plain_failures[i].what, "%s") - plain_failures[i].what),
+				 plain_failures[i].what, what,
+				 strstr(plain_failures[i].what, "%s") + 2);
+		else
+			snprintf(sentence, sizeof(sentence), "%s", plain_failures[i].what);
+		r = err_set(err, plain_failures[i].code, record->errnum, "%s", sentence);
+		failure_hint(record, err);
+	}
+	if (r > 0)
+		r = failure_mount(record, what, err);
+	if (!err->origin[0])
+		err_origin(err, op ? plan_str(plan, op->origin) : record->origin);
+	return r;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The monitor: a process of ours that outlives us by an instant. It runs outside the step's
+ * namespaces, holds a pidfd of the step's first process and the reading end of a pipe whose only
+ * writing end is ours. When we die, by whatever signal, it kills the first process, with which
+ * the kernel kills its whole pid namespace, and removes what we held. PR_SET_PDEATHSIG alone
+ * does not do: the step can undo it with one prctl.
+ *
+ * It has its own process group (a kill of ours must miss it), is not dumpable, blocks every
+ * signal, and keeps no descriptor but the four it needs: the caller's pipes must see our end.
+ * Must not allocate before it is needed, and never writes anywhere.
+ */
+#include "launch/launch_private.h"
+
+/* Keeps only the descriptors of the list (in any order, negative ones are ignored). */
+static void keep_only(const int *keep, size_t n)
+{
+	unsigned from = 0;
+
+	for (;;) {
+		unsigned next = UINT_MAX;
+
+		for (size_t i = 0; i < n; i++)
+			if (keep[i] >= 0 && (unsigned)keep[i] >= from && (unsigned)keep[i] < next)
+				next = (unsigned)keep[i];
+		if (next > from)
+			(void)sys_close_range(from, next == UINT_MAX ? next : next - 1, 0);
+		if (next == UINT_MAX)
+			return;
+		from = next + 1;
+	}
+}
+
+static void monitor_wait_dead(int pidfd)
+{
+	struct pollfd fd = {.fd = pidfd, .events = POLLIN};
+
+	while (sys_ppoll(&fd, 1, NULL) == -EINTR)
+		;
+}
+
+/* What `run` would have removed at its end, if it is still there. */
+static void monitor_clean_up(const struct launch *l)
+{
+	const struct launch_context *context = l->context;
+	struct stat st;
+
+	if (!context->container || context->keep)
+		return;
+	if (l->cgroup) {
+		cgroup_kill(l->cgroup);
+		(void)cgroup_remove(l->cgroup);
+	}
+	/* no links: it was removed, and the name may belong to another container by now */
+	if (fstat(context->container->dir, &st) == 0 && st.st_nlink > 0)
+		(void)container_remove(context->root, context->container->id);
+}
+
+static void monitor_main(struct launch *l, int pipe_end) __attribute__((noreturn));
+static void monitor_main(struct launch *l, int pipe_end)
+{
+	const int keep[] = {
+		pipe_end,
+		l->pidfd,
+		l->context->root ? l->context->root->fd : -1,
+		l->context->container ? l->context->container->dir : -1,
+	};
+	sigset_t all;
+	ssize_t r;
+	char byte;
+
+	(void)setpgid(0, 0);
+	sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, NULL);
+	(void)sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	(void)sys_prctl(PR_SET_NAME, (unsigned long)"runbuild-guard", 0, 0, 0);
+	keep_only(keep, ARRAY_LEN(keep));
+	do
+		r = sys_read(pipe_end, &byte, 1);
+	while (r == -EINTR);
+	/* end of file: the parent is gone */
+	(void)sys_pidfd_send_signal(l->pidfd, SIGKILL);
+	monitor_wait_dead(l->pidfd);
+	monitor_clean_up(l);
+	sys_exit(0);
+}
+
+int launch_monitor(struct launch *l, struct rb_err *err)
+{
+	struct clone_args args = {
+		.flags = CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)&l->monitor_pidfd,
+		.exit_signal = SIGCHLD,
+	};
+	int pipes[2];
+	pid_t pid;
+
+	if (pipe2(pipes, O_CLOEXEC) < 0)
+		return err_set(err, RB_SETUP_STEP, errno, "cannot start the monitor");
+	pid = sys_clone3(&args);
+	if (pid == 0) {
+		close(pipes[1]);
+		monitor_main(l, pipes[0]);
+	}
+	close(pipes[0]);
+	if (pid < 0) {
+		close(pipes[1]);
+		return err_set(err, RB_SETUP_STEP, -pid, "cannot start the monitor");
+	}
+	/* from both sides, as shells do: whoever comes first */
+	(void)setpgid(pid, pid);
+	l->monitor_pipe = pipes[1];
+	return 0;
+}
+
+void launch_monitor_end(struct launch *l)
+{
+	siginfo_t info;
+
+	if (l->monitor_pidfd < 0)
+		return;
+	/* before its pipe closes: it must not remove what was kept */
+	(void)sys_pidfd_send_signal(l->monitor_pidfd, SIGKILL);
+	(void)sys_wait_pidfd(l->monitor_pidfd, &info, WEXITED);
+	fd_close(&l->monitor_pidfd);
+	fd_close(&l->monitor_pipe);
+}

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The loop over the parent's ops. Runs in the calling process with its privilege. Every failure
+ * leaves nothing: the child is killed and reaped, the monitor ended, the cgroup removed.
+ */
+#include <sys/mman.h>
+#include "base/file.h"
+#include "base/log.h"
+#include "launch/launch_private.h"
+
+int launch_receive(int sock, struct handshake *record, int *ret_fd)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = {.iov_base = record, .iov_len = sizeof(*record)};
+	struct msghdr message = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *header;
+	int fd = -1;
+	ssize_t r;
+
+	do
+		r = recvmsg(sock, &message, MSG_CMSG_CLOEXEC);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return -errno;
+	header = CMSG_FIRSTHDR(&message);
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+	if (r == 0)
+		return 0;
+	if ((size_t)r != sizeof(*record) || record->magic != HANDSHAKE_MAGIC ||
+	    record->version != HANDSHAKE_VERSION || (message.msg_flags & MSG_CTRUNC)) {
+		fd_close(&fd);
+		return -EPROTO;
+	}
+	/* texts come from another process: end them here */
+	record->detail[sizeof(record->detail) - 1] = '\0';
+	record->origin[sizeof(record->origin) - 1] = '\0';
+	if (ret_fd)
+		*ret_fd = fd;
+	else
+		fd_close(&fd);
+	return 1;
+}
+
+/* A copy of the plan in a sealed memory file, mapped read-only: nobody changes it any more. */
+static int plan_seal(struct launch *l, const struct plan *plan, struct rb_err *err)
+{
+	CLEANUP_FD int fd = fd_from_bytes("plan", plan, plan->size);
+	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+	void *map;
+
+	if (fd < 0)
+		return err_set(err, RB_SETUP_STEP, -fd, "cannot keep the plan");
+	if (fcntl(fd, F_ADD_SEALS, seals) < 0)
+		return err_set(err, RB_SETUP_STEP, errno, "cannot seal the plan");
+	map = mmap(NULL, plan->size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (map == MAP_FAILED)
+		return err_set(err, RB_SETUP_STEP, errno, "cannot map the plan");
+	l->plan = map;
+	l->plan_size = plan->size;
+	return 0;
+}
+
+static const struct plan_op *plan_find_child_op(const struct plan *plan, enum plan_op_kind kind)
+{
+	const struct plan_op *ops = plan_child_ops(plan);
+
+	for (size_t i = 0; i < plan->n_child; i++)
+		if (ops[i].kind == kind)
+			return &ops[i];
+	return NULL;
+}
+
+/* Pointers to a list's strings, with `spare` empty places behind them. */
+static char **list_pointers(struct arena *arena, const struct plan *plan, uint32_t offset,
+			    size_t spare, size_t *ret_n)
+{
+	const struct plan_list *list = plan_list_at(plan, offset);
+	size_t n = list ? list->count : 0;
+	char **v = arena_array(arena, n + spare + 1, sizeof(*v));
+
+	for (size_t i = 0; v && i < n; i++)
+		v[i] = (char *)plan_str(plan, list->item[i]);
+	if (ret_n)
+		*ret_n = n;
+	return v;
+}
+
+/* Everything the child needs memory for. */
+static int child_prepare(struct launch *l, struct rb_err *err)
+{
+	const struct plan_op *exec = plan_find_child_op(l->plan, OP_EXEC);
+	struct exec_child *child = &l->child;
+	struct arena *arena = l->context->arena;
+
+	if (!exec) /* plan_check() has made sure of it */
+		return err_set(err, RB_INTERNAL, 0, "plan without execve");
+	child->plan = l->plan;
+	child->argv = list_pointers(arena, l->plan, exec->list, 0, NULL);
+	child->envp = list_pointers(arena, l->plan, exec->list2, 1, &child->n_envp);
+	if (!child->argv || !child->envp)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "arguments");
+	for (int slot = 0; slot < SLOT_COUNT; slot++)
+		child->slots[slot] = -1;
+	child->slots[SLOT_INIT] = l->context->init_pidfd;
+	child->slots[SLOT_START] = l->context->start_socket;
+	if (plan_find_child_op(l->plan, OP_HOOK)) {
+		/* filled once the pid is known; the child reads them after a sync */
+		child->slots[SLOT_STATE_CREATING] = fd_from_bytes("state", "", 0);
+		child->slots[SLOT_STATE_CREATED] = fd_from_bytes("state", "", 0);
+		if (child->slots[SLOT_STATE_CREATING] < 0 || child->slots[SLOT_STATE_CREATED] < 0)
+			return err_set(err, RB_NO_MEMORY, ENOMEM, "state for hooks");
+	}
+	return 0;
+}
+
+static void state_for_hooks(struct launch *l, const char *status, struct strbuf *out)
+{
+	const struct launch_context *context = l->context;
+
+	state_json(context->record, context->annotations, context->n_annotations, status, l->pid,
+		   out);
+}
+
+/* What hooks in the child read on standard input. */
+static int fill_child_states(struct launch *l, struct rb_err *err)
+{
+	static const struct {
+		enum plan_slot slot;
+		const char *status;
+	} states[] = {{SLOT_STATE_CREATING, "creating"}, {SLOT_STATE_CREATED, "created"}};
+
+	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+		CLEANUP_STRBUF struct strbuf text = {0};
+		int fd = l->child.slots[states[i].slot];
+		int r;
+
+		if (fd < 0)
+			continue;
+		state_for_hooks(l, states[i].status, &text);
+		r = text.failed ? -ENOMEM : fd_write_all(fd, text.text, text.len);
+		if (r < 0)
+			return err_set(err, RB_HOOK, -r, "state for hooks");
+	}
+	return 0;
+}
+
+/* The child ended without a word: somebody killed it, or it ran out of memory. */
+static int child_vanished(struct launch *l, struct rb_err *err)
+{
+	siginfo_t info = {0};
+
+	if (sys_wait_pidfd(l->pidfd, &info, WEXITED | WNOWAIT) == 0 && info.si_code != CLD_EXITED)
+		err_set(err, RB_SETUP_KILLED, 0, "the container was killed by signal %d (%s) while "
+						 "it was being set up",
+			info.si_status, sigabbrev_np(info.si_status));
+	else
+		err_set(err, RB_SETUP_KILLED, 0, "the container ended while it was being set up");
+	return -ECANCELED;
+}
+
+/* Takes records until the child has reached the stage, sent its terminal or reported execve. */
+static int child_listen(struct launch *l, int stage, bool want_exec, int *ret_tty,
+			struct rb_err *err)
+{
+	for (;;) {
+		struct handshake record;
+		int fd = -1;
+		int r;
+
+		if (stage >= 0 && l->reached[stage])
+			return 0;
+		r = launch_receive(l->sock, &record, &fd);
+		if (r < 0)
+			return err_set(err, RB_INTERNAL, -r, "handshake");
+		if (r == 0)
+			return want_exec && l->exec_reported ? 0 : child_vanished(l, err);
+		switch (record.type) {
+		case HS_FAIL: return launch_failure(&record, l->plan, l->child.argv[0], err);
+		case HS_EXEC: l->exec_reported = true; break;
+		case HS_REACHED:
+			if (record.stage >= STAGE_COUNT)
+				return err_set(err, RB_INTERNAL, EPROTO, "handshake");
+			l->reached[record.stage] = true;
+			break;
+		case HS_TTY:
+			if (!ret_tty || fd < 0) {
+				fd_close(&fd);
+				return err_set(err, RB_INTERNAL, EPROTO, "handshake");
+			}
+			*ret_tty = fd;
+			return 0;
+		default: return err_set(err, RB_INTERNAL, EPROTO, "handshake");
+		}
+	}
+}
+
+static int run_open_ns(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	const char *path = plan_str(l->plan, op->str[0]);
+	int fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+
+	if (fd < 0) {
+		err_set(err, RB_NAMESPACE, -fd, "cannot open the namespace '%s'", path);
+		err_origin(err, plan_str(l->plan, op->origin));
+		return fd;
+	}
+	l->child.slots[op->slot] = fd;
+	return 0;
+}
+
+static int run_join_pidns(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	int r = sys_setns(l->child.slots[op->slot], CLONE_NEWPID);
+
+	if (r < 0) {
+		err_set(err, RB_NAMESPACE, -r, "cannot join the container's pid namespace");
+		err_fix(err, "exec must be called by the user, and in the user namespace, that "
+			     "started the container");
+	}
+	return r;
+}
+
+static int run_idmap(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	int r = idmap_write(l->context->arena, l->pid, plan_str(l->plan, op->str[0]),
+			    plan_str(l->plan, op->str[1]), (enum plan_idmap_method)op->arg[0], err);
+
+	if (r < 0)
+		err_origin(err, plan_str(l->plan, op->origin));
+	return r;
+}
+
+static int run_cgroup(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	const char *path = plan_str(l->plan, op->str[0]);
+	const char *joined = NULL;
+	int r;
+
+	if (!l->context->container) /* exec: into the container's own group */
+		r = cgroup_enter(path, l->pid, err);
+	else
+		r = cgroup_join(l->context->arena, path, l->pid, &joined, err);
+	if (r == 0) {
+		l->cgroup = joined;
+		if (joined)
+			l->context->record->cgroup = joined;
+		return 0;
+	}
+	err_origin(err, plan_str(l->plan, op->origin));
+	if (op->arg[0])
+		return r;
+	log_warn("%s; the step runs without limits", err->what);
+	return 0;
+}
+
+static int run_record(struct launch *l, const struct plan_op *op UNUSED, struct rb_err *err)
+{
+	const struct launch_context *context = l->context;
+	struct state_process init;
+	int r = state_process_identify(l->pid, &init);
+
+	if (r < 0)
+		return child_vanished(l, err);
+	r = container_write(context->container, &init, context->state_flags, context->record,
+			    context->annotations, context->n_annotations, err);
+	return r < 0 ? r : fill_child_states(l, err);
+}
+
+static int run_release(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	struct handshake record = {.type = HS_GO, .stage = op->stage};
+	int r = handshake_send(l->sock, &record, -1);
+
+	/* it died, or failed, after it had reached the stage */
+	if (r == -EPIPE)
+		return child_listen(l, -1, false, NULL, err);
+	return r < 0 ? err_set(err, RB_INTERNAL, -r, "handshake") : 0;
+}
+
+static int run_hook(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	CLEANUP_STRBUF struct strbuf state = {0};
+	bool poststart = op->arg[1] == HOOK_POSTSTART;
+	struct arena *arena = l->context->arena;
+	char **argv = list_pointers(arena, l->plan, op->list, 0, NULL);
+	char **envp = list_pointers(arena, l->plan, op->list2, 0, NULL);
+	int r;
+
+	state_for_hooks(l, poststart ? "running" : "creating", &state);
+	if (!argv || !envp || state.failed)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "hook");
+	r = hook_run(plan_str(l->plan, op->str[0]), argv, envp, state.text, state.len, op->arg[0],
+		     err);
+	if (r == 0)
+		return 0;
+	err_context(err, "error running %s hook #%u", spec_hook_names[op->arg[1]],
+		    (unsigned)op->arg[2]);
+	err_origin(err, plan_str(l->plan, op->origin));
+	if (!poststart)
+		return r;
+	/* runtime.md#lifecycle: a failing poststart hook is logged, the container goes on */
+	log_warn("%s", err->what);
+	return 0;
+}
+
+static int run_take_tty(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	CLEANUP_FD int master = -1;
+	int r = child_listen(l, -1, false, &master, err);
+
+	if (r < 0)
+		return r;
+	if (op->arg[0] == CONSOLE_SOCKET)
+		return console_send(l->context->console_socket, master, err);
+	l->tty_master = fd_take(&master);
+	return 0;
+}
+
+/* Writes PID, without a line end, by rename: readers parse it without trimming. */
+static int run_pid_file(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	const char *path = plan_str(l->plan, op->str[0]);
+	const char *slash = strrchr(path, '/');
+	char *directory = slash ? arena_strndup(l->context->arena, path, (size_t)(slash - path) + 1)
+				: arena_strdup(l->context->arena, ".");
+	CLEANUP_FD int dir = directory ? sys_openat(AT_FDCWD, directory, O_PATH | O_DIRECTORY, 0)
+				       : -ENOMEM;
+	char number[16];
+	int len = snprintf(number, sizeof(number), "%d", (int)l->pid);
+	int r = dir < 0 ? dir
+			: file_replace_at(dir, slash ? slash + 1 : path, number, (size_t)len, 0644);
+
+	if (r < 0) {
+		err_set(err, RB_PID_FILE, -r, "cannot write the pid file '%s'", path);
+		err_fix(err, "name a file in a directory that exists and is writable");
+	}
+	return r;
+}
+
+static int run_op(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	switch (op->kind) {
+	case OP_OPEN_NS: return run_open_ns(l, op, err);
+	case OP_JOIN_PIDNS: return run_join_pidns(l, op, err);
+	case OP_CLONE: return launch_clone(l, op, err);
+	case OP_IDMAP: return run_idmap(l, op, err);
+	case OP_CGROUP: return run_cgroup(l, op, err);
+	case OP_RECORD: return run_record(l, op, err);
+	case OP_MONITOR: return launch_monitor(l, err);
+	case OP_AWAIT: return child_listen(l, op->stage, false, NULL, err);
+	case OP_RELEASE: return run_release(l, op, err);
+	case OP_RUN_HOOK: return run_hook(l, op, err);
+	case OP_TAKE_TTY: return run_take_tty(l, op, err);
+	case OP_AWAIT_EXEC: return child_listen(l, -1, true, NULL, err);
+	case OP_PID_FILE: return run_pid_file(l, op, err);
+	default: return err_set(err, RB_INTERNAL, 0, "unknown operation");
+	}
+}
+
+/* After the clone only the child needs its end, and what it inherited. */
+static void drop_child_side(struct launch *l)
+{
+	fd_close(&l->child.sock);
+	for (int slot = SLOT_USER_NS; slot <= SLOT_CGROUP_NS; slot++)
+		fd_close(&l->child.slots[slot]);
+}
+
+static void launch_undo(struct launch *l)
+{
+	siginfo_t info;
+
+	if (l->pidfd >= 0) {
+		(void)sys_pidfd_send_signal(l->pidfd, SIGKILL);
+		(void)sys_wait_pidfd(l->pidfd, &info, WEXITED);
+	}
+	if (l->cgroup)
+		(void)cgroup_remove(l->cgroup);
+	launch_end(l);
+}
+
+int launch_start(struct launch *launch, const struct plan *plan,
+		 const struct launch_context *context, struct rb_err *err)
+{
+	const struct plan_op *ops;
+	int pair[2];
+	int r;
+
+	*launch = (struct launch){
+		.context = context,
+		.sock = -1,
+		.pidfd = -1,
+		.monitor_pipe = -1,
+		.monitor_pidfd = -1,
+		.tty_master = -1,
+	};
+	launch->child.sock = -1;
+	if ((r = plan_seal(launch, plan, err)) < 0 || (r = child_prepare(launch, err)) < 0)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_set(err, RB_SETUP_STEP, errno, "socketpair");
+	launch->sock = pair[0];
+	launch->child.sock = pair[1];
+	ops = plan_parent_ops(launch->plan);
+	for (size_t i = 0; i < launch->plan->n_parent; i++) {
+		r = run_op(launch, &ops[i], err);
+		if (ops[i].kind == OP_CLONE)
+			drop_child_side(launch);
+		if (r < 0) {
+			launch_undo(launch);
+			return r;
+		}
+	}
+	fd_close(&launch->sock);
+	return 0;
+}
+
+void launch_end(struct launch *launch)
+{
+	launch_monitor_end(launch);
+	fd_close(&launch->sock);
+	fd_close(&launch->child.sock);
+	fd_close(&launch->pidfd);
+	fd_close(&launch->tty_master);
+	for (int slot = 0; slot < SLOT_COUNT; slot++)
+		if (slot != SLOT_INIT && slot != SLOT_START)
+			fd_close(&launch->child.slots[slot]);
+	if (launch->plan)
+		munmap((void *)launch->plan, launch->plan_size);
+	launch->plan = NULL;
+}
+
+int launch_await_start(int sock, struct rb_err *err)
+{
+	bool exec_reported = false;
+
+	for (;;) {
+		struct handshake record;
+		int r = launch_receive(sock, &record, NULL);
+
+		if (r < 0 && r != -ECONNRESET)
+			return err_set(err, RB_INTERNAL, -r, "handshake");
+		if (r <= 0 && exec_reported)
+			return 0;
+		if (r <= 0)
+			return err_set(err, RB_SETUP_KILLED, 0,
+				       "the container ended before its program was started");
+		if (record.type == HS_FAIL)
+			return launch_failure(&record, NULL, NULL, err);
+		exec_reported |= record.type == HS_EXEC;
+	}
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The plan under construction: two growing lists of ops and a pool of strings that becomes the
+ * blob. Private to plan/. Running out of memory is remembered and reported by blob_finish(), so
+ * the planner appends without checking.
+ */
+#include "plan/plan.h"
+
+struct plan_ops {
+	struct plan_op *v;
+	size_t n, room;
+};
+
+struct plan_blob {
+	struct arena *arena;
+	struct strbuf pool; /* begins with room for struct plan, so its offsets are the blob's */
+	struct plan_ops child, parent;
+	struct plan_op scrap;    /* where ops go when memory has run out */
+	const char *last_origin; /* the string most recently added as an origin, and its offset */
+	uint32_t last_origin_at;
+	const struct spec *spec;
+	const struct host *host;
+	const struct plan_options *options;
+	bool first_process; /* not `exec`: the container's hooks belong to this plan */
+	struct rb_err *err;
+};
+
+/* Adds a string, a list of strings or a list of numbers; returns its offset. */
+uint32_t blob_str(struct plan_blob *b, const char *s);
+uint32_t blob_list(struct plan_blob *b, const char *const *v, size_t n);
+uint32_t blob_numbers(struct plan_blob *b, const uint32_t *v, size_t n);
+
+/*
+ * Appends an op with no slots to the child's or the parent's list. The pointer is valid until
+ * the next call.
+ */
+struct plan_op *blob_child(struct plan_blob *b, enum plan_op_kind kind, const char *origin);
+struct plan_op *blob_parent(struct plan_blob *b, enum plan_op_kind kind, const char *origin);
+
+/* Puts it all together and frees the pool. */
+int blob_finish(struct plan_blob *b, const struct sock_filter *bpf, size_t n_bpf,
+		const struct plan **ret_plan);
+void blob_abandon(struct plan_blob *b);
+
+/* The parts of a plan, each in a file of its own. They return 0 or -errno with *b->err set. */
+void plan_add_mounts(struct plan_blob *b);      /* root, "mounts" */
+void plan_add_devices(struct plan_blob *b);     /* nodes and links below /dev */
+void plan_add_protections(struct plan_blob *b); /* masked, read-only paths, read-only root */
+void plan_add_open_null(struct plan_blob *b);   /* -> SLOT_NULL */
+int plan_check_process_ids(struct plan_blob *b, const struct spec_process *process);
+void plan_add_process(struct plan_blob *b, const struct spec_process *process);
+void plan_add_hooks(struct plan_blob *b, enum spec_hook_kind kind, bool in_child);
+int plan_add_parent_start(struct plan_blob *b); /* up to and including the clone and its guards */
+void plan_add_exec_clone(struct plan_blob *b, uint64_t join, const char *cgroup);
+void plan_add_parent_end(struct plan_blob *b, bool terminal);
+enum plan_idmap_method plan_idmap_method(const struct plan_blob *b);
+
+/*
+ * Hooks before the pivot: the child waits at STAGE_MOUNTS for those of the runtime, and its own
+ * must not run before the parent has written the state they read.
+ */
+static inline bool plan_has_early_hooks(const struct spec *spec)
+{
+	return spec->hooks[HOOK_PRESTART].n || spec->hooks[HOOK_CREATE_RUNTIME].n ||
+	       spec->hooks[HOOK_CREATE_CONTAINER].n;
+}
+
+/* Will the container's user namespace be one that this process has no privilege outside of? */
+bool plan_in_user_namespace(const struct plan_blob *b);
+
+/* Is the id (inside the container) mapped there? */
+bool plan_id_mapped(const struct plan_blob *b, uint32_t id, bool gid);
+
+/* A namespace that the plan creates (not one it joins). */
+bool plan_new_namespace(const struct plan_blob *b, uint64_t type);

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The order of a plan, and with it most of its safety: namespaces, mounts, devices, hooks, pivot,
+ * protections, identity, filter, exec. Pure. Each section's details are in a file of its own;
+ * plan_check.c states the order again as rules, on purpose.
+ */
+#include "base/sys.h"
+#include "plan/plan_blob.h"
+
+bool plan_new_namespace(const struct plan_blob *b, uint64_t type)
+{
+	const struct spec_namespace *ns = spec_namespace_find(b->spec, type);
+
+	if (!ns)
+		return type == CLONE_NEWPID && b->options->add_pid_namespace;
+	return ns->path == NULL;
+}
+
+bool plan_in_user_namespace(const struct plan_blob *b)
+{
+	return b->host->in_user_namespace || spec_namespace_find(b->spec, CLONE_NEWUSER) != NULL;
+}
+
+bool plan_id_mapped(const struct plan_blob *b, uint32_t id, bool gid)
+{
+	const struct spec_namespace *user = spec_namespace_find(b->spec, CLONE_NEWUSER);
+	const struct spec_idmap *map = gid ? b->spec->gid_map : b->spec->uid_map;
+	size_t n = gid ? b->spec->n_gid_map : b->spec->n_uid_map;
+
+	if (!user)
+		return host_id_mapped(gid ? &b->host->gid_map : &b->host->uid_map, id);
+	if (user->path)
+		return true; /* its map is not known here; the kernel will say */
+	for (size_t i = 0; i < n; i++)
+		if (id >= map[i].inside && id - map[i].inside < map[i].count)
+			return true;
+	return false;
+}
+
+void plan_add_hooks(struct plan_blob *b, enum spec_hook_kind kind, bool in_child)
+{
+	const struct spec_hooks *hooks = &b->spec->hooks[kind];
+
+	for (size_t i = 0; b->first_process && i < hooks->n; i++) {
+		const struct spec_hook *hook = &hooks->v[i];
+		uint32_t path = blob_str(b, hook->path);
+		/* config.md#posix-platform-hooks: args as in execv(3), so with argv[0] */
+		uint32_t args = hook->args.n ? blob_list(b, hook->args.v, hook->args.n)
+					     : blob_list(b, &hook->path, 1);
+		uint32_t env = blob_list(b, hook->env.v, hook->env.n);
+		struct plan_op *op = in_child ? blob_child(b, OP_HOOK, hook->origin)
+					      : blob_parent(b, OP_RUN_HOOK, hook->origin);
+
+		op->str[0] = path;
+		op->list = args;
+		op->list2 = env;
+		op->arg[0] = hook->timeout_s;
+		op->arg[1] = (uint64_t)kind;
+		op->arg[2] = i;
+		if (in_child)
+			op->slot = kind == HOOK_START_CONTAINER ? SLOT_STATE_CREATED
+								: SLOT_STATE_CREATING;
+	}
+}
+
+/* A session of its own: no controlling terminal of ours (TIOCSTI), no keys of ours. */
+static void plan_add_session(struct plan_blob *b)
+{
+	blob_child(b, OP_SETSID, NULL);
+	if (!b->options->no_new_keyring)
+		/* ENOSYS: no keyrings; EDQUOT: 200 keys per user are used up; EPERM, EACCES: a
+		 * seccomp profile around us. The step then shares ours, as it would without us. */
+		blob_child(b, OP_KEYRING, NULL)->on_error =
+			ON_ENOSYS | ON_EDQUOT | ON_EPERM | ON_EACCES;
+}
+
+/*
+ * The process is born into a user namespace as an id that need not exist there; files could not
+ * be made (EOVERFLOW). It becomes the namespace's root first: user_namespaces(7).
+ */
+static void plan_add_root_ids(struct plan_blob *b)
+{
+	const struct spec_namespace *user = spec_namespace_find(b->spec, CLONE_NEWUSER);
+	struct plan_op *op;
+
+	if (!user)
+		return;
+	op = blob_child(b, OP_ROOT_IDS, user->origin);
+	if (!user->path) {
+		op->arg[0] = plan_id_mapped(b, 0, false) ? 0 : b->spec->uid_map[0].inside;
+		op->arg[1] = plan_id_mapped(b, 0, true) ? 0 : b->spec->gid_map[0].inside;
+	} else {
+		op->on_error = ON_EINVAL; /* a namespace without id 0: we stay who we are */
+	}
+}
+
+/* Host name, loopback: what a fresh set of namespaces needs first. */
+static void plan_add_namespace_setup(struct plan_blob *b)
+{
+	const struct spec *spec = b->spec;
+
+	plan_add_root_ids(b);
+	blob_child(b, OP_UNDUMPABLE, NULL);
+	/* every mode below is meant literally */
+	blob_child(b, OP_UMASK, NULL)->arg[0] = 0;
+	plan_add_session(b);
+	if (plan_new_namespace(b, CLONE_NEWCGROUP))
+		/* after the cgroup was joined: its own cgroup is the root of the namespace */
+		blob_child(b, OP_UNSHARE, spec_namespace_find(spec, CLONE_NEWCGROUP)->origin)
+			->arg[0] = CLONE_NEWCGROUP;
+	if (spec->hostname) {
+		uint32_t name = blob_str(b, spec->hostname);
+
+		blob_child(b, OP_HOSTNAME, "/hostname")->str[0] = name;
+	}
+	if (spec->domainname) {
+		uint32_t name = blob_str(b, spec->domainname);
+
+		blob_child(b, OP_DOMAINNAME, "/domainname")->str[0] = name;
+	}
+	if (plan_new_namespace(b, CLONE_NEWNET))
+		blob_child(b, OP_LOOPBACK, spec_namespace_find(spec, CLONE_NEWNET)->origin);
+}
+
+static void plan_add_pivot(struct plan_blob *b)
+{
+	const struct spec_namespace *mount = spec_namespace_find(b->spec, CLONE_NEWNS);
+	enum plan_op_kind kind = mount && mount->path  ? OP_CHROOT
+				 : b->options->no_pivot ? OP_MOVE_ROOT
+							: OP_PIVOT;
+
+	blob_child(b, kind, "/root/path")->slot = SLOT_ROOT;
+	if (b->spec->rootfs_propagation) {
+		struct plan_op *op = blob_child(b, OP_PROPAGATION, "/linux/rootfsPropagation");
+
+		op->slot = SLOT_ROOT;
+		op->arg[0] = b->spec->rootfs_propagation;
+	}
+}
+
+static void plan_add_terminal(struct plan_blob *b, const struct spec_process *process,
+			      bool console)
+{
+	struct plan_op *op;
+
+	if (!process->terminal)
+		return;
+	op = blob_child(b, OP_OPEN_TTY, "/process/terminal");
+	op->slot = SLOT_TTY;
+	op->slot2 = SLOT_TTY_MASTER;
+	op->arg[0] = (uint64_t)process->rows << 16 | process->columns;
+	if (console)
+		blob_child(b, OP_CONSOLE, "/process/terminal")->slot = SLOT_TTY;
+	blob_child(b, OP_SEND_TTY, "/process/terminal")->slot = SLOT_TTY_MASTER;
+	blob_child(b, OP_TTY_STDIO, "/process/terminal")->slot = SLOT_TTY;
+}
+
+static void plan_add_private_proc(struct plan_blob *b, bool sysctls,
+				  const struct spec_process *process)
+{
+	uint32_t type = blob_str(b, "proc");
+	struct plan_op *op;
+
+	if (!sysctls && !process->has_oom_score_adj && !process->apparmor_profile &&
+	    !process->selinux_label)
+		return;
+	op = blob_child(b, OP_FSMOUNT, NULL);
+	op->slot = SLOT_PROC;
+	op->str[0] = op->str[1] = type;
+	op->arg[0] = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+}
+
+/* Writes through a procfs of our own: the image's /proc may be anything. */
+static void plan_add_proc_writes(struct plan_blob *b)
+{
+	const struct spec *spec = b->spec;
+
+	plan_add_private_proc(b, spec->n_sysctls > 0, &spec->process);
+	for (size_t i = 0; i < spec->n_sysctls; i++) {
+		char *path = arena_printf(b->arena, "sys/%s", spec->sysctls[i].path);
+		uint32_t file = blob_str(b, path);
+		uint32_t value = blob_str(b, spec->sysctls[i].value);
+		struct plan_op *op = blob_child(b, OP_WRITE_PROC, spec->sysctls[i].origin);
+
+		op->slot = SLOT_PROC;
+		op->str[0] = file;
+		op->str[1] = value;
+	}
+}
+
+static int plan_check_spec(struct plan_blob *b)
+{
+	const struct spec *spec = b->spec;
+
+	if (!spec->process.present) {
+		err_set(b->err, RB_CONFIG_MISSING, 0, "\"process\" is missing");
+		return -EINVAL;
+	}
+	if (!spec_namespace_find(spec, CLONE_NEWNS)) {
+		err_set(b->err, RB_CONFIG_CONFLICT, 0, "no mount namespace");
+		err_origin(b->err, "/linux/namespaces");
+		err_fix(b->err, "add {\"type\":\"mount\"}: without one the host's mounts would change");
+		return -EINVAL;
+	}
+	return plan_check_process_ids(b, &spec->process);
+}
+
+static int plan_compile_filter(struct plan_blob *b, const struct sock_filter **ret_bpf,
+			       size_t *ret_n)
+{
+	struct sock_filter *bpf = NULL;
+	int r;
+
+	*ret_bpf = b->options->bpf;
+	*ret_n = b->options->n_bpf;
+	if (*ret_bpf || !b->spec->seccomp.present)
+		return 0;
+	r = seccomp_compile(b->arena, &b->spec->seccomp, seccomp_native_arch(), &bpf, ret_n, b->err);
+	*ret_bpf = bpf;
+	return r;
+}
+
+int plan_build(struct arena *arena, const struct spec *spec, const struct host *host,
+	       const struct plan_options *options, const struct plan **ret_plan, struct rb_err *err)
+{
+	struct plan_blob b = {
+		.arena = arena, .spec = spec, .host = host, .options = options, .err = err};
+	const struct sock_filter *bpf = NULL;
+	size_t n_bpf = 0;
+	int r;
+
+	b.first_process = true;
+	if ((r = plan_check_spec(&b)) < 0 || (r = plan_compile_filter(&b, &bpf, &n_bpf)) < 0 ||
+	    (r = plan_add_parent_start(&b)) < 0) {
+		blob_abandon(&b);
+		return r;
+	}
+	plan_add_namespace_setup(&b);
+	plan_add_mounts(&b);
+	plan_add_devices(&b);
+	if (plan_has_early_hooks(spec))
+		blob_child(&b, OP_SYNC, NULL)->stage = STAGE_MOUNTS;
+	plan_add_hooks(&b, HOOK_CREATE_CONTAINER, true);
+	plan_add_proc_writes(&b);
+	plan_add_protections(&b);
+	plan_add_pivot(&b);
+	plan_add_terminal(&b, &spec->process, true);
+	plan_add_process(&b, &spec->process);
+	plan_add_parent_end(&b, spec->process.terminal);
+	return blob_finish(&b, bpf, n_bpf, ret_plan);
+}
+
+int plan_build_exec(struct arena *arena, const struct spec *spec,
+		    const struct spec_process *process, const struct host *host, uint64_t join,
+		    const char *cgroup, const struct plan_options *options, const struct plan **ret_plan,
+		    struct rb_err *err)
+{
+	struct plan_blob b = {
+		.arena = arena, .spec = spec, .host = host, .options = options, .err = err};
+	const struct sock_filter *bpf = NULL;
+	size_t n_bpf = 0;
+	struct plan_op *op;
+	int r;
+
+	if ((r = plan_check_process_ids(&b, process)) < 0 ||
+	    (r = plan_compile_filter(&b, &bpf, &n_bpf)) < 0) {
+		blob_abandon(&b);
+		return r;
+	}
+	plan_add_exec_clone(&b, join, cgroup);
+	blob_child(&b, OP_UNDUMPABLE, NULL);
+	op = blob_child(&b, OP_SETNS, NULL);
+	op->slot = SLOT_INIT;
+	op->arg[0] = join & ~(uint64_t)CLONE_NEWPID; /* it was born into that one */
+	if (join & CLONE_NEWUSER)
+		blob_child(&b, OP_ROOT_IDS, NULL)->on_error = ON_EINVAL;
+	blob_child(&b, OP_OPEN_ROOT, NULL)->slot = SLOT_ROOT;
+	plan_add_session(&b);
+	plan_add_private_proc(&b, false, process);
+	plan_add_terminal(&b, process, false);
+	plan_add_process(&b, process);
+	plan_add_parent_end(&b, process->terminal);
+	return blob_finish(&b, bpf, n_bpf, ret_plan);
+}

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rules a plan must satisfy, whoever built it. Pure; run on every plan before it is carried
+ * out. It restates the planner's order on purpose: a planner bug becomes an error message here
+ * instead of a container without its masks.
+ *
+ *  - the blob is well formed: every offset, string and list lies inside it
+ *  - the child waits for every guard (STAGE_READY) as its user, and ends with execve
+ *  - ops stand in phases (the table below); no phase is entered twice
+ *  - a new root has become "/" before descriptors are closed
+ *  - a slot is filled before it is used
+ *  - ops that protect are never skipped after an error and never optional
+ *  - paths inside the root are absolute; ids are never 4294967295
+ *  - without no_new_privs the filter is installed with CAP_SYS_ADMIN, which is dropped after it
+ *  - the parent clones once; id maps and cgroup stand before the first release, the record and
+ *    the monitor before that of STAGE_READY
+ */
+#include <linux/filter.h>
+#include "base/sys.h"
+#include "plan/plan.h"
+
+enum phase {
+	PHASE_BEGIN,    /* born */
+	PHASE_MOUNTS,   /* undumpable: may touch the image */
+	PHASE_PROTECT,  /* masks and read-only paths: nothing is mounted after them */
+	PHASE_ROOTED,   /* the container's root is "/": no host path any more */
+	PHASE_CLOSED,   /* no descriptor of ours is left: may enter the working directory */
+	PHASE_USER,     /* the container's user */
+	PHASE_FILTERED, /* under the filter */
+};
+
+enum side { CHILD, PARENT };
+
+struct op_rule {
+	enum side side;
+	enum phase first, last; /* where the op may stand (CHILD) */
+	uint16_t may_ignore;    /* errnos it may have in on_error; 0: it protects */
+	bool fills;             /* slot is an output */
+	bool in_root;           /* str[0] is a path inside the root */
+};
+
+#define ANY_ERRNO 0xffff
+
+static const struct op_rule op_rules[OP_KINDS] = {
+	[OP_SYNC] = {CHILD, PHASE_BEGIN, PHASE_USER, 0, false, false},
+	[OP_SETNS] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, false, false},
+	[OP_UNSHARE] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, false, false},
+	[OP_ROOT_IDS] = {CHILD, PHASE_BEGIN, PHASE_MOUNTS, ON_EINVAL, false, false},
+	[OP_UNDUMPABLE] = {CHILD, PHASE_BEGIN, PHASE_BEGIN, 0, false, false},
+	[OP_UMASK] = {CHILD, PHASE_MOUNTS, PHASE_USER, 0, false, false},
+	[OP_HOSTNAME] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, false, false},
+	[OP_DOMAINNAME] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, false, false},
+	[OP_LOOPBACK] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, false, false},
+	[OP_KEYRING] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, ANY_ERRNO, false, false},
+	[OP_SETSID] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, false, false},
+	[OP_PROPAGATION] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, false, false},
+	[OP_ATTACH_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, true, false},
+	[OP_OPEN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, true, false},
+	[OP_OPEN_TREE] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, true, false},
+	[OP_OPEN_DEVICE] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, true, false},
+	[OP_FSMOUNT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_EPERM, true, false},
+	/* EPERM only where flags are cleared: checked in op_check_errors() */
+	[OP_MOUNT_SETATTR] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_EPERM, false, false},
+	[OP_OPEN_IN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_ENOENT, true, true},
+	[OP_MAKE_TARGET] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, true, true},
+	[OP_MOVE_MOUNT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, false, false},
+	[OP_COPY_UP] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, false, false},
+	[OP_MKDIR_IN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, ANY_ERRNO, false, true},
+	[OP_SYMLINK_IN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, ON_EEXIST, false, false},
+	[OP_MKNOD_IN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, false, true},
+	[OP_MASK] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_ENOENT | ON_ENOTDIR, false, true},
+	[OP_READONLY] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_ENOENT | ON_ENOTDIR, false, true},
+	[OP_PIVOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, false, false},
+	[OP_MOVE_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, false, false},
+	[OP_CHROOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, false, false},
+	[OP_WRITE_PROC] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, ON_EACCES | ON_EPERM, false, false},
+	[OP_RLIMIT] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, false, false},
+	[OP_OPEN_TTY] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, true, false},
+	[OP_CONSOLE] = {CHILD, PHASE_ROOTED, PHASE_ROOTED, 0, false, false},
+	[OP_SEND_TTY] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, false, false},
+	[OP_TTY_STDIO] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, false, false},
+	[OP_STDIO_OWNER] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, false, false},
+	[OP_HOOK] = {CHILD, PHASE_MOUNTS, PHASE_USER, 0, false, false},
+	[OP_HOME] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, false, false},
+	[OP_BOUNDING] = {CHILD, PHASE_CLOSED, PHASE_CLOSED, 0, false, false},
+	[OP_IDS] = {CHILD, PHASE_CLOSED, PHASE_CLOSED, 0, false, false},
+	[OP_CAPS] = {CHILD, PHASE_USER, PHASE_FILTERED, 0, false, false},
+	[OP_AMBIENT] = {CHILD, PHASE_USER, PHASE_USER, 0, false, false},
+	[OP_NO_NEW_PRIVS] = {CHILD, PHASE_USER, PHASE_USER, 0, false, false},
+	[OP_DEATH_SIGNAL] = {CHILD, PHASE_USER, PHASE_USER, 0, false, false},
+	[OP_CLOSE_FDS] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, false, false},
+	[OP_CHDIR] = {CHILD, PHASE_CLOSED, PHASE_USER, ON_EACCES, true, false},
+	[OP_FIND_PROGRAM] = {CHILD, PHASE_USER, PHASE_USER, 0, false, false},
+	[OP_WAIT_START] = {CHILD, PHASE_USER, PHASE_USER, 0, false, false},
+	[OP_RESET_SIGNALS] = {CHILD, PHASE_USER, PHASE_USER, 0, false, false},
+	[OP_REPORT_EXEC] = {CHILD, PHASE_USER, PHASE_USER, 0, false, false},
+	[OP_SECCOMP] = {CHILD, PHASE_USER, PHASE_USER, 0, false, false},
+	[OP_EXEC] = {CHILD, PHASE_USER, PHASE_FILTERED, 0, false, false},
+	[OP_OPEN_NS] = {PARENT, 0, 0, 0, true, false},
+	[OP_JOIN_PIDNS] = {PARENT, 0, 0, 0, false, false},
+	[OP_CLONE] = {PARENT, 0, 0, 0, false, false},
+	[OP_IDMAP] = {PARENT, 0, 0, 0, false, false},
+	[OP_CGROUP] = {PARENT, 0, 0, 0, false, false},
+	[OP_RECORD] = {PARENT, 0, 0, 0, false, false},
+	[OP_MONITOR] = {PARENT, 0, 0, 0, false, false},
+	[OP_AWAIT] = {PARENT, 0, 0, 0, false, false},
+	[OP_RELEASE] = {PARENT, 0, 0, 0, false, false},
+	[OP_RUN_HOOK] = {PARENT, 0, 0, 0, false, false},
+	[OP_TAKE_TTY] = {PARENT, 0, 0, 0, true, false},
+	[OP_AWAIT_EXEC] = {PARENT, 0, 0, 0, false, false},
+	[OP_PID_FILE] = {PARENT, 0, 0, 0, false, false},
+};
+
+/* An op that ends a phase: what follows is in the next one. */
+static enum phase phase_after(enum plan_op_kind kind, enum phase phase)
+{
+	static const struct {
+		enum plan_op_kind kind;
+		enum phase next;
+	} steps[] = {
+		{OP_UNDUMPABLE, PHASE_MOUNTS}, {OP_READONLY, PHASE_PROTECT},
+		{OP_MASK, PHASE_PROTECT},      {OP_PIVOT, PHASE_ROOTED},
+		{OP_MOVE_ROOT, PHASE_ROOTED},  {OP_CHROOT, PHASE_ROOTED},
+		{OP_CLOSE_FDS, PHASE_CLOSED},  {OP_IDS, PHASE_USER},
+		{OP_SECCOMP, PHASE_FILTERED},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+		if (steps[i].kind == kind)
+			return steps[i].next;
+	return phase;
+}
+
+/* Descriptors that exist before the first op: made by the parent, inherited over clone. */
+static const enum plan_slot inherited[] = {SLOT_START, SLOT_STATE_CREATING, SLOT_STATE_CREATED,
+					   SLOT_INIT};
+
+struct checker {
+	const struct plan *plan;
+	struct rb_err *err;
+	const char *list; /* "child" or "parent" */
+	size_t at;
+	enum phase phase;
+	bool filled[SLOT_COUNT];
+	bool sys_admin;    /* the last capset kept CAP_SYS_ADMIN */
+	bool no_new_privs;
+	bool root_attached;
+	int stage;
+};
+
+static int broken(struct checker *c, const char *rule)
+{
+	return err_set(c->err, RB_INTERNAL, 0, "plan check: %s op %zu: %s", c->list, c->at, rule);
+}
+
+static bool string_inside(const struct plan *plan, uint32_t offset)
+{
+	if (offset == 0)
+		return true;
+	return offset >= sizeof(*plan) && offset < plan->size &&
+	       memchr((const char *)plan + offset, '\0', plan->size - offset);
+}
+
+static bool list_inside(const struct plan *plan, uint32_t offset, bool strings)
+{
+	const struct plan_list *list = plan_list_at(plan, offset);
+
+	if (!list)
+		return true;
+	if (offset < sizeof(*plan) || offset % sizeof(uint32_t) ||
+	    plan->size - sizeof(list->count) < offset ||
+	    list->count > (plan->size - offset - sizeof(list->count)) / sizeof(list->item[0]))
+		return false;
+	for (uint32_t i = 0; strings && i < list->count; i++)
+		if (!string_inside(plan, list->item[i]))
+			return false;
+	return true;
+}
+
+static int op_check_shape(struct checker *c, const struct plan_op *op, size_t left)
+{
+	if (op->kind >= OP_KINDS)
+		return broken(c, "unknown kind");
+	if (op->slot < SLOT_NONE || op->slot >= SLOT_COUNT || op->slot2 < SLOT_NONE ||
+	    op->slot2 >= SLOT_COUNT)
+		return broken(c, "no such slot");
+	if (op->skip >= left)
+		return broken(c, "skips beyond the end");
+	if (!string_inside(c->plan, op->str[0]) || !string_inside(c->plan, op->str[1]) ||
+	    !string_inside(c->plan, op->origin) ||
+	    !list_inside(c->plan, op->list, op->kind != OP_IDS) ||
+	    !list_inside(c->plan, op->list2, true))
+		return broken(c, "a string lies outside the blob");
+	return 0;
+}
+
+static int op_check_errors(struct checker *c, const struct plan_op *op)
+{
+	const struct op_rule *rule = &op_rules[op->kind];
+
+	if (op->on_error & ~rule->may_ignore)
+		return broken(c, "an error that must not be ignored");
+	if (op->kind == OP_MOUNT_SETATTR && op->on_error && (!op->arg[1] || op->arg[0] &
+								    ~(uint64_t)MOUNT_ATTR__ATIME))
+		return broken(c, "setting a mount attribute must not be optional");
+	if (rule->in_root && plan_str(c->plan, op->str[0])[0] != '/')
+		return broken(c, "a path inside the root that is not absolute");
+	return 0;
+}
+
+static int op_check_slots(struct checker *c, const struct plan_op *op)
+{
+	bool optional = (op->flags & OPF_IF_EMPTY) || op->on_error;
+	bool fills = op_rules[op->kind].fills;
+
+	if (!fills && op->slot != SLOT_NONE && !c->filled[op->slot])
+		return broken(c, "uses an empty slot");
+	if (op->slot2 != SLOT_NONE && !c->filled[op->slot2] && op->kind != OP_OPEN_TTY)
+		return broken(c, "uses an empty second slot");
+	if (fills && op->slot != SLOT_NONE && !(op->kind == OP_FSMOUNT && optional))
+		c->filled[op->slot] = true;
+	if (op->kind == OP_OPEN_TTY)
+		c->filled[op->slot2] = true;
+	if (op->kind == OP_MOVE_MOUNT)
+		c->filled[op->slot] = c->filled[op->slot2] = false;
+	return 0;
+}
+
+static int op_check_hook(struct checker *c, const struct plan_op *op)
+{
+	const struct plan_list *args = plan_list_at(c->plan, op->list);
+	const struct plan_list *env = plan_list_at(c->plan, op->list2);
+
+	if (op->kind != OP_HOOK && op->kind != OP_RUN_HOOK)
+		return 0;
+	if ((args && args->count > LIMIT_HOOK_STRINGS) || (env && env->count > LIMIT_HOOK_STRINGS))
+		return broken(c, "a hook with too many strings");
+	return 0;
+}
+
+static int op_check_identity(struct checker *c, const struct plan_op *op)
+{
+	const struct plan_list *groups = plan_list_at(c->plan, op->list);
+
+	if (op->kind == OP_IDS || op->kind == OP_ROOT_IDS) {
+		if (op->arg[0] >= UINT32_MAX || op->arg[1] >= UINT32_MAX)
+			return broken(c, "id 4294967295");
+		for (uint32_t i = 0; groups && i < groups->count; i++)
+			if (groups->item[i] == UINT32_MAX)
+				return broken(c, "group 4294967295");
+	}
+	if (op->kind == OP_CAPS) {
+		if (op->arg[0] & ~op->arg[1])
+			return broken(c, "effective capabilities beyond the permitted ones");
+		c->sys_admin = (op->arg[0] >> 21 & 1) != 0;
+	}
+	if (op->kind == OP_NO_NEW_PRIVS)
+		c->no_new_privs = true;
+	if (op->kind == OP_SECCOMP && !c->no_new_privs && !c->sys_admin)
+		return broken(c, "a filter needs no_new_privs or CAP_SYS_ADMIN");
+	return 0;
+}
+
+static int op_check_phase(struct checker *c, const struct plan_op *op)
+{
+	const struct op_rule *rule = &op_rules[op->kind];
+	enum phase next;
+
+	if (c->phase < rule->first || c->phase > rule->last)
+		return broken(c, "stands in the wrong phase");
+	if (op->kind == OP_SYNC) {
+		if (op->stage >= STAGE_COUNT || (int)op->stage <= c->stage)
+			return broken(c, "stages out of order");
+		c->stage = op->stage;
+		if ((op->stage == STAGE_READY) != (c->phase == PHASE_USER))
+			return broken(c, "is ready exactly once it is the container's user");
+	}
+	if (op->kind == OP_REPORT_EXEC && c->stage != STAGE_READY)
+		return broken(c, "reports execve without having waited for the guards");
+	if (op->kind == OP_ATTACH_ROOT)
+		c->root_attached = true;
+	if (op->kind == OP_CLOSE_FDS && c->root_attached && c->phase != PHASE_ROOTED)
+		return broken(c, "the host's root is still \"/\"");
+	next = phase_after(op->kind, c->phase);
+	if (next < c->phase)
+		return broken(c, "goes back a phase");
+	c->phase = next;
+	return 0;
+}
+
+static int check_child(struct checker *c)
+{
+	const struct plan_op *ops = plan_child_ops(c->plan);
+	size_t n = c->plan->n_child;
+	size_t filters = 0;
+	int r;
+
+	c->list = "child";
+	for (c->at = 0; c->at < n; c->at++) {
+		const struct plan_op *op = &ops[c->at];
+
+		if ((r = op_check_shape(c, op, n - c->at)) < 0)
+			return r;
+		if (op_rules[op->kind].side != CHILD)
+			return broken(c, "belongs to the parent");
+		if ((r = op_check_errors(c, op)) < 0 || (r = op_check_slots(c, op)) < 0 ||
+		    (r = op_check_hook(c, op)) < 0 || (r = op_check_identity(c, op)) < 0 || (r = op_check_phase(c, op)) < 0)
+			return r;
+		if ((op->kind == OP_EXEC) != (c->at == n - 1))
+			return broken(c, "execve is the last op and the only one");
+		filters += op->kind == OP_SECCOMP;
+	}
+	if (filters != (c->plan->bpf != 0))
+		return broken(c, "the filter is installed exactly once");
+	return 0;
+}
+
+static int check_parent(struct checker *c)
+{
+	const struct plan_op *ops = plan_parent_ops(c->plan);
+	size_t n = c->plan->n_parent;
+	size_t clones = 0;
+	bool released = false;
+	bool ready = false;
+	int r;
+
+	c->list = "parent";
+	for (c->at = 0; c->at < n; c->at++) {
+		const struct plan_op *op = &ops[c->at];
+
+		if ((r = op_check_shape(c, op, n - c->at)) < 0)
+			return r;
+		if (op_rules[op->kind].side != PARENT)
+			return broken(c, "belongs to the child");
+		if ((r = op_check_errors(c, op)) < 0 || (r = op_check_hook(c, op)) < 0)
+			return r;
+		if (op->kind == OP_CLONE)
+			clones++;
+		if ((released && (op->kind == OP_IDMAP || op->kind == OP_CGROUP)) ||
+		    (ready && (op->kind == OP_RECORD || op->kind == OP_MONITOR)))
+			return broken(c, "a guard after the child was released");
+		released |= op->kind == OP_RELEASE;
+		ready |= op->kind == OP_RELEASE && op->stage == STAGE_READY;
+	}
+	if (clones != 1 || !ready)
+		return broken(c, "the parent clones exactly once and releases the child");
+	return 0;
+}
+
+int plan_check(const struct plan *plan, struct rb_err *err)
+{
+	struct checker c = {.plan = plan, .err = err, .list = "blob", .stage = -1};
+	uint64_t child_end;
+	uint64_t parent_end;
+	int r;
+
+	if (plan->magic != PLAN_MAGIC || plan->version != PLAN_VERSION)
+		return broken(&c, "not a plan of this version");
+	child_end = plan->child + (uint64_t)plan->n_child * sizeof(struct plan_op);
+	parent_end = plan->parent + (uint64_t)plan->n_parent * sizeof(struct plan_op);
+	if (plan->child % 8 || plan->parent % 8 || plan->bpf % 8 || child_end > plan->size ||
+	    parent_end > plan->size || plan->n_bpf > LIMIT_BPF_INSNS ||
+	    plan->bpf + (uint64_t)plan->n_bpf * sizeof(struct sock_filter) > plan->size)
+		return broken(&c, "a list lies outside the blob");
+	for (size_t i = 0; i < ARRAY_LEN(inherited); i++)
+		c.filled[inherited[i]] = true;
+	if ((r = check_child(&c)) < 0)
+		return r;
+	return check_parent(&c);
+}

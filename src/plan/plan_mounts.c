@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The root and "mounts" as ops. Pure. Each mount is made detached first, gets its attributes
+ * while nobody can see it, and is then attached to a target that was looked up inside the root:
+ *
+ *	open_tree | fsmount  -> SLOT_TREE
+ *	mount_setattr           SLOT_TREE
+ *	make_target          -> SLOT_TARGET (RESOLVE_IN_ROOT)
+ *	move_mount              SLOT_TREE onto SLOT_TARGET
+ *
+ * References: open_tree(2), fsopen(2), mount_setattr(2), move_mount(2); runtime-spec
+ * config.md#mounts.
+ */
+#include <sys/sysmacros.h>
+#include "base/num.h"
+#include "base/sys.h"
+#include "plan/plan_blob.h"
+
+static void plan_add_root(struct plan_blob *b)
+{
+	const struct spec *spec = b->spec;
+	uint64_t propagation = spec->rootfs_propagation ? spec->rootfs_propagation : MS_SLAVE;
+	uint32_t slash = blob_str(b, "/");
+	uint32_t root = blob_str(b, spec->root_path);
+	struct plan_op *op = blob_child(b, OP_PROPAGATION, NULL);
+
+	/* before anything is mounted: nothing of ours may reach the host's mount namespace */
+	op->str[0] = slash;
+	op->arg[0] = propagation;
+	op->flags = OPF_RECURSIVE;
+	op = blob_child(b, OP_ATTACH_ROOT, "/root/path");
+	op->slot = SLOT_ROOT;
+	op->str[0] = root;
+}
+
+/* SLOT_TREE onto the mount's destination. */
+static void plan_attach(struct plan_blob *b, const struct spec_mount *mount, uint16_t flags)
+{
+	uint32_t path = blob_str(b, mount->destination);
+	struct plan_op *op = blob_child(b, OP_MAKE_TARGET, mount->origin);
+
+	op->slot = SLOT_TARGET;
+	op->slot2 = SLOT_TREE;
+	op->str[0] = path;
+	op->flags = flags;
+	op = blob_child(b, OP_MOVE_MOUNT, mount->origin);
+	op->slot = SLOT_TREE;
+	op->slot2 = SLOT_TARGET;
+}
+
+static void plan_add_setattr(struct plan_blob *b, const char *origin, uint64_t set, uint64_t clear,
+			     uint16_t flags)
+{
+	struct plan_op *op;
+
+	if (set & ~MOUNT_ATTR__ATIME) {
+		op = blob_child(b, OP_MOUNT_SETATTR, origin);
+		op->slot = SLOT_TREE;
+		op->arg[0] = set & ~(uint64_t)MOUNT_ATTR__ATIME;
+		op->flags = flags;
+	}
+	if (!clear)
+		return;
+	op = blob_child(b, OP_MOUNT_SETATTR, origin);
+	op->slot = SLOT_TREE;
+	op->arg[0] = set & MOUNT_ATTR__ATIME;
+	op->arg[1] = clear;
+	op->flags = flags;
+	/* mount_namespaces(7): flags that came in from a more privileged namespace are locked.
+	 * Keeping them leaves the mount stricter than asked for, never laxer. */
+	op->on_error = ON_EPERM;
+}
+
+/* Propagation goes last: it is a property of the mount once it is attached. */
+static void plan_add_propagation(struct plan_blob *b, const struct spec_mount *mount)
+{
+	uint32_t path;
+	struct plan_op *op;
+
+	if (!mount->propagation)
+		return;
+	path = blob_str(b, mount->destination);
+	op = blob_child(b, OP_OPEN_IN_ROOT, mount->origin);
+	op->slot = SLOT_TARGET;
+	op->str[0] = path;
+	op = blob_child(b, OP_PROPAGATION, mount->origin);
+	op->slot = SLOT_TARGET;
+	op->arg[0] = mount->propagation;
+	op->flags = mount->propagation_recursive ? OPF_RECURSIVE : 0;
+}
+
+static void plan_add_bind(struct plan_blob *b, const struct spec_mount *mount)
+{
+	uint32_t source = blob_str(b, mount->source);
+	struct plan_op *op = blob_child(b, OP_OPEN_TREE, mount->origin);
+
+	op->slot = SLOT_TREE;
+	op->str[0] = source;
+	op->flags = (mount->recursive ? OPF_RECURSIVE : 0) |
+		    (mount->no_follow_source ? OPF_NOFOLLOW : 0);
+	plan_add_setattr(b, mount->origin, mount->attr_set, mount->attr_clear, 0);
+	plan_add_setattr(b, mount->origin, mount->attr_set_recursive, mount->attr_clear_recursive,
+			 OPF_RECURSIVE);
+	plan_attach(b, mount, 0);
+}
+
+/* Is a devpts "gid=5" or the like an id that does not exist in the container's namespace? */
+static bool data_id_unmapped(const struct plan_blob *b, const char *option)
+{
+	bool gid = str_starts(option, "gid=");
+	uint32_t id;
+
+	if (!gid && !str_starts(option, "uid="))
+		return false;
+	return num_parse_u32(option + 4, &id) == 0 && !plan_id_mapped(b, id, gid);
+}
+
+/* The file system's options; those of devpts that cannot work in a small user namespace go. */
+static uint32_t plan_mount_data(struct plan_blob *b, const struct spec_mount *mount)
+{
+	const char **kept = arena_array(b->arena, mount->data.n + 1, sizeof(*kept));
+	size_t n = 0;
+
+	if (!kept) {
+		b->pool.failed = true;
+		return 0;
+	}
+	for (size_t i = 0; i < mount->data.n; i++)
+		if (!str_eq(mount->type, "devpts") || !data_id_unmapped(b, mount->data.v[i]))
+			kept[n++] = mount->data.v[i];
+	return blob_list(b, kept, n);
+}
+
+static struct plan_op *plan_add_fsmount(struct plan_blob *b, const struct spec_mount *mount,
+					const char *type, uint64_t attr)
+{
+	uint32_t type_at = blob_str(b, type);
+	uint32_t source = blob_str(b, mount->source[0] ? mount->source : type);
+	uint32_t data = plan_mount_data(b, mount);
+	struct plan_op *op = blob_child(b, OP_FSMOUNT, mount->origin);
+
+	op->slot = SLOT_TREE;
+	op->str[0] = type_at;
+	op->str[1] = source;
+	op->list = data;
+	op->arg[0] = attr;
+	return op;
+}
+
+/*
+ * sysfs and cgroup2 belong to the network and cgroup namespace; without an own one the kernel
+ * refuses a new mount in a user namespace (EPERM), and the host's tree, read-only, takes its
+ * place. This is what runc's rootless configuration does by hand.
+ */
+static void plan_add_fallback_bind(struct plan_blob *b, const struct spec_mount *mount,
+				   const char *path)
+{
+	uint32_t source = blob_str(b, path);
+	struct plan_op *op = blob_child(b, OP_OPEN_TREE, mount->origin);
+
+	op->slot = SLOT_TREE;
+	op->str[0] = source;
+	op->flags = OPF_RECURSIVE | OPF_IF_EMPTY;
+	op->skip = 1; /* a fresh mount keeps the attributes it was asked for */
+	op = blob_child(b, OP_MOUNT_SETATTR, mount->origin);
+	op->slot = SLOT_TREE;
+	op->flags = OPF_RECURSIVE;
+	op->arg[0] = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+}
+
+static void plan_add_kernel_fs(struct plan_blob *b, const struct spec_mount *mount)
+{
+	bool cgroup = str_starts(mount->type, "cgroup");
+	struct plan_op *op;
+
+	if (cgroup && b->host->cgroup_mode != HOST_CGROUP_V2) {
+		/* v1 and hybrid: many file systems below one directory, read-only */
+		plan_add_fallback_bind(b, mount, "/sys/fs/cgroup");
+	} else {
+		op = plan_add_fsmount(b, mount, cgroup ? "cgroup2" : mount->type, mount->attr_set);
+		if (plan_in_user_namespace(b) && !str_eq(mount->type, "proc")) {
+			op->on_error = ON_EPERM;
+			plan_add_fallback_bind(b, mount, cgroup ? "/sys/fs/cgroup" : "/sys");
+		}
+	}
+	plan_attach(b, mount, OPF_DIRECTORY | OPF_NO_SYMLINKS);
+}
+
+/* Read-only tmpfs: writable until everything below it has been made. See plan_add_protections. */
+static bool mount_read_only_later(const struct spec_mount *mount)
+{
+	return str_eq(mount->type, "tmpfs") && (mount->attr_set & MOUNT_ATTR_RDONLY);
+}
+
+static void plan_add_other_fs(struct plan_blob *b, const struct spec_mount *mount)
+{
+	uint64_t attr = mount->attr_set;
+	struct plan_op *op;
+
+	if (mount_read_only_later(mount))
+		attr &= ~(uint64_t)MOUNT_ATTR_RDONLY;
+	plan_add_fsmount(b, mount, mount->type, attr);
+	if (mount->copy_up) {
+		uint32_t path = blob_str(b, mount->destination);
+
+		op = blob_child(b, OP_OPEN_IN_ROOT, mount->origin);
+		op->slot = SLOT_TARGET;
+		op->str[0] = path;
+		op->on_error = ON_ENOENT; /* nothing to copy, and nothing to open below */
+		op->skip = 1;
+		op = blob_child(b, OP_COPY_UP, mount->origin);
+		op->slot = SLOT_TREE;
+		op->slot2 = SLOT_TARGET;
+	}
+	plan_attach(b, mount, OPF_DIRECTORY);
+}
+
+void plan_add_mounts(struct plan_blob *b)
+{
+	static const char *const kernel_fs[] = {"proc", "sysfs", "cgroup", "cgroup2"};
+
+	plan_add_root(b);
+	for (size_t i = 0; i < b->spec->n_mounts; i++) {
+		const struct spec_mount *mount = &b->spec->mounts[i];
+		bool kernel = false;
+
+		for (size_t k = 0; k < ARRAY_LEN(kernel_fs); k++)
+			kernel |= str_eq(mount->type, kernel_fs[k]);
+		if (mount->bind)
+			plan_add_bind(b, mount);
+		else if (kernel)
+			plan_add_kernel_fs(b, mount);
+		else
+			plan_add_other_fs(b, mount);
+		plan_add_propagation(b, mount);
+	}
+	/* WORKDIR of an image need not exist; when it cannot be made, chdir says why */
+	{
+		uint32_t cwd = blob_str(b, b->spec->process.cwd);
+		struct plan_op *op = blob_child(b, OP_MKDIR_IN_ROOT, "/process/cwd");
+
+		op->str[0] = cwd;
+		op->arg[0] = 0755;
+		op->on_error = ON_EROFS | ON_EACCES | ON_EPERM | ON_EEXIST | ON_ENOTDIR;
+	}
+}
+
+/* The image must not decide what "a masked file" is: the node is ours and verified. */
+void plan_add_open_null(struct plan_blob *b)
+{
+	uint32_t path = blob_str(b, "/dev/null");
+	struct plan_op *op = blob_child(b, OP_OPEN_DEVICE, "/linux/maskedPaths");
+
+	op->slot = SLOT_NULL;
+	op->str[0] = path;
+	op->arg[0] = makedev(1, 3); /* null(4) */
+}
+
+static void plan_add_masks(struct plan_blob *b)
+{
+	const struct spec_strings *masked = &b->spec->masked_paths;
+	uint32_t tmpfs = blob_str(b, "tmpfs");
+	struct plan_op *op;
+
+	if (masked->n == 0)
+		return;
+	op = blob_child(b, OP_FSMOUNT, masked->origin);
+	op->slot = SLOT_EMPTY;
+	op->str[0] = op->str[1] = tmpfs;
+	op->arg[0] = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+	plan_add_open_null(b);
+	for (size_t i = 0; i < masked->n; i++) {
+		uint32_t path = blob_str(b, masked->v[i]);
+
+		op = blob_child(b, OP_MASK, masked->origin);
+		op->str[0] = path;
+		op->on_error = ON_ENOENT | ON_ENOTDIR; /* nothing there, nothing to hide */
+	}
+}
+
+void plan_add_protections(struct plan_blob *b)
+{
+	const struct spec_strings *read_only = &b->spec->readonly_paths;
+	struct plan_op *op;
+
+	for (size_t i = 0; i < read_only->n; i++) {
+		uint32_t path = blob_str(b, read_only->v[i]);
+
+		op = blob_child(b, OP_READONLY, read_only->origin);
+		op->str[0] = path;
+		op->on_error = ON_ENOENT | ON_ENOTDIR;
+	}
+	plan_add_masks(b);
+	for (size_t i = 0; i < b->spec->n_mounts; i++) {
+		const struct spec_mount *mount = &b->spec->mounts[i];
+		uint32_t path;
+
+		if (mount->bind || !mount_read_only_later(mount))
+			continue;
+		path = blob_str(b, mount->destination);
+		op = blob_child(b, OP_OPEN_IN_ROOT, mount->origin);
+		op->slot = SLOT_TARGET;
+		op->str[0] = path;
+		op = blob_child(b, OP_MOUNT_SETATTR, mount->origin);
+		op->slot = SLOT_TARGET;
+		op->arg[0] = MOUNT_ATTR_RDONLY;
+	}
+	if (b->spec->root_readonly) {
+		op = blob_child(b, OP_MOUNT_SETATTR, "/root/readonly");
+		op->slot = SLOT_ROOT;
+		op->arg[0] = MOUNT_ATTR_RDONLY;
+	}
+}

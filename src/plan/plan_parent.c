@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parent's half of a plan: what has to happen outside the new namespaces, and when the child
+ * may go on. Pure. launch/ carries it out.
+ */
+#include "base/sys.h"
+#include "plan/plan_blob.h"
+
+enum { CAP_NUMBER_SETGID = 6, CAP_NUMBER_SETUID = 7 };
+
+static const struct {
+	uint64_t type;
+	enum plan_slot slot;
+} namespace_slots[] = {
+	{CLONE_NEWUSER, SLOT_USER_NS},	   {CLONE_NEWPID, SLOT_PID_NS}, {CLONE_NEWNET, SLOT_NET_NS},
+	{CLONE_NEWNS, SLOT_MOUNT_NS},	   {CLONE_NEWIPC, SLOT_IPC_NS}, {CLONE_NEWUTS, SLOT_UTS_NS},
+	{CLONE_NEWCGROUP, SLOT_CGROUP_NS},
+};
+
+/* One own id needs no help: user_namespaces(7), "Defining user and group ID mappings". */
+static bool idmap_is_own_id(const struct spec_idmap *map, size_t n, uint32_t id)
+{
+	return n == 1 && map->count == 1 && map->outside == id;
+}
+
+enum plan_idmap_method plan_idmap_method(const struct plan_blob *b)
+{
+	const struct spec *spec = b->spec;
+
+	if (host_has_cap(b->host, CAP_NUMBER_SETUID) && host_has_cap(b->host, CAP_NUMBER_SETGID))
+		return IDMAP_DIRECT;
+	if (idmap_is_own_id(spec->uid_map, spec->n_uid_map, b->host->euid) &&
+	    idmap_is_own_id(spec->gid_map, spec->n_gid_map, b->host->egid))
+		return IDMAP_DIRECT_DENY;
+	return IDMAP_HELPER;
+}
+
+/*
+ * The lines of one map. A line may not span two extents of the map it is written under (EPERM),
+ * so a mapping is split where the outer namespace's extents end.
+ */
+static uint32_t idmap_text(struct plan_blob *b, const struct spec_idmap *map, size_t n,
+			   const struct host_idmap *outer)
+{
+	CLEANUP_STRBUF struct strbuf text = {0};
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t inside = map[i].inside;
+		uint32_t outside = map[i].outside;
+		uint32_t left = map[i].count;
+
+		while (left > 0) {
+			uint32_t count = left;
+
+			for (size_t k = 0; k < outer->n; k++) {
+				uint32_t offset = outside - outer->v[k].inside;
+
+				if (outside >= outer->v[k].inside && offset < outer->v[k].count &&
+				    count > outer->v[k].count - offset)
+					count = outer->v[k].count - offset;
+			}
+			strbuf_printf(&text, "%u %u %u\n", inside, outside, count);
+			inside += count;
+			outside += count;
+			left -= count;
+		}
+	}
+	if (text.failed)
+		b->pool.failed = true;
+	return blob_str(b, text.text);
+}
+
+static int idmap_check_outside(struct plan_blob *b, const struct spec_idmap *map, size_t n,
+			       const struct host_idmap *outer)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint64_t last = (uint64_t)map[i].outside + map[i].count - 1;
+
+		/* every id of it: extents may touch, so walk them */
+		for (uint64_t id = map[i].outside; id <= last;) {
+			const struct host_extent *found = NULL;
+
+			for (size_t k = 0; k < outer->n && !found; k++)
+				if (id >= outer->v[k].inside &&
+				    id - outer->v[k].inside < outer->v[k].count)
+					found = &outer->v[k];
+			if (!found) {
+				err_set(b->err, RB_IDMAP_UNMAPPED, 0,
+					"host id %" PRIu64 " is not mapped in this user namespace", id);
+				err_origin(b->err, map[i].origin);
+				err_fix(b->err, "map only ids that /proc/self/uid_map and gid_map list");
+				return -EINVAL;
+			}
+			id = (uint64_t)found->inside + found->count;
+		}
+	}
+	return 0;
+}
+
+static int plan_add_idmap(struct plan_blob *b)
+{
+	const struct spec *spec = b->spec;
+	uint32_t uids;
+	uint32_t gids;
+	struct plan_op *op;
+	int r;
+
+	if (spec->n_uid_map == 0)
+		return 0;
+	if ((r = idmap_check_outside(b, spec->uid_map, spec->n_uid_map, &b->host->uid_map)) < 0 ||
+	    (r = idmap_check_outside(b, spec->gid_map, spec->n_gid_map, &b->host->gid_map)) < 0)
+		return r;
+	uids = idmap_text(b, spec->uid_map, spec->n_uid_map, &b->host->uid_map);
+	gids = idmap_text(b, spec->gid_map, spec->n_gid_map, &b->host->gid_map);
+	op = blob_parent(b, OP_IDMAP, "/linux/uidMappings");
+	op->str[0] = uids;
+	op->str[1] = gids;
+	op->arg[0] = (uint64_t)plan_idmap_method(b);
+	return 0;
+}
+
+static void plan_add_clone(struct plan_blob *b)
+{
+	uint64_t fresh = b->options->add_pid_namespace ? CLONE_NEWPID : 0;
+	uint64_t joined = 0;
+	struct plan_op *op;
+
+	for (size_t i = 0; i < b->spec->n_namespaces; i++) {
+		const struct spec_namespace *ns = &b->spec->namespaces[i];
+		uint32_t path;
+
+		if (!ns->path) {
+			/* the cgroup namespace is made after the cgroup was joined */
+			if (ns->type != CLONE_NEWCGROUP)
+				fresh |= ns->type;
+			continue;
+		}
+		joined |= ns->type;
+		path = blob_str(b, ns->path);
+		op = blob_parent(b, OP_OPEN_NS, ns->origin);
+		op->str[0] = path;
+		op->arg[0] = ns->type;
+		for (size_t k = 0; k < ARRAY_LEN(namespace_slots); k++)
+			if (namespace_slots[k].type == ns->type)
+				op->slot = (int8_t)namespace_slots[k].slot;
+	}
+	op = blob_parent(b, OP_CLONE, "/linux/namespaces");
+	op->arg[0] = fresh;
+	op->arg[1] = joined;
+}
+
+/* May a step go on without its cgroup? Only where nobody delegated one to us. */
+static bool plan_add_cgroup(struct plan_blob *b, const char *cgroup)
+{
+	uint32_t path;
+	struct plan_op *op;
+
+	if (cgroup[0] == '\0' || b->options->no_cgroup)
+		return false;
+	path = blob_str(b, cgroup);
+	op = blob_parent(b, OP_CGROUP, "/linux/cgroupsPath");
+	op->str[0] = path;
+	op->arg[0] = !b->host->in_user_namespace && b->host->euid == 0;
+	return true;
+}
+
+/*
+ * The child waits at STAGE_NAMESPACES only when something must happen to it from outside first;
+ * otherwise it sets itself up while the parent writes the record and starts the monitor. Either
+ * way it waits at STAGE_READY, before the first instruction of the image runs, for every guard.
+ */
+static void plan_add_namespaces_sync(struct plan_blob *b, bool needed)
+{
+	if (!needed)
+		return;
+	blob_parent(b, OP_AWAIT, NULL)->stage = STAGE_NAMESPACES;
+	blob_parent(b, OP_RELEASE, NULL)->stage = STAGE_NAMESPACES;
+	blob_child(b, OP_SYNC, NULL)->stage = STAGE_NAMESPACES;
+}
+
+int plan_add_parent_start(struct plan_blob *b)
+{
+	bool cgroup;
+	int r;
+
+	plan_add_clone(b);
+	r = plan_add_idmap(b);
+	if (r < 0)
+		return r;
+	cgroup = plan_add_cgroup(b, b->spec->cgroups_path);
+	plan_add_namespaces_sync(b, cgroup || b->spec->n_uid_map);
+	blob_parent(b, OP_RECORD, NULL);
+	if (b->options->foreground)
+		blob_parent(b, OP_MONITOR, NULL);
+	if (plan_has_early_hooks(b->spec)) {
+		blob_parent(b, OP_AWAIT, NULL)->stage = STAGE_MOUNTS;
+		plan_add_hooks(b, HOOK_PRESTART, false);
+		plan_add_hooks(b, HOOK_CREATE_RUNTIME, false);
+		blob_parent(b, OP_RELEASE, NULL)->stage = STAGE_MOUNTS;
+	}
+	return 0;
+}
+
+void plan_add_exec_clone(struct plan_blob *b, uint64_t join, const char *cgroup)
+{
+	struct plan_op *op;
+
+	if (join & CLONE_NEWPID) {
+		op = blob_parent(b, OP_JOIN_PIDNS, NULL);
+		op->slot = SLOT_INIT;
+	}
+	op = blob_parent(b, OP_CLONE, NULL);
+	op->arg[1] = join;
+	plan_add_namespaces_sync(b, plan_add_cgroup(b, cgroup));
+	if (b->options->foreground)
+		blob_parent(b, OP_MONITOR, NULL);
+}
+
+void plan_add_parent_end(struct plan_blob *b, bool terminal)
+{
+	uint32_t pid_file = blob_str(b, b->options->pid_file);
+
+	if (terminal) {
+		struct plan_op *op = blob_parent(b, OP_TAKE_TTY, "/process/terminal");
+
+		op->slot = SLOT_TTY_MASTER;
+		op->arg[0] = (uint64_t)b->options->console;
+	}
+	blob_parent(b, OP_AWAIT, NULL)->stage = STAGE_READY;
+	if (b->options->wait_start) {
+		if (pid_file)
+			blob_parent(b, OP_PID_FILE, NULL)->str[0] = pid_file;
+		blob_parent(b, OP_RELEASE, NULL)->stage = STAGE_READY;
+		return;
+	}
+	blob_parent(b, OP_RELEASE, NULL)->stage = STAGE_READY;
+	blob_parent(b, OP_AWAIT_EXEC, NULL);
+	if (pid_file)
+		blob_parent(b, OP_PID_FILE, NULL)->str[0] = pid_file;
+	plan_add_hooks(b, HOOK_POSTSTART, false);
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * What survives on disk: one directory per container below the state root, mode 0700.
+ *
+ *	ROOT/ID/            flock(2)ed by a foreground `run` for its life: lock held = somebody cares
+ *	ROOT/ID/init        a symbolic link whose text identifies the first process:
+ *	                    "PID START BOOT FLAGS", made and read in one system call each
+ *	ROOT/ID/cgroup      a symbolic link whose text is the cgroup, when there is one
+ *	ROOT/ID/state.json  one line of JSON, then the configuration as it was read
+ *	ROOT/ID/start.sock  `create` only: where `start` connects; gone once started
+ *	ROOT/@seccomp/      compiled filters ('@' cannot occur in an id)
+ *
+ * A process is never signalled by its bare number: the link's start time and boot id must match.
+ */
+#include <sys/types.h>
+#include "base/arena.h"
+#include "base/err.h"
+
+struct strbuf;
+struct json_node;
+
+struct state_root {
+	int fd;           /* -1: does not exist (and was not to be created) */
+	const char *path; /* for messages */
+};
+
+/*
+ * Opens the state root, by default $XDG_RUNTIME_DIR/runbuild (or /run/runbuild for root,
+ * /tmp/runbuild-UID without a runtime directory), creating it with mode 0700 if asked. It must
+ * be a directory, not a link, owned by the caller and not writable by others.
+ * Errors: RB_STATE_ROOT.
+ */
+int state_root_open(struct arena *arena, const char *path, bool create, struct state_root *ret_root,
+		    struct rb_err *err);
+void state_root_close(struct state_root *root);
+
+/* [A-Za-z0-9_+.-]{1,255}, not "." or "..". Errors: RB_BAD_ID. */
+int state_id_check(const char *id, struct rb_err *err);
+
+/* Identity of a process that outlives its number. */
+struct state_process {
+	pid_t pid;
+	uint64_t start; /* clock ticks after boot: proc_pid_stat(5), field 22 */
+	char boot[40];  /* /proc/sys/kernel/random/boot_id */
+};
+
+enum state_flags {
+	STATE_POSTSTOP = 1 << 0,  /* poststop hooks: `delete` must read the configuration */
+	STATE_POSTSTART = 1 << 1, /* poststart hooks: `start` must */
+};
+
+struct container {
+	int dir; /* the container's directory, -1 when closed */
+	char id[LIMIT_ID_BYTES + 1];
+	bool has_init;
+	struct state_process init;
+	unsigned flags; /* enum state_flags */
+};
+
+enum container_status { STATUS_CREATED, STATUS_RUNNING, STATUS_PAUSED, STATUS_STOPPED };
+extern const char *const container_status_names[];
+
+/*
+ * A new directory, locked by the caller: exactly one of several callers gets it.
+ * Errors: RB_STATE_EXISTS, RB_STATE_WRITE.
+ */
+int container_create(const struct state_root *root, const char *id, struct container *ret,
+		     struct rb_err *err);
+
+/* An existing one, unlocked. Errors: RB_STATE_MISSING ("container does not exist"). */
+int container_open(const struct state_root *root, const char *id, struct container *ret,
+		   struct rb_err *err);
+void container_close(struct container *container);
+#define CLEANUP_CONTAINER CLEANUP(container_close)
+
+/* Reads the init link again. -errno: still absent or damaged. */
+int container_reload(struct container *container);
+
+/*
+ * Waits until the init link exists, as long as somebody holds the lock and for at most
+ * timeout_ms: a `kill` that comes while `run` is still setting up. Returns 0 or -ETIMEDOUT.
+ */
+int container_wait_init(struct container *container, int timeout_ms);
+
+/* Is somebody holding the lock? */
+bool container_locked(const struct container *container);
+/* A pidfd of the process that holds the lock; -ESRCH when it cannot be found. */
+int container_lock_owner(const struct container *container);
+/* Until nobody holds the lock; 0 or -ETIMEDOUT. */
+int container_wait_unlocked(const struct container *container, int timeout_ms);
+/* Takes the lock without waiting: 0 or -EWOULDBLOCK. */
+int container_try_lock(const struct container *container);
+
+/* Fills *ret for a live process. -ESRCH: it has ended. */
+int state_process_identify(pid_t pid, struct state_process *ret);
+
+/* A pidfd for exactly that process, or -ESRCH when it has ended (a zombie has). */
+int state_process_open(const struct state_process *process);
+
+/* The first process, by pidfd; -ESRCH when there is none or it has ended. */
+int container_init_open(const struct container *container);
+enum container_status container_status(const struct container *container);
+
+/* What state.json's first line holds. Strings live in the arena that read it. */
+struct state_record {
+	const char *id;
+	const char *oci_version;
+	const char *bundle; /* absolute */
+	const char *rootfs; /* absolute */
+	const char *created; /* RFC 3339, UTC, nanoseconds */
+	const char *cgroup;  /* "" when there is none */
+	uint32_t owner;      /* uid of the creator */
+	const struct json_node *annotations; /* object or NULL; for writing: see below */
+	const char *config;  /* the configuration */
+	size_t config_len;
+};
+
+struct state_annotation {
+	const char *key, *value;
+};
+
+/* Writes the init link (and the cgroup link), then state.json. Errors: RB_STATE_WRITE. */
+int container_write(struct container *container, const struct state_process *init, unsigned flags,
+		    const struct state_record *record, const struct state_annotation *annotations,
+		    size_t n_annotations, struct rb_err *err);
+
+/* Errors: RB_STATE_DAMAGED with a remedy. */
+int container_read(struct arena *arena, const struct container *container,
+		   struct state_record *ret_record, struct rb_err *err);
+
+/* The cgroup link's text into the arena, or NULL. */
+const char *container_cgroup(struct arena *arena, const struct container *container);
+
+/*
+ * Removes the directory and all that is in it. May be repeated. The caller has made sure that
+ * nothing of the container lives. 0 or -errno.
+ */
+int container_remove(const struct state_root *root, const char *id);
+
+/* The state of runtime-spec runtime.md#state, as hooks read it on standard input. */
+void state_json(const struct state_record *record, const struct state_annotation *annotations,
+		size_t n_annotations, const char *status, pid_t pid, struct strbuf *out);
+
+/* Now, as RFC 3339 with nanoseconds in UTC; size >= 36. */
+void state_time(char *buf, size_t size);
+
+/* filter_cache.c: compiled seccomp programs, by content */
+struct sock_filter;
+
+/*
+ * The program stored under the digest, or -ENOENT: not there, or not trustworthy in any way
+ * (then it is compiled again; the cache never fails open). Lives in the arena.
+ */
+int filter_cache_load(struct arena *arena, const struct state_root *root, const uint8_t digest[32],
+		      struct sock_filter **ret_program, size_t *ret_n);
+
+/* Best effort: a cache that cannot be written costs time, nothing else. */
+void filter_cache_store(const struct state_root *root, const uint8_t digest[32],
+			const struct sock_filter *program, size_t n);
