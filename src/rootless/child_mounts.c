@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon's mounts. Runs in the init inside, as root of the new user namespace, in the new
+ * mount namespace, before the command starts.
+ */
+#include <dirent.h>
+#include "base/file.h"
+#include "rootless/rootless_private.h"
+
+static int fs_mount(const char *type, const char *key, const char *value, unsigned attr)
+{
+	CLEANUP_FD int fs = sys_fsopen(type);
+	int rc;
+
+	if (fs < 0)
+		return fs;
+	if (key && (rc = sys_fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0)) < 0)
+		return rc;
+	rc = sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+	return rc < 0 ? rc : sys_fsmount(fs, attr);
+}
+
+int child_mount_proc(void)
+{
+	CLEANUP_FD int proc = fs_mount("proc", NULL, NULL,
+				       MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+
+	if (proc < 0)
+		return proc;
+	return sys_move_mount(proc, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH);
+}
+
+/* NAME -> .roNNN/NAME for every entry; links are copied as they are. */
+static int copy_up_entries(int tmpfs, int original, const char *below)
+{
+	int list = sys_openat(original, ".", O_RDONLY | O_DIRECTORY, 0);
+	DIR *stream = list < 0 ? NULL : fdopendir(list);
+	struct dirent *entry;
+	int rc = 0;
+
+	if (!stream) {
+		fd_close(&list);
+		return -errno;
+	}
+	while (rc == 0 && (entry = readdir(stream))) {
+		char target[LIMIT_PATH_BYTES];
+		ssize_t len;
+
+		if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, ".."))
+			continue;
+		len = readlinkat(original, entry->d_name, target, sizeof(target) - 1);
+		if (len >= 0)
+			target[len] = '\0';
+		else
+			snprintf(target, sizeof(target), "%s/%s", below, entry->d_name);
+		if (symlinkat(target, tmpfs, entry->d_name) < 0)
+			rc = -errno;
+	}
+	closedir(stream);
+	return rc;
+}
+
+/*
+ * RootlessKit's "tmpfs+symlink": the directory becomes a tmpfs, what it held moves to a
+ * subdirectory, links stand in for it. The daemon can then replace single entries.
+ */
+int child_copy_up(const char *directory, struct rb_err *err)
+{
+	static const char below[] = ".ro-runbuild";
+	CLEANUP_FD int original = sys_open_tree(AT_FDCWD, directory, OPEN_TREE_CLONE | AT_RECURSIVE);
+	CLEANUP_FD int tmpfs = -1;
+	CLEANUP_FD int target = -1;
+	int rc = original < 0 ? original : 0;
+
+	if (rc == 0) {
+		tmpfs = fs_mount("tmpfs", "mode", "755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+		rc = tmpfs < 0 ? tmpfs : 0;
+	}
+	if (rc == 0)
+		rc = sys_move_mount(tmpfs, "", AT_FDCWD, directory, MOVE_MOUNT_F_EMPTY_PATH);
+	if (rc == 0)
+		rc = sys_mkdirat(tmpfs, below, 0755);
+	if (rc == 0) {
+		target = sys_openat(tmpfs, below, O_PATH | O_DIRECTORY, 0);
+		rc = target < 0 ? target
+				: sys_move_mount(original, "", target, "",
+						 MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+	}
+	if (rc == 0)
+		rc = copy_up_entries(tmpfs, original, below);
+	if (rc < 0) {
+		err_set(err, RB_COPY_UP, -rc, "cannot copy up '%s'", directory);
+		err_fix(err, "--copy-up takes an absolute path of an existing directory");
+	}
+	return rc;
+}
+
+/* The host's search domains and options, with slirp4netns as the only server. */
+static int resolv_conf_write(const struct rootless *r)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	CLEANUP_STRBUF struct strbuf text = {0};
+	char *host = "";
+	CLEANUP_FD int fd = sys_openat(AT_FDCWD, "/etc/resolv.conf", O_RDONLY | O_NONBLOCK, 0);
+
+	if (fd >= 0 && file_read_fd(&arena, fd, 1 << 16, &host, NULL) < 0)
+		host = "";
+	strbuf_add(&text, "nameserver 10.0.2.3\n");
+	while (*host) {
+		size_t len = strcspn(host, "\n");
+
+		if (str_starts(host, "search") || str_starts(host, "domain") ||
+		    str_starts(host, "options")) {
+			strbuf_add_bytes(&text, host, len);
+			strbuf_add_char(&text, '\n');
+		}
+		host += len + (host[len] == '\n');
+	}
+	if (text.failed)
+		return -ENOMEM;
+	return file_replace_at(r->state_fd, "resolv.conf", text.text, text.len, 0644);
+}
+
+/* A file of ours over /etc/resolv.conf; where that is missing or dangles, /etc is copied up. */
+int child_resolv_conf(const struct rootless *r, struct rb_err *err)
+{
+	CLEANUP_FD int tree = -1;
+	CLEANUP_FD int target = -1;
+	int rc = resolv_conf_write(r);
+
+	if (rc == 0) {
+		tree = sys_open_tree(r->state_fd, "resolv.conf", OPEN_TREE_CLONE);
+		rc = tree < 0 ? tree : 0;
+	}
+	if (rc < 0)
+		return err_set(err, RB_RESOLV_CONF, -rc, "cannot make a resolv.conf");
+	target = sys_openat(AT_FDCWD, "/etc/resolv.conf", O_PATH, 0);
+	if (target == -ENOENT) {
+		struct stat st;
+
+		if (stat("/etc/.ro-runbuild", &st) < 0 && (rc = child_copy_up("/etc", err)) < 0)
+			return rc;
+		(void)unlink("/etc/resolv.conf");
+		target = sys_openat(AT_FDCWD, "/etc/resolv.conf", O_RDONLY | O_CREAT | O_EXCL, 0644);
+	}
+	rc = target < 0 ? target
+			: sys_move_mount(tree, "", target, "",
+					 MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+	if (rc < 0) {
+		err_set(err, RB_RESOLV_CONF, -rc, "cannot replace /etc/resolv.conf");
+		err_fix(err, "try --copy-up=/etc");
+	}
+	return rc;
+}
