@@ -4,8 +4,8 @@
 #include "base/env.h"
 
 static const char *const env_names[] = {
-	"XDG_RUNTIME_DIR", "HOME",	     "USER",	     "PATH",	     "TMPDIR",
-	"LISTEN_FDS",	   "LISTEN_PID",     "NOTIFY_SOCKET", "RUNBUILD_PIDNS", "RUNBUILD_DEBUG",
+	"XDG_RUNTIME_DIR", "HOME",       "USER",          "PATH",           "TMPDIR",
+	"LISTEN_FDS",      "LISTEN_PID", "NOTIFY_SOCKET", "RUNBUILD_PIDNS", "RUNBUILD_DEBUG",
 };
 
 const char *env_get(const char *name)

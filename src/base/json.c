@@ -224,7 +224,8 @@ static void json_syntax_error(yajl_handle handle, struct json_builder *b, const 
 
 	json_position(text, offset < len ? offset : len, &line, &column);
 	err_set(b->err, RB_CONFIG_SYNTAX, 0, "%s: not valid JSON at line %u, column %u%s%.*s",
-		b->what, line, column, reason ? ": " : "", reason_len, reason ? (char *)reason : "");
+		b->what, line, column, reason ? ": " : "", reason_len,
+		reason ? (char *)reason : "");
 	err_fix(b->err, "check the file with a JSON validator, for example 'jq . %s'", b->what);
 	yajl_free_error(handle, reason);
 }
@@ -307,7 +308,8 @@ const char *json_pointer(struct arena *arena, const struct json_node *node)
 
 const char *json_type_name(enum json_type type)
 {
-	static const char *const names[] = {"null", "boolean", "number", "string", "array", "object"};
+	static const char *const names[] = {"null",   "boolean", "number",
+					    "string", "array",   "object"};
 
 	return names[type];
 }

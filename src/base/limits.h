@@ -13,18 +13,18 @@
 #define LIMIT_PATH_BYTES     4096u      /* a path, with its end mark: the kernel's PATH_MAX */
 #define LIMIT_MOUNTS         4096u
 #define LIMIT_DEVICES        1024u
-#define LIMIT_HOOKS          64u /* of one kind */
-#define LIMIT_HOOK_STRINGS   512u /* arguments, and variables, of one hook */
-#define LIMIT_GROUPS         65536u /* supplementary groups: the kernel's NGROUPS_MAX */
-#define LIMIT_IDMAP_EXTENTS  340u   /* user_namespaces(7): lines of one map */
-#define LIMIT_IDMAP_BYTES    4095u  /* user_namespaces(7): less than a page */
+#define LIMIT_HOOKS          64u     /* of one kind */
+#define LIMIT_HOOK_STRINGS   512u    /* arguments, and variables, of one hook */
+#define LIMIT_GROUPS         65536u  /* supplementary groups: the kernel's NGROUPS_MAX */
+#define LIMIT_IDMAP_EXTENTS  340u    /* user_namespaces(7): lines of one map */
+#define LIMIT_IDMAP_BYTES    4095u   /* user_namespaces(7): less than a page */
 #define LIMIT_STRING_BYTES   131072u /* one argument or variable: the kernel's MAX_ARG_STRLEN */
 #define LIMIT_BPF_INSNS      4096u   /* seccomp(2): BPF_MAXINSNS */
 #define LIMIT_SECCOMP_RULES  4096u
 #define LIMIT_PASSWD_BYTES   (1u << 20) /* /etc/passwd of an image */
 #define LIMIT_SUBID_BYTES    (1u << 20) /* /etc/subuid */
 #define LIMIT_SUBID_RANGES   4096u
-#define LIMIT_TREE_DEPTH     64u  /* directories below a tmpcopyup source */
-#define LIMIT_SYMLINKS       40u  /* path_resolution(7) */
+#define LIMIT_TREE_DEPTH     64u /* directories below a tmpcopyup source */
+#define LIMIT_SYMLINKS       40u /* path_resolution(7) */
 #define LIMIT_PRESERVED_FDS  1024u
 #define LIMIT_HELPER_SECONDS 30u /* newuidmap, newgidmap, slirp4netns start-up */

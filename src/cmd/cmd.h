@@ -28,7 +28,7 @@ struct globals {
 struct verb {
 	const char *name;
 	const char *summary;
-	const char *args; /* synopsis of what follows the options */
+	const char *args;       /* synopsis of what follows the options */
 	int min_args, max_args; /* max_args -1: any number */
 	const struct option_entry *options;
 	size_t options_size; /* of the struct the options are stored in */
@@ -37,8 +37,8 @@ struct verb {
 	 * argv holds the words after the options, NULL-terminated. Returns an exit status, or
 	 * -errno with *err set.
 	 */
-	int (*run)(struct arena *arena, const struct globals *globals, const void *options, int argc,
-		   char **argv, struct rb_err *err);
+	int (*run)(struct arena *arena, const struct globals *globals, const void *options,
+		   int argc, char **argv, struct rb_err *err);
 };
 
 extern const struct option_entry global_options[];

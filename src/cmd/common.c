@@ -15,7 +15,8 @@ static const char *path_absolute(struct arena *arena, const char *path)
 		return path;
 	if (!getcwd(cwd, sizeof(cwd)))
 		return NULL;
-	return str_eq(path, ".") ? arena_strdup(arena, cwd) : arena_printf(arena, "%s/%s", cwd, path);
+	return str_eq(path, ".") ? arena_strdup(arena, cwd)
+				 : arena_printf(arena, "%s/%s", cwd, path);
 }
 
 int bundle_load(struct arena *arena, const char *path, struct bundle *ret_bundle,
@@ -36,15 +37,16 @@ int bundle_load(struct arena *arena, const char *path, struct bundle *ret_bundle
 	r = file_read_at(arena, dir, "config.json", LIMIT_CONFIG_BYTES, &bundle.config,
 			 &bundle.config_len);
 	if (r == -ENOENT) {
-		err_set(err, RB_CONFIG_FILE, 0, "JSON specification file config.json not found in '%s'",
-			bundle.path);
+		err_set(err, RB_CONFIG_FILE, 0,
+			"JSON specification file config.json not found in '%s'", bundle.path);
 		err_fix(err, "'runbuild spec' writes one");
 		return r;
 	}
 	if (r < 0) {
 		err_set(err, RB_CONFIG_FILE, -r, "cannot read '%s/config.json'", bundle.path);
-		err_fix(err, "%s", r == -EFBIG ? "it may have at most 4 MiB"
-					       : "it must be a readable regular file");
+		err_fix(err, "%s",
+			r == -EFBIG ? "it may have at most 4 MiB"
+				    : "it must be a readable regular file");
 		return r;
 	}
 	r = spec_parse(arena, bundle.config, bundle.config_len, bundle.path, &bundle.spec, err);

@@ -36,7 +36,8 @@ static const struct option_entry exec_option_table[] = {
 	{"detach", 'd', OPTION_FLAG, OPT(detach), NULL, "return once the program runs"},
 	{"tty", 't', OPTION_FLAG, OPT(tty), NULL, "give the process a terminal"},
 	{"user", 'u', OPTION_STRING, OPT(user), "UID[:GID]", "run as this user"},
-	{"env", 'e', OPTION_LIST, OPT(env), "NAME=VALUE", "set an environment variable; repeatable"},
+	{"env", 'e', OPTION_LIST, OPT(env), "NAME=VALUE",
+	 "set an environment variable; repeatable"},
 	{"cwd", 0, OPTION_STRING, OPT(cwd), "DIR", "the working directory"},
 	{"cap", 'c', OPTION_LIST, OPT(cap), "CAP_NAME", "add a capability; repeatable"},
 	{"additional-gids", 'g', OPTION_LIST, OPT(additional_gids), "GID",
@@ -63,8 +64,8 @@ static int exec_user(const char *text, struct spec_process *process, struct rb_e
 	size_t len = strcspn(text, ":");
 
 	if (num_parse_u64(text, len, SPEC_ID_NONE - 1, &uid) < 0 ||
-	    (text[len] && num_parse_u64(text + len + 1, strlen(text + len + 1), SPEC_ID_NONE - 1,
-					&gid) < 0)) {
+	    (text[len] &&
+	     num_parse_u64(text + len + 1, strlen(text + len + 1), SPEC_ID_NONE - 1, &gid) < 0)) {
 		err_set(err, RB_USAGE, 0, "--user: '%.60s' is not UID or UID:GID", text);
 		err_fix(err, "use numbers from 0 to 4294967294");
 		return -EINVAL;
@@ -190,8 +191,8 @@ static int exec_join_mask(pid_t pid, uint64_t *ret_join, struct rb_err *err)
 		const char *name;
 		uint64_t type;
 	} kinds[] = {
-		{"user", CLONE_NEWUSER}, {"mnt", CLONE_NEWNS},	 {"pid", CLONE_NEWPID},
-		{"net", CLONE_NEWNET},	 {"ipc", CLONE_NEWIPC},	 {"uts", CLONE_NEWUTS},
+		{"user", CLONE_NEWUSER},     {"mnt", CLONE_NEWNS},  {"pid", CLONE_NEWPID},
+		{"net", CLONE_NEWNET},       {"ipc", CLONE_NEWIPC}, {"uts", CLONE_NEWUTS},
 		{"cgroup", CLONE_NEWCGROUP},
 	};
 
@@ -279,7 +280,8 @@ static int exec_run_process(struct arena *arena, const struct globals *globals,
 	if (init < 0)
 		return init;
 	if ((r = container_read(arena, &container, &record, err)) < 0 ||
-	    (r = spec_parse(arena, record.config, record.config_len, record.bundle, &spec, err)) < 0 ||
+	    (r = spec_parse(arena, record.config, record.config_len, record.bundle, &spec, err)) <
+		    0 ||
 	    (r = exec_read_process(arena, options, spec, argc - 1, argv + 1, &process, err)) < 0 ||
 	    (r = exec_check(options, &process, &plan_options, err)) < 0 ||
 	    (r = host_probe(HOST_WANT_ALL, &host, err)) < 0 ||

@@ -85,8 +85,8 @@ static int explain_bundle(struct arena *arena, const struct explain_options *opt
 		return r;
 	if (bundle.spec->process.terminal)
 		plan_options.console = options->create ? CONSOLE_SOCKET : CONSOLE_OWN;
-	plan_options.add_pid_namespace =
-		!options->create && !spec_namespace_find(bundle.spec, CLONE_NEWPID);
+	plan_options.add_pid_namespace = !options->create &&
+					 !spec_namespace_find(bundle.spec, CLONE_NEWPID);
 	if ((r = explain_host(arena, options, bundle.spec, &host, err)) < 0 ||
 	    (r = plan_build(arena, bundle.spec, &host, &plan_options, &plan, err)) < 0 ||
 	    (r = plan_check(plan, err)) < 0)

@@ -53,12 +53,18 @@ static int features_main(struct arena *arena UNUSED, const struct globals *globa
 			 const void *options UNUSED, int argc UNUSED, char **argv UNUSED,
 			 struct rb_err *err)
 {
-	static const char *const archs[] = {
-		"SCMP_ARCH_X86", "SCMP_ARCH_X86_64",  "SCMP_ARCH_X32",	   "SCMP_ARCH_ARM",
-		"SCMP_ARCH_AARCH64", "SCMP_ARCH_PPC64LE", "SCMP_ARCH_RISCV64", "SCMP_ARCH_S390",
-		"SCMP_ARCH_S390X", NULL};
-	static const char *const hooks[] = {"prestart",	      "createRuntime", "createContainer",
-					    "startContainer", "poststart",     "poststop", NULL};
+	static const char *const archs[] = {"SCMP_ARCH_X86",     "SCMP_ARCH_X86_64",
+					    "SCMP_ARCH_X32",     "SCMP_ARCH_ARM",
+					    "SCMP_ARCH_AARCH64", "SCMP_ARCH_PPC64LE",
+					    "SCMP_ARCH_RISCV64", "SCMP_ARCH_S390",
+					    "SCMP_ARCH_S390X",   NULL};
+	static const char *const hooks[] = {"prestart",
+					    "createRuntime",
+					    "createContainer",
+					    "startContainer",
+					    "poststart",
+					    "poststop",
+					    NULL};
 	CLEANUP_STRBUF struct strbuf out = {0};
 
 	strbuf_add(&out, "{\n  \"ociVersionMin\": \"" OCI_VERSION_MIN "\",\n"
@@ -82,12 +88,12 @@ static int features_main(struct arena *arena UNUSED, const struct globals *globa
 	json_names(&out, "knownFlags", spec_seccomp_flag_names);
 	strbuf_add(&out, ", ");
 	json_names(&out, "supportedFlags", spec_seccomp_flag_names);
-	strbuf_add(&out, "},\n    \"apparmor\": {\"enabled\": true},\n"
-			 "    \"selinux\": {\"enabled\": true},\n"
-			 "    \"intelRdt\": {\"enabled\": false},\n"
-			 "    \"mountExtensions\": {\"idmap\": {\"enabled\": false}}\n  },\n"
-			 "  \"annotations\": {\"org.runbuild.version\": \"" PACKAGE_VERSION
-			 "\"}\n}\n");
+	strbuf_add(&out,
+		   "},\n    \"apparmor\": {\"enabled\": true},\n"
+		   "    \"selinux\": {\"enabled\": true},\n"
+		   "    \"intelRdt\": {\"enabled\": false},\n"
+		   "    \"mountExtensions\": {\"idmap\": {\"enabled\": false}}\n  },\n"
+		   "  \"annotations\": {\"org.runbuild.version\": \"" PACKAGE_VERSION "\"}\n}\n");
 	return print_all(&out, err);
 }
 

@@ -52,8 +52,8 @@ static void start_hooks(struct arena *arena, const struct container *container)
 		  container->init.pid);
 }
 
-static int start_main(struct arena *arena, const struct globals *globals, const void *options UNUSED,
-		      int argc UNUSED, char **argv, struct rb_err *err)
+static int start_main(struct arena *arena, const struct globals *globals,
+		      const void *options UNUSED, int argc UNUSED, char **argv, struct rb_err *err)
 {
 	CLEANUP_CONTAINER struct container container = {.dir = -1};
 	CLEANUP_FD int sock = -1;
@@ -359,8 +359,8 @@ static void state_print(const struct state_record *record, const char *id,
 	strbuf_add(out, ",\n  \"owner\": \"\"\n}\n");
 }
 
-static int state_main(struct arena *arena, const struct globals *globals, const void *options UNUSED,
-		      int argc UNUSED, char **argv, struct rb_err *err)
+static int state_main(struct arena *arena, const struct globals *globals,
+		      const void *options UNUSED, int argc UNUSED, char **argv, struct rb_err *err)
 {
 	CLEANUP_CONTAINER struct container container = {.dir = -1};
 	CLEANUP_STRBUF struct strbuf text = {0};

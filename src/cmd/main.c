@@ -13,7 +13,8 @@ const struct option_entry global_options[] = {
 	 "append warnings and errors to FILE"},
 	{"log-format", 0, OPTION_STRING, offsetof(struct globals, log_format), "text|json",
 	 "format of the log"},
-	{"debug", 0, OPTION_FLAG, offsetof(struct globals, debug), NULL, "log debug messages as well"},
+	{"debug", 0, OPTION_FLAG, offsetof(struct globals, debug), NULL,
+	 "log debug messages as well"},
 	{"systemd-cgroup", 0, OPTION_FLAG, offsetof(struct globals, systemd_cgroup), NULL,
 	 "accepted; cgroups are managed through cgroupfs"},
 	{"cgroup-manager", 0, OPTION_STRING, offsetof(struct globals, cgroup_manager), "MANAGER",
@@ -27,9 +28,10 @@ const struct option_entry global_options[] = {
 
 static void help_program(struct strbuf *out)
 {
-	strbuf_add(out, "NAME:\n   runbuild - run the steps of a build in sandboxes, without root\n\n"
-			"USAGE:\n   runbuild [global options] VERB [options] [arguments]\n\n"
-			"VERBS:\n");
+	strbuf_add(out,
+		   "NAME:\n   runbuild - run the steps of a build in sandboxes, without root\n\n"
+		   "USAGE:\n   runbuild [global options] VERB [options] [arguments]\n\n"
+		   "VERBS:\n");
 	for (size_t i = 0; verbs[i]; i++)
 		strbuf_printf(out, "   %-12s %s\n", verbs[i]->name, verbs[i]->summary);
 	strbuf_add(out, "\nGLOBAL OPTIONS:\n");

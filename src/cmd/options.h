@@ -8,10 +8,10 @@
 #include "base/err.h"
 
 enum option_type {
-	OPTION_FLAG,   /* bool */
-	OPTION_STRING, /* const char * */
-	OPTION_LIST,   /* struct option_list, in order */
-	OPTION_U32,    /* uint32_t */
+	OPTION_FLAG,    /* bool */
+	OPTION_STRING,  /* const char * */
+	OPTION_LIST,    /* struct option_list, in order */
+	OPTION_U32,     /* uint32_t */
 	OPTION_IGNORED, /* accepted for compatibility, without effect; takes no argument */
 };
 

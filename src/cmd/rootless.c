@@ -57,7 +57,8 @@ static int rootless_check(const struct rootless_arguments *arguments,
 	}
 	for (size_t i = 0; i < arguments->copy_up.n; i++)
 		if (arguments->copy_up.v[i][0] != '/' || !arguments->copy_up.v[i][1])
-			return err_set(err, RB_USAGE, 0, "--copy-up: '%.100s' is not an absolute path",
+			return err_set(err, RB_USAGE, 0,
+				       "--copy-up: '%.100s' is not an absolute path",
 				       arguments->copy_up.v[i]);
 	if (arguments->state_dir && arguments->state_dir[0] != '/')
 		return err_set(err, RB_USAGE, 0, "--state-dir: '%.100s' is not an absolute path",
@@ -71,8 +72,8 @@ static int rootless_main(struct arena *arena, const struct globals *globals UNUS
 	const struct rootless_arguments *arguments = options;
 	struct rootless_options rootless = {
 		.mtu = arguments->mtu,
-		.allow_host_loopback =
-			arguments->allow_host_loopback && !arguments->disable_host_loopback,
+		.allow_host_loopback = arguments->allow_host_loopback &&
+				       !arguments->disable_host_loopback,
 		.copy_up = arguments->copy_up.v,
 		.n_copy_up = arguments->copy_up.n,
 		.state_dir = arguments->state_dir,

@@ -164,7 +164,8 @@ static int run_prepare(struct run_job *job, const char *id, struct rb_err *err)
 	run_choose_pid_namespace(job);
 	r = state_root_open(job->arena, job->globals->root, true, &job->root, err);
 	if (r == 0)
-		r = bundle_filter(job->arena, job->bundle.spec, &job->root, &job->plan_options, err);
+		r = bundle_filter(job->arena, job->bundle.spec, &job->root, &job->plan_options,
+				  err);
 	return r;
 }
 

@@ -44,7 +44,8 @@ static const struct catalogue_entry entries[] = {
 	 "An object has two members of the same name. Programs disagree on which one counts, so "
 	 "neither is taken.",
 	 "Keep one of them."},
-	{RB_CONFIG_TYPE, "wrong type", "An element has another JSON type than the specification says.",
+	{RB_CONFIG_TYPE, "wrong type",
+	 "An element has another JSON type than the specification says.",
 	 "Compare the element that the message names with the runtime specification."},
 	{RB_CONFIG_VALUE, "wrong value", "An element has a value that is not allowed.",
 	 "Compare the element that the message names with the runtime specification."},
@@ -58,7 +59,8 @@ static const struct catalogue_entry entries[] = {
 	 "A user or group id is 4294967295 (which the kernel takes as \"no change\"), or an id map "
 	 "is empty, wraps around or overlaps itself.",
 	 "Use ids from 0 to 4294967294 and maps that do not overlap."},
-	{RB_CONFIG_CONFLICT, "contradiction", "Two elements of the configuration exclude each other.",
+	{RB_CONFIG_CONFLICT, "contradiction",
+	 "Two elements of the configuration exclude each other.",
 	 "Change the one that the message names."},
 	{RB_CONFIG_VERSION, "unknown version",
 	 "ociVersion has a major version that this program does not know.",
@@ -181,14 +183,16 @@ static const struct catalogue_entry entries[] = {
 	 "Use another id, or 'runbuild delete --force ID'."},
 	{RB_STATE_DAMAGED, "damaged state", "The record of a container is cut or garbled.",
 	 "runbuild delete --force ID"},
-	{RB_STATE_WRITE, "state not written", "The record of a container cannot be written or removed.",
+	{RB_STATE_WRITE, "state not written",
+	 "The record of a container cannot be written or removed.",
 	 "Free some space in the state directory."},
 	{RB_NOT_RUNNING, "not running", "The container has ended.", "Nothing is left to signal."},
 	{RB_STILL_RUNNING, "still running", "The container has not ended.",
 	 "Kill it first, or use 'delete --force'."},
 	{RB_STATE_WRONG, "wrong state", "The container is not in the state the verb needs.",
 	 "'runbuild state ID' shows it."},
-	{RB_CONSOLE_SOCKET, "console socket", "The terminal could not be sent to the console socket.",
+	{RB_CONSOLE_SOCKET, "console socket",
+	 "The terminal could not be sent to the console socket.",
 	 "It must be a unix stream socket that somebody listens on."},
 	{RB_SLIRP_MISSING, "slirp4netns is missing", "The program slirp4netns is not installed.",
 	 "sudo apt install slirp4netns, or use --net=host"},
@@ -228,7 +232,8 @@ int catalogue_print(const char *code, struct strbuf *out)
 	return 0;
 }
 
-void catalogue_each(void (*visit)(const struct catalogue_entry *entry, void *context), void *context)
+void catalogue_each(void (*visit)(const struct catalogue_entry *entry, void *context),
+		    void *context)
 {
 	for (size_t i = 0; i < ARRAY_LEN(entries); i++)
 		visit(&entries[i], context);

@@ -11,13 +11,13 @@
 #define EXEC_HOME_BYTES (5 + 1024)
 
 struct exec_child {
-	const struct plan *plan;   /* checked by plan_check() */
-	int sock;                  /* the handshake; closed on exec */
-	int slots[SLOT_COUNT];     /* -1: empty. Inherited ones are filled by the parent */
-	char **argv;               /* of OP_EXEC, NULL-terminated */
-	char **envp;               /* likewise, with one free place for HOME before the NULL */
-	size_t n_envp;             /* entries in use */
-	char home[EXEC_HOME_BYTES]; /* filled by OP_HOME */
+	const struct plan *plan;        /* checked by plan_check() */
+	int sock;                       /* the handshake; closed on exec */
+	int slots[SLOT_COUNT];          /* -1: empty. Inherited ones are filled by the parent */
+	char **argv;                    /* of OP_EXEC, NULL-terminated */
+	char **envp;                    /* likewise, with one free place for HOME before the NULL */
+	size_t n_envp;                  /* entries in use */
+	char home[EXEC_HOME_BYTES];     /* filled by OP_HOME */
 	char program[LIMIT_PATH_BYTES]; /* filled by OP_FIND_PROGRAM */
 };
 

@@ -79,8 +79,8 @@ void exec_fail(struct exec_child *child, const struct plan_op *op, int errnum, i
 	/* nobody left to tell: the exit status has to do */
 	(void)handshake_send(child->sock, &record, -1);
 	sys_exit(op->kind != OP_EXEC && op->kind != OP_FIND_PROGRAM ? 125
-		 : errnum == ENOENT				       ? 127
-								       : 126);
+		 : errnum == ENOENT                                 ? 127
+								    : 126);
 }
 
 static int op_sync(struct exec_child *child, const struct plan_op *op)
@@ -170,8 +170,8 @@ static bool op_ignores(const struct plan_op *op, int errnum)
 		int errnum;
 		uint16_t bit;
 	} bits[] = {
-		{ENOENT, ON_ENOENT}, {EPERM, ON_EPERM},	  {EACCES, ON_EACCES},
-		{ENOSYS, ON_ENOSYS}, {EINVAL, ON_EINVAL}, {EDQUOT, ON_EDQUOT},
+		{ENOENT, ON_ENOENT}, {EPERM, ON_EPERM},     {EACCES, ON_EACCES},
+		{ENOSYS, ON_ENOSYS}, {EINVAL, ON_EINVAL},   {EDQUOT, ON_EDQUOT},
 		{EEXIST, ON_EEXIST}, {ENOTDIR, ON_ENOTDIR}, {EROFS, ON_EROFS},
 	};
 

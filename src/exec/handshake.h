@@ -24,12 +24,12 @@ enum handshake_type { HS_REACHED = 1, HS_GO, HS_TTY, HS_FAIL, HS_EXEC };
 struct handshake {
 	uint32_t magic;
 	uint16_t version;
-	uint8_t type;  /* enum handshake_type */
-	uint8_t stage; /* enum plan_stage; REACHED and GO */
-	uint32_t op;   /* FAIL: position in the child's list */
-	uint32_t kind; /* FAIL: enum plan_op_kind */
-	int32_t errnum; /* FAIL: positive errno */
-	int32_t status; /* FAIL of a hook: its wait status, or -1 when it ran out of time */
+	uint8_t type;     /* enum handshake_type */
+	uint8_t stage;    /* enum plan_stage; REACHED and GO */
+	uint32_t op;      /* FAIL: position in the child's list */
+	uint32_t kind;    /* FAIL: enum plan_op_kind */
+	int32_t errnum;   /* FAIL: positive errno */
+	int32_t status;   /* FAIL of a hook: its wait status, or -1 when it ran out of time */
 	char detail[104]; /* FAIL: the op's string, cut; for readers without the plan (`start`) */
 	char origin[64];  /* FAIL: the op's origin, cut */
 };

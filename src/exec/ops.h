@@ -72,9 +72,9 @@ exec_op_fn op_copy_up;
 exec_op_fn op_open_tty, op_console, op_send_tty, op_tty_stdio, op_stdio_owner;
 
 /* ops_setup.c: namespaces, identity */
-exec_op_fn op_setns, op_unshare, op_root_ids, op_undumpable, op_umask, op_hostname, op_domainname, op_loopback,
-	op_keyring, op_setsid, op_write_proc, op_rlimit, op_bounding, op_ids, op_caps, op_ambient,
-	op_no_new_privs, op_death_signal, op_seccomp, op_reset_signals;
+exec_op_fn op_setns, op_unshare, op_root_ids, op_undumpable, op_umask, op_hostname, op_domainname,
+	op_loopback, op_keyring, op_setsid, op_write_proc, op_rlimit, op_bounding, op_ids, op_caps,
+	op_ambient, op_no_new_privs, op_death_signal, op_seccomp, op_reset_signals;
 
 /* ops_start.c: the last steps */
 exec_op_fn op_home, op_close_fds, op_chdir, op_find_program, op_wait_start, op_hook, op_exec;

@@ -150,7 +150,8 @@ int op_copy_up(struct exec_child *child, const struct plan_op *op)
 {
 	/* the slot is O_PATH; "." below it is the same directory, readable */
 	int from = sys_openat(child->slots[op->slot2], ".", O_RDONLY | O_DIRECTORY, 0);
-	int to = from < 0 ? from : sys_openat(child->slots[op->slot], ".", O_RDONLY | O_DIRECTORY, 0);
+	int to = from < 0 ? from
+			  : sys_openat(child->slots[op->slot], ".", O_RDONLY | O_DIRECTORY, 0);
 	struct statx st;
 	int r = to < 0 ? to : copy_directory(from, to, 0);
 

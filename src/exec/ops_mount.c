@@ -206,8 +206,8 @@ int op_mask(struct exec_child *child, const struct plan_op *op)
 		return target;
 	r = fd_statx(target, &st);
 	if (r == 0)
-		r = mount_attach_copy(
-			child->slots[S_ISDIR(st.stx_mode) ? SLOT_EMPTY : SLOT_NULL], target);
+		r = mount_attach_copy(child->slots[S_ISDIR(st.stx_mode) ? SLOT_EMPTY : SLOT_NULL],
+				      target);
 	sys_close(target);
 	return r;
 }

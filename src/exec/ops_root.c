@@ -23,8 +23,8 @@ static int root_open(int root, const char *path, uint64_t flags, uint16_t op_fla
 }
 
 struct walk {
-	int dirs[WALK_DEPTH]; /* dirs[0] is the root, borrowed */
-	size_t depth;         /* the current directory is dirs[depth] */
+	int dirs[WALK_DEPTH];        /* dirs[0] is the root, borrowed */
+	size_t depth;                /* the current directory is dirs[depth] */
 	char rest[LIMIT_PATH_BYTES]; /* still to resolve */
 	unsigned links;
 	uint16_t op_flags;
@@ -247,7 +247,8 @@ int op_make_target(struct exec_child *child, const struct plan_op *op)
 
 int op_mkdir_in_root(struct exec_child *child, const struct plan_op *op)
 {
-	int fd = root_make(child->slots[SLOT_ROOT], op_str(child, op, 0), ROOT_DIRECTORY, op->flags);
+	int fd = root_make(child->slots[SLOT_ROOT], op_str(child, op, 0), ROOT_DIRECTORY,
+			   op->flags);
 
 	if (fd >= 0)
 		sys_close(fd);

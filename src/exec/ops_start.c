@@ -178,8 +178,9 @@ static bool passwd_scan(struct exec_child *child, int fd, uint64_t uid)
 
 int op_home(struct exec_child *child, const struct plan_op *op)
 {
-	int fd = sys_openat2(child->slots[SLOT_ROOT], "/etc/passwd", O_RDONLY | O_NONBLOCK | O_NOCTTY,
-			     0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+	int fd = sys_openat2(child->slots[SLOT_ROOT], "/etc/passwd",
+			     O_RDONLY | O_NONBLOCK | O_NOCTTY, 0,
+			     RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 	struct statx st;
 	size_t i = 0;
 

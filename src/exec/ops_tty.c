@@ -18,8 +18,7 @@ int op_open_tty(struct exec_child *child, const struct plan_op *op)
 	int unlock = 0;
 	int slave;
 	int r = 0;
-	int master = sys_openat2(child->slots[SLOT_ROOT], "/dev/pts/ptmx",
-				 O_RDWR | O_NOCTTY, 0,
+	int master = sys_openat2(child->slots[SLOT_ROOT], "/dev/pts/ptmx", O_RDWR | O_NOCTTY, 0,
 				 RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
 
 	if (master < 0)

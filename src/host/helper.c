@@ -61,8 +61,8 @@ int helper_check_idmap(const char *path, struct rb_err *err)
 	bool setuid_root;
 
 	if (sys_prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1) {
-		err_set(err, RB_NO_NEW_PRIVS, 0,
-			"no_new_privs is set, so %s gets no privilege", name);
+		err_set(err, RB_NO_NEW_PRIVS, 0, "no_new_privs is set, so %s gets no privilege",
+			name);
 		err_fix(err, "Kubernetes: allowPrivilegeEscalation: true, or hostUsers: false; "
 			     "systemd: NoNewPrivileges=no");
 		return -EPERM;

@@ -54,8 +54,7 @@ int host_idmap_parse(const char *text, struct host_idmap *ret_map)
 		at += *at == '\n';
 		if (ret_map->n == LIMIT_IDMAP_EXTENTS)
 			return -EINVAL;
-		ret_map->v[ret_map->n++] =
-			(struct host_extent){number[0], number[1], number[2]};
+		ret_map->v[ret_map->n++] = (struct host_extent){number[0], number[1], number[2]};
 	}
 	return 0;
 }
@@ -122,8 +121,7 @@ int host_probe(unsigned want, struct host *ret_host, struct rb_err *err)
 	 * A program file that we may write could be replaced by the container through
 	 * /proc/PID/exe (CVE-2019-5736). EROFS (a read-only mount) counts as not writable.
 	 */
-	host->exe_writable =
-		sys_faccessat2(AT_FDCWD, "/proc/self/exe", W_OK, AT_EACCESS) == 0;
+	host->exe_writable = sys_faccessat2(AT_FDCWD, "/proc/self/exe", W_OK, AT_EACCESS) == 0;
 	if (want & HOST_WANT_IDMAPS) {
 		int r = host_probe_idmaps(host, err);
 

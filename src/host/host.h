@@ -18,7 +18,7 @@ struct host_idmap {
 };
 
 enum host_cgroup_mode {
-	HOST_CGROUP_NONE,   /* nothing mounted that we can use */
+	HOST_CGROUP_NONE, /* nothing mounted that we can use */
 	HOST_CGROUP_V1,
 	HOST_CGROUP_HYBRID, /* v1 controllers with a v2 tree beside them */
 	HOST_CGROUP_V2,
@@ -27,9 +27,9 @@ enum host_cgroup_mode {
 struct host {
 	uint32_t euid, egid;
 	uint64_t caps_effective, caps_bounding; /* bit N is capability N */
-	bool in_user_namespace;    /* not the initial one */
-	bool setgroups_denied;     /* /proc/self/setgroups says "deny" */
-	struct host_idmap uid_map, gid_map; /* of the current user namespace */
+	bool in_user_namespace;                 /* not the initial one */
+	bool setgroups_denied;                  /* /proc/self/setgroups says "deny" */
+	struct host_idmap uid_map, gid_map;     /* of the current user namespace */
 	bool no_new_privileges;
 	enum host_cgroup_mode cgroup_mode;
 	bool apparmor, selinux; /* the LSM is active */
@@ -40,8 +40,8 @@ struct host {
 enum host_want {
 	HOST_WANT_IDMAPS = 1 << 0, /* uid_map, gid_map, setgroups */
 	HOST_WANT_CGROUP = 1 << 1,
-	HOST_WANT_LSM    = 1 << 2,
-	HOST_WANT_ALL    = HOST_WANT_IDMAPS | HOST_WANT_CGROUP | HOST_WANT_LSM,
+	HOST_WANT_LSM = 1 << 2,
+	HOST_WANT_ALL = HOST_WANT_IDMAPS | HOST_WANT_CGROUP | HOST_WANT_LSM,
 };
 
 /*

@@ -15,8 +15,7 @@ static int64_t sysctl_read(const char *path)
 	uint64_t value;
 	ssize_t len = file_read_small(AT_FDCWD, path, text, sizeof(text));
 
-	if (len <= 0 ||
-	    num_parse_u64(text, strspn(text, "0123456789"), INT64_MAX, &value) < 0)
+	if (len <= 0 || num_parse_u64(text, strspn(text, "0123456789"), INT64_MAX, &value) < 0)
 		return -1;
 	return (int64_t)value;
 }
@@ -45,8 +44,9 @@ static int explain_limit(struct rb_err *err)
 	int64_t limit = sysctl_read("/proc/sys/user/max_user_namespaces");
 
 	if (limit == 0) {
-		err_set(err, RB_USERNS_LIMIT, 0, "user namespaces are switched off: "
-						 "user.max_user_namespaces is 0");
+		err_set(err, RB_USERNS_LIMIT, 0,
+			"user namespaces are switched off: "
+			"user.max_user_namespaces is 0");
 		err_fix(err, "sudo sysctl -w user.max_user_namespaces=28633 (to keep it, put the "
 			     "same line into /etc/sysctl.d/99-userns.conf)");
 	} else {
@@ -76,14 +76,14 @@ static int explain_user_denied(int errnum, struct rb_err *err)
 			"this process has no mapped uid (/proc/self/uid_map is empty)");
 		err_fix(err, "whatever made this user namespace must write its uid_map first");
 	} else if (sysctl_read("/proc/sys/kernel/unprivileged_userns_clone") == 0) {
-		err_set(err, RB_USERNS_DENIED, errnum,
-			"kernel.unprivileged_userns_clone is 0");
+		err_set(err, RB_USERNS_DENIED, errnum, "kernel.unprivileged_userns_clone is 0");
 		err_fix(err, "sudo sysctl -w kernel.unprivileged_userns_clone=1");
 	} else if (sysctl_read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1) {
 		err_set(err, RB_USERNS_DENIED, errnum,
 			"AppArmor restricts user namespaces of programs without a profile");
-		err_fix(err, "install the package's profile, or write /etc/apparmor.d/runbuild with "
-			     "the rule 'userns,' for the path of this program");
+		err_fix(err,
+			"install the package's profile, or write /etc/apparmor.d/runbuild with "
+			"the rule 'userns,' for the path of this program");
 	} else {
 		err_set(err, RB_USERNS_DENIED, errnum, "the kernel refuses a user namespace");
 	}

@@ -18,18 +18,19 @@ static int map_file_write(pid_t pid, const char *name, const char *text, struct 
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
 	if (len > LIMIT_IDMAP_BYTES) {
-		err_set(err, RB_IDMAP_LIMIT, 0, "the id map has %zu bytes, the kernel takes %u", len,
-			LIMIT_IDMAP_BYTES);
+		err_set(err, RB_IDMAP_LIMIT, 0, "the id map has %zu bytes, the kernel takes %u",
+			len, LIMIT_IDMAP_BYTES);
 		err_fix(err, "use fewer, larger ranges");
 		return -E2BIG;
 	}
 	r = file_write_at(AT_FDCWD, path, text, len);
 	if (r < 0) {
 		err_set(err, RB_IDMAP_WRITE, -r, "cannot write %s", path);
-		err_fix(err, r == -EPERM || r == -EACCES
-				     ? "check LSM policies (AppArmor: kernel."
-				       "apparmor_restrict_unprivileged_userns) and /proc/self/uid_map"
-				     : "check the id ranges");
+		err_fix(err,
+			r == -EPERM || r == -EACCES
+				? "check LSM policies (AppArmor: kernel."
+				  "apparmor_restrict_unprivileged_userns) and /proc/self/uid_map"
+				: "check the id ranges");
 	}
 	return r;
 }

@@ -17,11 +17,11 @@ struct launch_context {
 	struct state_record *record;   /* completed by OP_CGROUP */
 	const struct state_annotation *annotations;
 	size_t n_annotations;
-	unsigned state_flags;         /* enum state_flags */
-	bool keep;                    /* the monitor leaves state and cgroup alone */
-	const char *console_socket;   /* for CONSOLE_SOCKET */
-	int init_pidfd;               /* exec: the container's first process; else -1 */
-	int start_socket;             /* create: listening; else -1 */
+	unsigned state_flags;       /* enum state_flags */
+	bool keep;                  /* the monitor leaves state and cgroup alone */
+	const char *console_socket; /* for CONSOLE_SOCKET */
+	int init_pidfd;             /* exec: the container's first process; else -1 */
+	int start_socket;           /* create: listening; else -1 */
 };
 
 struct launch {
@@ -34,7 +34,7 @@ struct launch {
 	int pidfd;
 	int monitor_pipe; /* its end of file is our death */
 	int monitor_pidfd;
-	int tty_master; /* CONSOLE_OWN */
+	int tty_master;     /* CONSOLE_OWN */
 	const char *cgroup; /* joined group, or NULL */
 	bool reached[STAGE_COUNT];
 	bool exec_reported;

@@ -15,9 +15,9 @@ static const struct {
 	enum plan_slot slot;
 } joined_slots[] = {
 	/* order: see join_all() */
-	{CLONE_NEWPID, SLOT_PID_NS},	   {CLONE_NEWNET, SLOT_NET_NS}, {CLONE_NEWIPC, SLOT_IPC_NS},
-	{CLONE_NEWUTS, SLOT_UTS_NS},	   {CLONE_NEWNS, SLOT_MOUNT_NS},
-	{CLONE_NEWCGROUP, SLOT_CGROUP_NS},
+	{CLONE_NEWPID, SLOT_PID_NS},  {CLONE_NEWNET, SLOT_NET_NS},
+	{CLONE_NEWIPC, SLOT_IPC_NS},  {CLONE_NEWUTS, SLOT_UTS_NS},
+	{CLONE_NEWNS, SLOT_MOUNT_NS}, {CLONE_NEWCGROUP, SLOT_CGROUP_NS},
 };
 
 static void child_main(struct launch *l) __attribute__((noreturn));
@@ -107,9 +107,10 @@ static int joiner_failure(struct launch *l, const struct handshake *record, bool
 		err_set(err, RB_NAMESPACE, record->errnum, "cannot join the namespace '%s'",
 			plan_str(l->plan, ops[i].str[0]));
 		err_origin(err, plan_str(l->plan, ops[i].origin));
-		err_fix(err, record->errnum == EINVAL
-				     ? "the file must be a namespace of the type in the configuration"
-				     : "the caller needs CAP_SYS_ADMIN in its user namespace");
+		err_fix(err,
+			record->errnum == EINVAL
+				? "the file must be a namespace of the type in the configuration"
+				: "the caller needs CAP_SYS_ADMIN in its user namespace");
 	}
 	return -record->errnum;
 }

@@ -52,8 +52,9 @@ static int failure_mount(const struct handshake *record, const char *what, struc
 		return -e;
 	case OP_OPEN_TREE:
 		err_set(err, RB_MOUNT_SOURCE, e, "cannot open mount source '%s'", what);
-		err_fix(err, "%s", e == ENOENT ? "create it, or remove the mount"
-					       : "make it accessible to the container's root user");
+		err_fix(err, "%s",
+			e == ENOENT ? "create it, or remove the mount"
+				    : "make it accessible to the container's root user");
 		return -e;
 	case OP_OPEN_DEVICE:
 		err_set(err, RB_DEVICE, e, "cannot use the host's '%s'", what);
@@ -85,11 +86,13 @@ static int failure_mount(const struct handshake *record, const char *what, struc
 		else if (e == EINVAL)
 			err_fix(err, "one of the mount's options is not accepted");
 		else if (e == EPERM)
-			err_fix(err, "it needs a namespace of the container's own, or is not allowed "
-				     "in a user namespace");
+			err_fix(err,
+				"it needs a namespace of the container's own, or is not allowed "
+				"in a user namespace");
 		return -e;
-	default: return err_set(err, RB_MOUNT, e, "mount set-up: %s '%s'",
-				plan_op_name((enum plan_op_kind)record->kind), what);
+	default:
+		return err_set(err, RB_MOUNT, e, "mount set-up: %s '%s'",
+			       plan_op_name((enum plan_op_kind)record->kind), what);
 	}
 }
 
@@ -160,8 +163,9 @@ static void failure_hint(const struct handshake *record, struct rb_err *err)
 int launch_failure(const struct handshake *record, const struct plan *plan, const char *argv0,
 		   struct rb_err *err)
 {
-	const struct plan_op *op =
-		plan && record->op < plan->n_child ? &plan_child_ops(plan)[record->op] : NULL;
+	const struct plan_op *op = plan && record->op < plan->n_child
+					   ? &plan_child_ops(plan)[record->op]
+					   : NULL;
 	const char *what = op ? plan_str(plan, op->str[0]) : record->detail;
 	char detail[sizeof(record->detail) + 1] = {0};
 	int r = 1;
@@ -181,7 +185,8 @@ int launch_failure(const struct handshake *record, const struct plan *plan, cons
 			continue;
 		if (strstr(plain_failures[i].what, "%s"))
 			snprintf(sentence, sizeof(sentence), "%.*s%.150s%s",
-				 (int)(strstr(plain_failures[i].what, "%s") - plain_failures[i].what),
+				 (int)(strstr(plain_failures[i].what, "%s") -
+				       plain_failures[i].what),
 				 plain_failures[i].what, what,
 				 strstr(plain_failures[i].what, "%s") + 2);
 		else

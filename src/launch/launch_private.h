@@ -18,4 +18,3 @@ void launch_monitor_end(struct launch *l);
  * without). 1: a record; 0: end of file; -errno.
  */
 int launch_receive(int sock, struct handshake *record, int *ret_fd);
-

@@ -159,8 +159,9 @@ static int child_vanished(struct launch *l, struct rb_err *err)
 	siginfo_t info = {0};
 
 	if (sys_wait_pidfd(l->pidfd, &info, WEXITED | WNOWAIT) == 0 && info.si_code != CLD_EXITED)
-		err_set(err, RB_SETUP_KILLED, 0, "the container was killed by signal %d (%s) while "
-						 "it was being set up",
+		err_set(err, RB_SETUP_KILLED, 0,
+			"the container was killed by signal %d (%s) while "
+			"it was being set up",
 			info.si_status, sigabbrev_np(info.si_status));
 	else
 		err_set(err, RB_SETUP_KILLED, 0, "the container ended while it was being set up");

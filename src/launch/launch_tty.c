@@ -40,7 +40,8 @@ int console_send(const char *path, int master, struct rb_err *err)
 		r = -errno;
 	if (r < 0) {
 		err_set(err, RB_CONSOLE_SOCKET, -r, "cannot send the terminal to '%s'", path);
-		err_fix(err, "--console-socket names a unix stream socket that somebody listens on");
+		err_fix(err,
+			"--console-socket names a unix stream socket that somebody listens on");
 	}
 	return r;
 }

@@ -11,8 +11,8 @@ struct tty_buffer {
 };
 
 struct tty_pump {
-	int master;  /* borrowed */
-	int input;   /* our standard input, -1 after its end */
+	int master;   /* borrowed */
+	int input;    /* our standard input, -1 after its end */
 	bool hung_up; /* nothing more will come from the terminal */
 	bool restore;
 	struct termios saved;

@@ -175,13 +175,13 @@ enum plan_idmap_method {
 
 /* An op as it stands in the blob. Offsets are from the blob's start; 0 means "none". */
 struct plan_op {
-	uint8_t kind;    /* enum plan_op_kind */
-	int8_t slot;     /* enum plan_slot */
+	uint8_t kind; /* enum plan_op_kind */
+	int8_t slot;  /* enum plan_slot */
 	int8_t slot2;
-	uint8_t stage;   /* OP_SYNC */
-	uint16_t flags;  /* enum plan_op_flags */
+	uint8_t stage;     /* OP_SYNC */
+	uint16_t flags;    /* enum plan_op_flags */
 	uint16_t on_error; /* enum plan_errno_mask */
-	uint16_t skip;   /* ops to leave out after an error of that mask; 0: just go on */
+	uint16_t skip;     /* ops to leave out after an error of that mask; 0: just go on */
 	uint16_t reserved;
 	uint32_t origin; /* string: JSON pointer, or "" */
 	uint32_t str[2]; /* strings */
@@ -243,15 +243,15 @@ const char *plan_op_name(enum plan_op_kind kind);
 enum plan_console { CONSOLE_NONE, CONSOLE_OWN, CONSOLE_SOCKET };
 
 struct plan_options {
-	bool foreground;        /* `run` without --detach: monitor, own pid namespace */
-	bool wait_start;        /* `create`: wait for `start` */
+	bool foreground; /* `run` without --detach: monitor, own pid namespace */
+	bool wait_start; /* `create`: wait for `start` */
 	bool no_pivot;
 	bool no_new_keyring;
 	bool no_cgroup;         /* --cgroup-manager=disabled */
 	bool add_pid_namespace; /* when the configuration lists none */
 	enum plan_console console;
-	uint32_t preserve_fds;  /* descriptors 3..3+n-1 stay open */
-	const char *pid_file;   /* NULL: none */
+	uint32_t preserve_fds; /* descriptors 3..3+n-1 stay open */
+	const char *pid_file;  /* NULL: none */
 	/* a filter compiled before (from the cache); NULL: compile it here */
 	const struct sock_filter *bpf;
 	size_t n_bpf;
@@ -272,8 +272,8 @@ int plan_build(struct arena *arena, const struct spec *spec, const struct host *
  */
 int plan_build_exec(struct arena *arena, const struct spec *spec,
 		    const struct spec_process *process, const struct host *host, uint64_t join,
-		    const char *cgroup, const struct plan_options *options, const struct plan **ret_plan,
-		    struct rb_err *err);
+		    const char *cgroup, const struct plan_options *options,
+		    const struct plan **ret_plan, struct rb_err *err);
 
 /*
  * The safety rules every plan must satisfy, whoever built it; see plan_check.c for the list.
@@ -283,7 +283,7 @@ int plan_check(const struct plan *plan, struct rb_err *err);
 
 enum plan_print_flags {
 	PLAN_PRINT_JSON = 1 << 0,
-	PLAN_PRINT_ENV  = 1 << 1, /* environment values in clear */
+	PLAN_PRINT_ENV = 1 << 1, /* environment values in clear */
 };
 
 /* What will happen, in order, for people or as JSON. */

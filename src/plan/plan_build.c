@@ -70,8 +70,8 @@ static void plan_add_session(struct plan_blob *b)
 	if (!b->options->no_new_keyring)
 		/* ENOSYS: no keyrings; EDQUOT: 200 keys per user are used up; EPERM, EACCES: a
 		 * seccomp profile around us. The step then shares ours, as it would without us. */
-		blob_child(b, OP_KEYRING, NULL)->on_error =
-			ON_ENOSYS | ON_EDQUOT | ON_EPERM | ON_EACCES;
+		blob_child(b, OP_KEYRING, NULL)->on_error = ON_ENOSYS | ON_EDQUOT | ON_EPERM |
+							    ON_EACCES;
 }
 
 /*
@@ -125,7 +125,7 @@ static void plan_add_namespace_setup(struct plan_blob *b)
 static void plan_add_pivot(struct plan_blob *b)
 {
 	const struct spec_namespace *mount = spec_namespace_find(b->spec, CLONE_NEWNS);
-	enum plan_op_kind kind = mount && mount->path  ? OP_CHROOT
+	enum plan_op_kind kind = mount && mount->path   ? OP_CHROOT
 				 : b->options->no_pivot ? OP_MOVE_ROOT
 							: OP_PIVOT;
 
@@ -138,8 +138,7 @@ static void plan_add_pivot(struct plan_blob *b)
 	}
 }
 
-static void plan_add_terminal(struct plan_blob *b, const struct spec_process *process,
-			      bool console)
+static void plan_add_terminal(struct plan_blob *b, const struct spec_process *process, bool console)
 {
 	struct plan_op *op;
 
@@ -199,7 +198,8 @@ static int plan_check_spec(struct plan_blob *b)
 	if (!spec_namespace_find(spec, CLONE_NEWNS)) {
 		err_set(b->err, RB_CONFIG_CONFLICT, 0, "no mount namespace");
 		err_origin(b->err, "/linux/namespaces");
-		err_fix(b->err, "add {\"type\":\"mount\"}: without one the host's mounts would change");
+		err_fix(b->err,
+			"add {\"type\":\"mount\"}: without one the host's mounts would change");
 		return -EINVAL;
 	}
 	return plan_check_process_ids(b, &spec->process);
@@ -215,7 +215,8 @@ static int plan_compile_filter(struct plan_blob *b, const struct sock_filter **r
 	*ret_n = b->options->n_bpf;
 	if (*ret_bpf || !b->spec->seccomp.present)
 		return 0;
-	r = seccomp_compile(b->arena, &b->spec->seccomp, seccomp_native_arch(), &bpf, ret_n, b->err);
+	r = seccomp_compile(b->arena, &b->spec->seccomp, seccomp_native_arch(), &bpf, ret_n,
+			    b->err);
 	*ret_bpf = bpf;
 	return r;
 }
@@ -252,8 +253,8 @@ int plan_build(struct arena *arena, const struct spec *spec, const struct host *
 
 int plan_build_exec(struct arena *arena, const struct spec *spec,
 		    const struct spec_process *process, const struct host *host, uint64_t join,
-		    const char *cgroup, const struct plan_options *options, const struct plan **ret_plan,
-		    struct rb_err *err)
+		    const char *cgroup, const struct plan_options *options,
+		    const struct plan **ret_plan, struct rb_err *err)
 {
 	struct plan_blob b = {
 		.arena = arena, .spec = spec, .host = host, .options = options, .err = err};

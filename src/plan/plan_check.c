@@ -142,7 +142,7 @@ struct checker {
 	size_t at;
 	enum phase phase;
 	bool filled[SLOT_COUNT];
-	bool sys_admin;    /* the last capset kept CAP_SYS_ADMIN */
+	bool sys_admin; /* the last capset kept CAP_SYS_ADMIN */
 	bool no_new_privs;
 	bool root_attached;
 	int stage;
@@ -200,8 +200,8 @@ static int op_check_errors(struct checker *c, const struct plan_op *op)
 
 	if (op->on_error & ~rule->may_ignore)
 		return broken(c, "an error that must not be ignored");
-	if (op->kind == OP_MOUNT_SETATTR && op->on_error && (!op->arg[1] || op->arg[0] &
-								    ~(uint64_t)MOUNT_ATTR__ATIME))
+	if (op->kind == OP_MOUNT_SETATTR && op->on_error &&
+	    (!op->arg[1] || op->arg[0] & ~(uint64_t)MOUNT_ATTR__ATIME))
 		return broken(c, "setting a mount attribute must not be optional");
 	if (rule->in_root && plan_str(c->plan, op->str[0])[0] != '/')
 		return broken(c, "a path inside the root that is not absolute");
@@ -304,7 +304,8 @@ static int check_child(struct checker *c)
 		if (op_rules[op->kind].side != CHILD)
 			return broken(c, "belongs to the parent");
 		if ((r = op_check_errors(c, op)) < 0 || (r = op_check_slots(c, op)) < 0 ||
-		    (r = op_check_hook(c, op)) < 0 || (r = op_check_identity(c, op)) < 0 || (r = op_check_phase(c, op)) < 0)
+		    (r = op_check_hook(c, op)) < 0 || (r = op_check_identity(c, op)) < 0 ||
+		    (r = op_check_phase(c, op)) < 0)
 			return r;
 		if ((op->kind == OP_EXEC) != (c->at == n - 1))
 			return broken(c, "execve is the last op and the only one");

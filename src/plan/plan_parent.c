@@ -12,8 +12,8 @@ static const struct {
 	uint64_t type;
 	enum plan_slot slot;
 } namespace_slots[] = {
-	{CLONE_NEWUSER, SLOT_USER_NS},	   {CLONE_NEWPID, SLOT_PID_NS}, {CLONE_NEWNET, SLOT_NET_NS},
-	{CLONE_NEWNS, SLOT_MOUNT_NS},	   {CLONE_NEWIPC, SLOT_IPC_NS}, {CLONE_NEWUTS, SLOT_UTS_NS},
+	{CLONE_NEWUSER, SLOT_USER_NS},     {CLONE_NEWPID, SLOT_PID_NS}, {CLONE_NEWNET, SLOT_NET_NS},
+	{CLONE_NEWNS, SLOT_MOUNT_NS},      {CLONE_NEWIPC, SLOT_IPC_NS}, {CLONE_NEWUTS, SLOT_UTS_NS},
 	{CLONE_NEWCGROUP, SLOT_CGROUP_NS},
 };
 
@@ -86,9 +86,11 @@ static int idmap_check_outside(struct plan_blob *b, const struct spec_idmap *map
 					found = &outer->v[k];
 			if (!found) {
 				err_set(b->err, RB_IDMAP_UNMAPPED, 0,
-					"host id %" PRIu64 " is not mapped in this user namespace", id);
+					"host id %" PRIu64 " is not mapped in this user namespace",
+					id);
 				err_origin(b->err, map[i].origin);
-				err_fix(b->err, "map only ids that /proc/self/uid_map and gid_map list");
+				err_fix(b->err,
+					"map only ids that /proc/self/uid_map and gid_map list");
 				return -EINVAL;
 			}
 			id = (uint64_t)found->inside + found->count;

@@ -50,10 +50,14 @@ struct flag_name {
 };
 
 static const struct flag_name attr_names[] = {
-	{MOUNT_ATTR_RDONLY, "ro"},	     {MOUNT_ATTR_NOSUID, "nosuid"},
-	{MOUNT_ATTR_NODEV, "nodev"},	     {MOUNT_ATTR_NOEXEC, "noexec"},
-	{MOUNT_ATTR_NOATIME, "noatime"},     {MOUNT_ATTR_STRICTATIME, "strictatime"},
-	{MOUNT_ATTR_NODIRATIME, "nodiratime"}, {MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow"},
+	{MOUNT_ATTR_RDONLY, "ro"},
+	{MOUNT_ATTR_NOSUID, "nosuid"},
+	{MOUNT_ATTR_NODEV, "nodev"},
+	{MOUNT_ATTR_NOEXEC, "noexec"},
+	{MOUNT_ATTR_NOATIME, "noatime"},
+	{MOUNT_ATTR_STRICTATIME, "strictatime"},
+	{MOUNT_ATTR_NODIRATIME, "nodiratime"},
+	{MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow"},
 };
 
 static const struct flag_name propagation_names[] = {
@@ -64,8 +68,8 @@ static const struct flag_name propagation_names[] = {
 };
 
 static const struct flag_name errno_names[] = {
-	{ON_ENOENT, "ENOENT"}, {ON_EPERM, "EPERM"},   {ON_EACCES, "EACCES"},
-	{ON_ENOSYS, "ENOSYS"}, {ON_EINVAL, "EINVAL"}, {ON_EDQUOT, "EDQUOT"},
+	{ON_ENOENT, "ENOENT"}, {ON_EPERM, "EPERM"},     {ON_EACCES, "EACCES"},
+	{ON_ENOSYS, "ENOSYS"}, {ON_EINVAL, "EINVAL"},   {ON_EDQUOT, "EDQUOT"},
 	{ON_EEXIST, "EEXIST"}, {ON_ENOTDIR, "ENOTDIR"}, {ON_EROFS, "EROFS"},
 };
 
@@ -89,7 +93,8 @@ static void print_namespaces(struct strbuf *out, uint64_t types)
 	bool first = true;
 
 	for (unsigned bit = 0; bit < 64; bit++) {
-		const char *name = types >> bit & 1 ? spec_namespace_name(UINT64_C(1) << bit) : NULL;
+		const char *name = types >> bit & 1 ? spec_namespace_name(UINT64_C(1) << bit)
+						    : NULL;
 
 		if (!name)
 			continue;
@@ -246,7 +251,8 @@ static bool print_mount_op(const struct plan *plan, const struct plan_op *op, st
 		if (op->arg[1]) {
 			strbuf_add(out, " clear ");
 			if ((op->arg[1] & MOUNT_ATTR__ATIME) == MOUNT_ATTR__ATIME)
-				strbuf_add(out, op->arg[1] == MOUNT_ATTR__ATIME ? "atime" : "atime,");
+				strbuf_add(out,
+					   op->arg[1] == MOUNT_ATTR__ATIME ? "atime" : "atime,");
 			if (op->arg[1] != MOUNT_ATTR__ATIME)
 				print_flags(out, attr_names, ARRAY_LEN(attr_names),
 					    op->arg[1] & ~(uint64_t)MOUNT_ATTR__ATIME, ",");
@@ -284,9 +290,7 @@ static bool print_mount_op(const struct plan *plan, const struct plan_op *op, st
 	case OP_READONLY: print_word(out, first); return true;
 	case OP_PIVOT:
 	case OP_MOVE_ROOT:
-	case OP_CHROOT:
-		strbuf_printf(out, "%s becomes /", slot_name(op->slot));
-		return true;
+	case OP_CHROOT: strbuf_printf(out, "%s becomes /", slot_name(op->slot)); return true;
 	default: return false;
 	}
 }

@@ -19,14 +19,15 @@ enum { CAP_NUMBER_SYS_ADMIN = 21 };
 /* An error for an id outside the container's map, with the usual remedy. */
 static int process_id_error(struct plan_blob *b, const char *origin, const char *what, uint32_t id)
 {
-	err_set(b->err, RB_IDMAP_UNMAPPED, 0, "%s %u is not mapped in the container's user namespace",
-		what, id);
+	err_set(b->err, RB_IDMAP_UNMAPPED, 0,
+		"%s %u is not mapped in the container's user namespace", what, id);
 	err_origin(b->err, origin);
 	if (spec_namespace_find(b->spec, CLONE_NEWUSER))
 		err_fix(b->err, "let linux.uidMappings and linux.gidMappings cover it");
 	else
-		err_fix(b->err, "give the user more subordinate ids in /etc/subuid and /etc/subgid, "
-				"then restart the daemon");
+		err_fix(b->err,
+			"give the user more subordinate ids in /etc/subuid and /etc/subgid, "
+			"then restart the daemon");
 	return -EINVAL;
 }
 
@@ -58,8 +59,8 @@ int plan_check_process_ids(struct plan_blob *b, const struct spec_process *proce
 			return -EINVAL;
 		}
 	}
-	if (process->apparmor_profile && !b->host->apparmor &&
-	    process->apparmor_profile[0] && !str_eq(process->apparmor_profile, "unconfined")) {
+	if (process->apparmor_profile && !b->host->apparmor && process->apparmor_profile[0] &&
+	    !str_eq(process->apparmor_profile, "unconfined")) {
 		err_set(b->err, RB_LSM, 0, "AppArmor is not active on this host");
 		err_origin(b->err, "/process/apparmorProfile");
 		return -EINVAL;
@@ -111,8 +112,7 @@ static void process_add_limits(struct plan_blob *b, const struct spec_process *p
 
 	if (process->has_oom_score_adj) {
 		uint32_t file = blob_str(b, "self/oom_score_adj");
-		uint32_t value =
-			blob_str(b, arena_printf(b->arena, "%d", process->oom_score_adj));
+		uint32_t value = blob_str(b, arena_printf(b->arena, "%d", process->oom_score_adj));
 
 		op = blob_child(b, OP_WRITE_PROC, "/process/oomScoreAdj");
 		op->slot = SLOT_PROC;
@@ -233,8 +233,8 @@ void plan_add_process(struct plan_blob *b, const struct spec_process *process)
 	process_add_caps(b, &caps, drop_admin ? CAP_BIT(CAP_NUMBER_SYS_ADMIN) : 0);
 	if (caps.ambient)
 		blob_child(b, OP_AMBIENT, "/process/capabilities/ambient")->arg[0] = caps.ambient;
-	blob_child(b, OP_UMASK, process->has_umask ? "/process/user/umask" : NULL)->arg[0] =
-		process->has_umask ? process->umask : 022;
+	blob_child(b, OP_UMASK, process->has_umask ? "/process/user/umask" : NULL)
+		->arg[0] = process->has_umask ? process->umask : 022;
 	if (b->options->foreground)
 		blob_child(b, OP_DEATH_SIGNAL, NULL);
 	if (process->no_new_privileges)

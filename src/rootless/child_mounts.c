@@ -67,7 +67,8 @@ static int copy_up_entries(int tmpfs, int original, const char *below)
 int child_copy_up(const char *directory, struct rb_err *err)
 {
 	static const char below[] = ".ro-runbuild";
-	CLEANUP_FD int original = sys_open_tree(AT_FDCWD, directory, OPEN_TREE_CLONE | AT_RECURSIVE);
+	CLEANUP_FD int original = sys_open_tree(AT_FDCWD, directory,
+						OPEN_TREE_CLONE | AT_RECURSIVE);
 	CLEANUP_FD int tmpfs = -1;
 	CLEANUP_FD int target = -1;
 	int rc = original < 0 ? original : 0;
@@ -141,7 +142,8 @@ int child_resolv_conf(const struct rootless *r, struct rb_err *err)
 		if (stat("/etc/.ro-runbuild", &st) < 0 && (rc = child_copy_up("/etc", err)) < 0)
 			return rc;
 		(void)unlink("/etc/resolv.conf");
-		target = sys_openat(AT_FDCWD, "/etc/resolv.conf", O_RDONLY | O_CREAT | O_EXCL, 0644);
+		target = sys_openat(AT_FDCWD, "/etc/resolv.conf", O_RDONLY | O_CREAT | O_EXCL,
+				    0644);
 	}
 	rc = target < 0 ? target
 			: sys_move_mount(tree, "", target, "",

@@ -13,7 +13,7 @@
 /* Job control stays the shell's: stopping and continuing reach the whole group anyway. */
 static void rootless_signals(sigset_t *set)
 {
-	static const int left[] = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,	SIGTRAP, SIGABRT,
+	static const int left[] = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,  SIGTRAP, SIGABRT,
 				   SIGSYS,  SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT};
 
 	sigfillset(set);
@@ -50,7 +50,8 @@ static int await(struct rootless *r, enum rootless_message_type type, struct rb_
 	int rc = message_receive(r->sock, &message);
 
 	if (rc < 0)
-		return err_set(err, RB_SETUP_KILLED, 0, "the child was killed while it set itself up");
+		return err_set(err, RB_SETUP_KILLED, 0,
+			       "the child was killed while it set itself up");
 	if (message.type == MSG_ERROR) {
 		*err = message.err;
 		return -ECANCELED;

@@ -14,8 +14,8 @@ enum rootless_net { NET_HOST, NET_NONE, NET_SLIRP4NETNS };
 
 struct rootless_options {
 	enum rootless_net net;
-	uint32_t mtu;              /* of slirp4netns's interface; 0: 65520 */
-	bool allow_host_loopback;  /* let 10.0.2.2 reach the host's 127.0.0.1 */
+	uint32_t mtu;               /* of slirp4netns's interface; 0: 65520 */
+	bool allow_host_loopback;   /* let 10.0.2.2 reach the host's 127.0.0.1 */
 	const char *const *copy_up; /* absolute directories */
 	size_t n_copy_up;
 	const char *state_dir; /* absolute, or NULL: a temporary one */

@@ -14,7 +14,8 @@ static const char *temporary_parent(struct arena *arena)
 	const char *runtime = env_get("XDG_RUNTIME_DIR");
 	const char *tmp = env_get("TMPDIR");
 
-	if (runtime && runtime[0] == '/' && sys_faccessat2(AT_FDCWD, runtime, W_OK, AT_EACCESS) == 0)
+	if (runtime && runtime[0] == '/' &&
+	    sys_faccessat2(AT_FDCWD, runtime, W_OK, AT_EACCESS) == 0)
 		return runtime;
 	return tmp && tmp[0] == '/' ? tmp : arena_strdup(arena, "/tmp");
 }
@@ -49,8 +50,8 @@ int rootless_state_open(struct rootless *r, struct rb_err *err)
 	}
 	/* the lock on the directory also keeps systemd-tmpfiles from cleaning it up */
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		err_set(err, RB_STATE_DIR, 0, "the state directory '%s' is in use by another launcher",
-			path);
+		err_set(err, RB_STATE_DIR, 0,
+			"the state directory '%s' is in use by another launcher", path);
 		err_fix(err, "name another one, or end the other launcher");
 		return -EBUSY;
 	}

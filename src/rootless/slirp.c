@@ -63,7 +63,8 @@ static int slirp_check_tun(struct rb_err *err)
 		err_set(err, RB_TUN, errno, "/dev/net/tun");
 		err_fix(err, "sudo modprobe tun, or docker run --device /dev/net/tun");
 	} else {
-		err_set(err, RB_TUN, 0, "/dev/net/tun has mode %04o, owner %u, and cannot be opened",
+		err_set(err, RB_TUN, 0,
+			"/dev/net/tun has mode %04o, owner %u, and cannot be opened",
 			st.st_mode & 07777, st.st_uid);
 		err_fix(err, "sudo chmod 666 /dev/net/tun (for good: a udev rule)");
 	}
@@ -111,8 +112,9 @@ int slirp_start(struct rootless *r, struct rb_err *err)
 
 	if (!path) {
 		err_set(err, RB_SLIRP_MISSING, 0, "slirp4netns not found");
-		err_fix(err, "sudo apt install slirp4netns (Fedora: sudo dnf install slirp4netns), or "
-			     "--net=host");
+		err_fix(err,
+			"sudo apt install slirp4netns (Fedora: sudo dnf install slirp4netns), or "
+			"--net=host");
 		return -ENOENT;
 	}
 	rc = slirp_check_tun(err);
@@ -130,7 +132,7 @@ int slirp_start(struct rootless *r, struct rb_err *err)
 		if (rc < 0) {
 			err_set(err, RB_SLIRP_FAILED, 0, "slirp4netns did not get ready: %s",
 				rc == -ETIMEDOUT ? "it takes too long"
-				: said[0]	 ? said
+				: said[0]        ? said
 						 : "it ended without a word");
 			slirp_end(r);
 		}

@@ -21,8 +21,8 @@ static struct subid_line line_parse(const char *text, size_t len)
 {
 	struct subid_line line = {.owner = text};
 	const char *first = memchr(text, ':', len);
-	const char *second =
-		first ? memchr(first + 1, ':', len - (size_t)(first + 1 - text)) : NULL;
+	const char *second = first ? memchr(first + 1, ':', len - (size_t)(first + 1 - text))
+				   : NULL;
 	uint64_t start;
 	uint64_t count;
 
@@ -30,7 +30,8 @@ static struct subid_line line_parse(const char *text, size_t len)
 	if (!second || line.owner_len == 0)
 		return line;
 	if (num_parse_u64(first + 1, (size_t)(second - first - 1), SUBID_NONE - 1, &start) < 0 ||
-	    num_parse_u64(second + 1, len - (size_t)(second + 1 - text), SUBID_NONE - 1, &count) < 0 ||
+	    num_parse_u64(second + 1, len - (size_t)(second + 1 - text), SUBID_NONE - 1, &count) <
+		    0 ||
 	    start + count > SUBID_NONE)
 		return line;
 	line.start = (uint32_t)start;
@@ -44,7 +45,8 @@ static bool line_is_for(const struct subid_line *line, const char *user, uint32_
 	char number[16];
 
 	snprintf(number, sizeof(number), "%u", uid);
-	return (line->owner_len == strlen(user) && memcmp(line->owner, user, line->owner_len) == 0) ||
+	return (line->owner_len == strlen(user) &&
+		memcmp(line->owner, user, line->owner_len) == 0) ||
 	       (line->owner_len == strlen(number) &&
 		memcmp(line->owner, number, line->owner_len) == 0);
 }
@@ -72,8 +74,8 @@ static size_t ranges_merge(struct subid_range *ranges, size_t n, const char *fil
 			ranges[++kept] = ranges[i];
 			continue;
 		}
-		if (ranges[i].start < end && !(ranges[i].start == last->start &&
-					       ranges[i].count == last->count))
+		if (ranges[i].start < end &&
+		    !(ranges[i].start == last->start && ranges[i].count == last->count))
 			log_warn("%s: lines %u and %u overlap; using both as one range", file,
 				 last->line, ranges[i].line);
 		if (next_end > end)
@@ -153,8 +155,8 @@ int subid_parse(struct arena *arena, const char *file, const char *text, const c
 	if (own_id != SUBID_NONE)
 		n = ranges_cut(ranges, n, own_id, file);
 	if (n == 0) {
-		err_set(err, RB_SUBID_NONE, 0, "no subordinate ids for %s (uid %u) in %s", user, uid,
-			file);
+		err_set(err, RB_SUBID_NONE, 0, "no subordinate ids for %s (uid %u) in %s", user,
+			uid, file);
 		return -ENOENT;
 	}
 	*ret_ranges = ranges;
@@ -200,7 +202,8 @@ const char *subid_map_text(struct arena *arena, uint32_t own_id, const struct su
 		if (inside + count > SUBID_NONE)
 			count = (uint32_t)(SUBID_NONE - inside);
 		if (count)
-			strbuf_printf(&text, "%u %u %u\n", (unsigned)inside, ranges[i].start, count);
+			strbuf_printf(&text, "%u %u %u\n", (unsigned)inside, ranges[i].start,
+				      count);
 		inside += count;
 	}
 	return text.failed ? NULL : arena_strndup(arena, text.text, text.len);

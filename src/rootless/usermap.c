@@ -46,8 +46,8 @@ static int subid_read(struct rootless *r, const char *file, uint32_t own_id, con
 		uint32_t block = subid_free_block(text);
 
 		if (err && err->code == RB_SUBID_NONE)
-			err_fix(err, "sudo usermod --add-subuids %u-%u --add-subgids %u-%u %s", block,
-				block + 65535, block, block + 65535, r->user);
+			err_fix(err, "sudo usermod --add-subuids %u-%u --add-subgids %u-%u %s",
+				block, block + 65535, block, block + 65535, r->user);
 		return rc;
 	}
 	*ret_map = subid_map_text(r->arena, own_id, ranges, n);
@@ -81,8 +81,7 @@ int rootless_usermap(struct rootless *r, struct rb_err *err)
 		r->idmap_method = IDMAP_DIRECT;
 		r->uid_map = identity_map(r->arena, &host.uid_map);
 		r->gid_map = identity_map(r->arena, &host.gid_map);
-		return r->uid_map && r->gid_map ? 0
-						: err_set(err, RB_NO_MEMORY, ENOMEM, "id map");
+		return r->uid_map && r->gid_map ? 0 : err_set(err, RB_NO_MEMORY, ENOMEM, "id map");
 	}
 	r->idmap_method = IDMAP_HELPER;
 	rc = subid_read(r, "/etc/subuid", r->uid, &r->uid_map, err);

@@ -62,14 +62,14 @@ struct spec_mount {
 	const char *type;        /* "" for a bind mount without a type */
 	const char *source;      /* absolute after parsing for a bind mount */
 	bool bind;
-	bool recursive;          /* rbind */
-	bool copy_up;            /* tmpcopyup */
-	bool no_follow_source;   /* src-nofollow */
-	uint64_t attr_set;       /* MOUNT_ATTR_*, for the mount itself */
+	bool recursive;        /* rbind */
+	bool copy_up;          /* tmpcopyup */
+	bool no_follow_source; /* src-nofollow */
+	uint64_t attr_set;     /* MOUNT_ATTR_*, for the mount itself */
 	uint64_t attr_clear;
 	uint64_t attr_set_recursive; /* the r* options: for the whole tree */
 	uint64_t attr_clear_recursive;
-	uint64_t propagation;       /* MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE or 0 */
+	uint64_t propagation; /* MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE or 0 */
 	bool propagation_recursive;
 	struct spec_strings data; /* what is left: "key=value" or "flag", for the file system */
 	const char *origin;
@@ -193,8 +193,8 @@ struct spec {
 	size_t n_devices;
 	const struct spec_sysctl *sysctls;
 	size_t n_sysctls;
-	const char *cgroups_path; /* "" when absent */
-	const struct json_node *resources;   /* linux.resources, or NULL; checked by cgroup/ */
+	const char *cgroups_path;          /* "" when absent */
+	const struct json_node *resources; /* linux.resources, or NULL; checked by cgroup/ */
 	struct spec_seccomp seccomp;
 	uint64_t rootfs_propagation; /* MS_... or 0 */
 	struct spec_strings masked_paths;

@@ -28,7 +28,8 @@ static int linux_read_namespaces(struct spec_parser *p, const struct json_node *
 			return read_missing(p, item, "type");
 		ns->type = spec_namespace_type(type);
 		if (!ns->type) {
-			json_error(item, p->err, RB_CONFIG_UNKNOWN, "unknown namespace \"%.40s\"", type);
+			json_error(item, p->err, RB_CONFIG_UNKNOWN, "unknown namespace \"%.40s\"",
+				   type);
 			err_fix(p->err, "use pid, network, mount, ipc, uts, user or cgroup");
 			return -EINVAL;
 		}
@@ -39,7 +40,8 @@ static int linux_read_namespaces(struct spec_parser *p, const struct json_node *
 			ns->path = NULL;
 		if (ns->path && ns->path[0] != '/')
 			return json_error(item, p->err, RB_CONFIG_VALUE,
-					  "the namespace path \"%.100s\" is not absolute", ns->path);
+					  "the namespace path \"%.100s\" is not absolute",
+					  ns->path);
 		for (size_t i = 0; i < n; i++)
 			if (namespaces[i].type == ns->type)
 				return json_error(item, p->err, RB_CONFIG_CONFLICT,
@@ -161,8 +163,8 @@ static int linux_read_devices(struct spec_parser *p, const struct json_node *nod
 static uint64_t sysctl_namespace(const char *key)
 {
 	static const char *const ipc[] = {
-		"kernel.msgmax",	  "kernel.msgmnb", "kernel.msgmni", "kernel.sem",
-		"kernel.shmall",	  "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
+		"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem",
+		"kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(ipc); i++)
@@ -210,8 +212,9 @@ static int linux_read_sysctl(struct spec_parser *p, const struct json_node *node
 	if (!type || !spec_namespace_find(spec, type)) {
 		json_error(node, p->err, RB_CONFIG_CONFLICT,
 			   "sysctl \"%.100s\" is not in a separate kernel namespace", node->key);
-		err_fix(p->err, type ? "add a \"%s\" namespace to linux.namespaces"
-				     : "set it on the host: it belongs to no namespace",
+		err_fix(p->err,
+			type ? "add a \"%s\" namespace to linux.namespaces"
+			     : "set it on the host: it belongs to no namespace",
 			type ? spec_namespace_name(type) : "");
 		return -EINVAL;
 	}
@@ -267,8 +270,8 @@ static int linux_read_propagation(struct spec_parser *p, const struct json_node 
 		return r;
 	spec->rootfs_propagation = spec_propagation(member->text, &recursive);
 	if (!spec->rootfs_propagation)
-		return json_error(member, p->err, RB_CONFIG_UNKNOWN, "unknown propagation \"%.40s\"",
-				  member->text);
+		return json_error(member, p->err, RB_CONFIG_UNKNOWN,
+				  "unknown propagation \"%.40s\"", member->text);
 	return 0;
 }
 
@@ -281,7 +284,8 @@ static int linux_check_user_namespace(struct spec_parser *p, const struct json_n
 	if (user && !user->path && (!spec->n_uid_map || !spec->n_gid_map)) {
 		json_error(node, p->err, RB_CONFIG_CONFLICT,
 			   "a new user namespace needs uidMappings and gidMappings");
-		err_fix(p->err, "add both to \"linux\"; 'runbuild spec --rootless' shows an example");
+		err_fix(p->err,
+			"add both to \"linux\"; 'runbuild spec --rootless' shows an example");
 		return -EINVAL;
 	}
 	if (mapped && (!user || user->path))

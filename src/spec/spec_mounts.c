@@ -8,12 +8,12 @@
 #include "spec/spec_read.h"
 
 enum mount_word_kind {
-	WORD_IGNORE,     /* has no meaning for a new mount */
-	WORD_SET,        /* attribute on, this mount only */
-	WORD_CLEAR,      /* attribute off */
-	WORD_SET_REC,    /* attribute on, whole tree */
-	WORD_CLEAR_REC,  /* attribute off, whole tree */
-	WORD_DATA,       /* a flag of the file system, not of the mount: passed on, not for binds */
+	WORD_IGNORE,    /* has no meaning for a new mount */
+	WORD_SET,       /* attribute on, this mount only */
+	WORD_CLEAR,     /* attribute off */
+	WORD_SET_REC,   /* attribute on, whole tree */
+	WORD_CLEAR_REC, /* attribute off, whole tree */
+	WORD_DATA,      /* a flag of the file system, not of the mount: passed on, not for binds */
 	WORD_BIND,
 	WORD_RBIND,
 	WORD_PROPAGATION,
@@ -98,17 +98,68 @@ static const struct mount_word mount_words[] = {
 
 /* what `runbuild features` lists, in the order of runc */
 const char *const spec_mount_option_names[] = {
-	"async",      "atime",	     "bind",	     "defaults",      "dev",	     "diratime",
-	"dirsync",    "exec",	     "iversion",     "lazytime",      "loud",	     "mand",
-	"noatime",    "nodev",	     "nodiratime",   "noexec",	      "noiversion",  "nolazytime",
-	"nomand",     "norelatime",  "nostrictatime", "nosuid",	      "nosymfollow", "private",
-	"ratime",     "rbind",	     "rdev",	     "rdiratime",     "relatime",    "remount",
-	"rexec",      "rnoatime",    "rnodev",	     "rnodiratime",   "rnoexec",     "rnorelatime",
-	"rnostrictatime", "rnosuid", "rnosymfollow", "ro",	      "rprivate",    "rrelatime",
-	"rro",	      "rrw",	     "rshared",	     "rslave",	      "rstrictatime", "rsuid",
-	"rsymfollow", "runbindable", "rw",	     "shared",	      "silent",	     "slave",
-	"src-nofollow", "strictatime", "suid",	     "symfollow",     "sync",	     "tmpcopyup",
-	"unbindable", NULL,
+	"async",
+	"atime",
+	"bind",
+	"defaults",
+	"dev",
+	"diratime",
+	"dirsync",
+	"exec",
+	"iversion",
+	"lazytime",
+	"loud",
+	"mand",
+	"noatime",
+	"nodev",
+	"nodiratime",
+	"noexec",
+	"noiversion",
+	"nolazytime",
+	"nomand",
+	"norelatime",
+	"nostrictatime",
+	"nosuid",
+	"nosymfollow",
+	"private",
+	"ratime",
+	"rbind",
+	"rdev",
+	"rdiratime",
+	"relatime",
+	"remount",
+	"rexec",
+	"rnoatime",
+	"rnodev",
+	"rnodiratime",
+	"rnoexec",
+	"rnorelatime",
+	"rnostrictatime",
+	"rnosuid",
+	"rnosymfollow",
+	"ro",
+	"rprivate",
+	"rrelatime",
+	"rro",
+	"rrw",
+	"rshared",
+	"rslave",
+	"rstrictatime",
+	"rsuid",
+	"rsymfollow",
+	"runbindable",
+	"rw",
+	"shared",
+	"silent",
+	"slave",
+	"src-nofollow",
+	"strictatime",
+	"suid",
+	"symfollow",
+	"sync",
+	"tmpcopyup",
+	"unbindable",
+	NULL,
 };
 
 uint64_t spec_propagation(const char *name, bool *ret_recursive)
@@ -228,7 +279,8 @@ static int mount_check(struct spec_parser *p, const struct json_node *node,
 		return err_set(p->err, RB_NO_MEMORY, ENOMEM, "mounts");
 	if (strlen(mount->destination) >= LIMIT_PATH_BYTES ||
 	    strlen(mount->source) >= LIMIT_PATH_BYTES)
-		return json_error(node, p->err, RB_CONFIG_LIMIT, "a path is longer than 4095 bytes");
+		return json_error(node, p->err, RB_CONFIG_LIMIT,
+				  "a path is longer than 4095 bytes");
 	if (mount->copy_up && !str_eq(mount->type, "tmpfs"))
 		return json_error(node, p->err, RB_CONFIG_VALUE,
 				  "tmpcopyup needs a mount of type tmpfs");

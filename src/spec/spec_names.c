@@ -69,8 +69,8 @@ static const struct {
 	const char *name;
 	uint64_t type;
 } spec_namespace_names[] = {
-	{"pid", CLONE_NEWPID}, {"network", CLONE_NEWNET},   {"mount", CLONE_NEWNS},
-	{"ipc", CLONE_NEWIPC}, {"uts", CLONE_NEWUTS},	    {"user", CLONE_NEWUSER},
+	{"pid", CLONE_NEWPID},   {"network", CLONE_NEWNET},   {"mount", CLONE_NEWNS},
+	{"ipc", CLONE_NEWIPC},   {"uts", CLONE_NEWUTS},       {"user", CLONE_NEWUSER},
 	{"time", CLONE_NEWTIME}, {"cgroup", CLONE_NEWCGROUP},
 };
 

@@ -49,8 +49,8 @@ static int spec_read_rlimit(struct spec_parser *p, const struct json_node *node,
 		if (str_eq(limit->name, spec_rlimit_names[i].name))
 			limit->resource = spec_rlimit_names[i].resource;
 	if (limit->resource < 0)
-		return json_error(type, p->err, RB_CONFIG_UNKNOWN, "unknown resource limit \"%.60s\"",
-				  limit->name);
+		return json_error(type, p->err, RB_CONFIG_UNKNOWN,
+				  "unknown resource limit \"%.60s\"", limit->name);
 	if (limit->soft > limit->hard)
 		return json_error(node, p->err, RB_CONFIG_VALUE,
 				  "the soft limit is greater than the hard limit");
@@ -75,8 +75,8 @@ static int spec_read_rlimits(struct spec_parser *p, const struct json_node *node
 			return r;
 		for (size_t i = 0; i < n; i++)
 			if (limits[i].resource == limits[n].resource)
-				return json_error(item, p->err, RB_CONFIG_CONFLICT, "%s given twice",
-						  limits[n].name);
+				return json_error(item, p->err, RB_CONFIG_CONFLICT,
+						  "%s given twice", limits[n].name);
 		n++;
 	}
 	process->rlimits = limits;
@@ -131,8 +131,9 @@ static int spec_read_console(struct spec_parser *p, const struct json_node *node
 	    (r = read_u32(p, size, "width", &width)) < 0)
 		return r;
 	if (height > UINT16_MAX || width > UINT16_MAX)
-		return json_error(size, p->err, RB_CONFIG_VALUE, "a terminal has at most 65535 rows "
-								 "and columns");
+		return json_error(size, p->err, RB_CONFIG_VALUE,
+				  "a terminal has at most 65535 rows "
+				  "and columns");
 	process->rows = (uint16_t)height;
 	process->columns = (uint16_t)width;
 	return 0;
@@ -167,7 +168,8 @@ static int spec_check_process(struct spec_parser *p, const struct json_node *nod
 		return read_missing(p, node, "cwd");
 	if (process->cwd[0] != '/') {
 		json_error(cwd, p->err, RB_CONFIG_VALUE,
-			   "the working directory \"%.100s\" is not an absolute path", process->cwd);
+			   "the working directory \"%.100s\" is not an absolute path",
+			   process->cwd);
 		err_fix(p->err, "let it begin with '/'");
 		return -EINVAL;
 	}

@@ -73,8 +73,8 @@ int read_array(struct spec_parser *p, const struct json_node *object, const char
 	if (r < 0)
 		return r;
 	if (node && node->count > max)
-		return json_error(node, p->err, RB_CONFIG_LIMIT, "%u entries, at most %zu are taken",
-				  node->count, max);
+		return json_error(node, p->err, RB_CONFIG_LIMIT,
+				  "%u entries, at most %zu are taken", node->count, max);
 	*ret = node;
 	return 0;
 }

@@ -24,14 +24,14 @@ static const struct {
 };
 
 const char *const spec_seccomp_action_names[] = {
-	"SCMP_ACT_ALLOW",	"SCMP_ACT_ERRNO",	"SCMP_ACT_KILL",
+	"SCMP_ACT_ALLOW",        "SCMP_ACT_ERRNO",       "SCMP_ACT_KILL",
 	"SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG",
-	"SCMP_ACT_TRACE",	"SCMP_ACT_TRAP",	NULL,
+	"SCMP_ACT_TRACE",        "SCMP_ACT_TRAP",        NULL,
 };
 
 /* the position is the value of enum spec_seccomp_op */
 const char *const spec_seccomp_op_names[] = {
-	"SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE",	    "SCMP_CMP_EQ",
+	"SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE",        "SCMP_CMP_EQ",
 	"SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ", NULL,
 };
 
@@ -141,7 +141,8 @@ static int seccomp_read_flags(struct spec_parser *p, const struct json_node *nod
 
 		if (r < 0 || (r = json_expect(item, JSON_STRING, p->err)) < 0)
 			return r;
-		while (spec_seccomp_flag_names[i] && !str_eq(item->text, spec_seccomp_flag_names[i]))
+		while (spec_seccomp_flag_names[i] &&
+		       !str_eq(item->text, spec_seccomp_flag_names[i]))
 			i++;
 		if (!spec_seccomp_flag_names[i])
 			return json_error(item, p->err, RB_CONFIG_UNKNOWN,

@@ -30,7 +30,8 @@ static const char filter_magic[8] = "rb-bpf\n";
 /* The directory, checked on its descriptor; created if asked. */
 static int filter_cache_open(const struct state_root *root, bool create)
 {
-	CLEANUP_FD int dir = sys_openat(root->fd, "@seccomp", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	CLEANUP_FD int dir = sys_openat(root->fd, "@seccomp", O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
+					0);
 	struct stat st;
 
 	if (dir == -ENOENT && create) {

@@ -106,13 +106,13 @@ enum container_status container_status(const struct container *container);
 struct state_record {
 	const char *id;
 	const char *oci_version;
-	const char *bundle; /* absolute */
-	const char *rootfs; /* absolute */
-	const char *created; /* RFC 3339, UTC, nanoseconds */
-	const char *cgroup;  /* "" when there is none */
-	uint32_t owner;      /* uid of the creator */
+	const char *bundle;                  /* absolute */
+	const char *rootfs;                  /* absolute */
+	const char *created;                 /* RFC 3339, UTC, nanoseconds */
+	const char *cgroup;                  /* "" when there is none */
+	uint32_t owner;                      /* uid of the creator */
 	const struct json_node *annotations; /* object or NULL; for writing: see below */
-	const char *config;  /* the configuration */
+	const char *config;                  /* the configuration */
 	size_t config_len;
 };
 

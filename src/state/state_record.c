@@ -121,8 +121,8 @@ int container_read(struct arena *arena, const struct container *container,
 		const char **value;
 	} strings[] = {
 		{"ociVersion", &ret_record->oci_version}, {"id", &ret_record->id},
-		{"bundle", &ret_record->bundle},	  {"rootfs", &ret_record->rootfs},
-		{"created", &ret_record->created},	  {"cgroup", &ret_record->cgroup},
+		{"bundle", &ret_record->bundle},          {"rootfs", &ret_record->rootfs},
+		{"created", &ret_record->created},        {"cgroup", &ret_record->cgroup},
 	};
 	const struct json_node *root = NULL;
 	const struct json_node *owner;
@@ -135,7 +135,8 @@ int container_read(struct arena *arena, const struct container *container,
 	line = strcspn(text, "\n");
 	if (line == len || json_parse(arena, "state.json", text, line, &root, err) < 0)
 		return record_damaged(container->id, err);
-	*ret_record = (struct state_record){.config = text + line + 1, .config_len = len - line - 1};
+	*ret_record = (struct state_record){.config = text + line + 1,
+					    .config_len = len - line - 1};
 	for (size_t i = 0; i < ARRAY_LEN(strings); i++) {
 		const struct json_node *node = json_member(root, strings[i].key);
 

@@ -60,7 +60,8 @@ int state_root_open(struct arena *arena, const char *path, bool create, struct s
 		int r = make_directories(path);
 
 		if (r < 0) {
-			err_set(err, RB_STATE_ROOT, -r, "cannot create the state directory '%s'", path);
+			err_set(err, RB_STATE_ROOT, -r, "cannot create the state directory '%s'",
+				path);
 			err_fix(err, "set XDG_RUNTIME_DIR or --root to a directory of yours");
 			return r;
 		}
@@ -82,9 +83,10 @@ int state_root_open(struct arena *arena, const char *path, bool create, struct s
 		err_set(err, RB_STATE_ROOT, 0, "the state directory '%s' %s", path,
 			st.st_uid != geteuid() ? "belongs to another user"
 					       : "is writable by other users");
-		err_fix(err, st.st_uid != geteuid()
-				     ? "set XDG_RUNTIME_DIR or --root to a directory of yours"
-				     : "chmod 700 '%s'",
+		err_fix(err,
+			st.st_uid != geteuid()
+				? "set XDG_RUNTIME_DIR or --root to a directory of yours"
+				: "chmod 700 '%s'",
 			path);
 		return -EPERM;
 	}
@@ -226,7 +228,8 @@ int container_lock_owner(const struct container *container)
 
 		line[len] = '\0';
 		number = strstr(line, "FLOCK") ? strstr(line, "WRITE") : NULL;
-		if (number && strstr(line, wanted) && sscanf(number, "WRITE %d", &pid) == 1 && pid > 0) {
+		if (number && strstr(line, wanted) && sscanf(number, "WRITE %d", &pid) == 1 &&
+		    pid > 0) {
 			int pidfd = sys_pidfd_open(pid);
 
 			/* it holds the lock still, so the number is still its own */

@@ -22,7 +22,7 @@
 #include "plan/syscall_table.h"
 #include "tap.h"
 
-#define X32_BIT 0x40000000u
+#define X32_BIT       0x40000000u
 #define ENOSYS_ACTION (SECCOMP_RET_ERRNO | ENOSYS)
 
 /* ---- programs and their simulator ---------------------------------------------------------- */
@@ -148,8 +148,9 @@ static const struct abi *abi_of(const struct spec_seccomp *spec, uint32_t kernel
 /* Adds a rule as runc's matchCall() does. Returns what libseccomp says. */
 static int oracle_add(scmp_filter_ctx ctx, const struct spec_seccomp_rule *rule, int number)
 {
-	static const enum scmp_compare ops[] = {SCMP_CMP_NE, SCMP_CMP_LT, SCMP_CMP_LE, SCMP_CMP_EQ,
-						SCMP_CMP_GE, SCMP_CMP_GT, SCMP_CMP_MASKED_EQ};
+	static const enum scmp_compare ops[] = {SCMP_CMP_NE,       SCMP_CMP_LT, SCMP_CMP_LE,
+						SCMP_CMP_EQ,       SCMP_CMP_GE, SCMP_CMP_GT,
+						SCMP_CMP_MASKED_EQ};
 	struct scmp_arg_cmp cmp[64];
 	unsigned seen = 0, n = (unsigned)rule->n_args;
 	bool repeated = false;
@@ -401,7 +402,8 @@ static void values_add(struct values *values, uint64_t value)
 /* Every value at which a comparison of the profile can change, and the same in the other word. */
 static void values_collect(const struct spec_seccomp *spec, struct values *values)
 {
-	static const uint64_t fixed[] = {0, 1, UINT32_MAX, 1ull << 32, (1ull << 32) + 1, UINT64_MAX};
+	static const uint64_t fixed[] = {0,         1, UINT32_MAX, 1ull << 32, (1ull << 32) + 1,
+					 UINT64_MAX};
 
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		values_add(values, fixed[i]);
@@ -411,8 +413,8 @@ static void values_collect(const struct spec_seccomp *spec, struct values *value
 		for (size_t k = 0; k < spec->rules[i].n_args; k++) {
 			const struct spec_seccomp_arg *arg = &spec->rules[i].args[k];
 			const uint64_t base[] = {arg->value, arg->value_two,
-						 arg->value | arg->value_two,
-						 ~arg->value, arg->value_two | ~arg->value};
+						 arg->value | arg->value_two, ~arg->value,
+						 arg->value_two | ~arg->value};
 
 			for (size_t b = 0; b < ARRAY_LEN(base); b++) {
 				values_add(values, base[b]);
@@ -444,8 +446,8 @@ struct comparison {
 	const struct spec_seccomp *spec;
 	uint32_t kernel;
 	struct program ours, oracle;
-	bool use_oracle; /* else the model judges alone */
-	bool sparse;     /* fewer numbers */
+	bool use_oracle;             /* else the model judges alone */
+	bool sparse;                 /* fewer numbers */
 	size_t calls, enosys, newer; /* what was compared, and where the expectation came from */
 	size_t differences;
 };
@@ -477,8 +479,8 @@ static void compare_call(struct comparison *c, const struct seccomp_data *data)
 
 	if (actual == expected || c->differences++ >= 5)
 		return;
-	printf("# arch %x nr %d (0x%x) args %llx %llx %llx: %x, expected %x\n", data->arch, data->nr,
-	       (unsigned)data->nr, (unsigned long long)data->args[0],
+	printf("# arch %x nr %d (0x%x) args %llx %llx %llx: %x, expected %x\n", data->arch,
+	       data->nr, (unsigned)data->nr, (unsigned long long)data->args[0],
 	       (unsigned long long)data->args[1], (unsigned long long)data->args[2], actual,
 	       expected);
 }
@@ -513,7 +515,8 @@ static void compare_variants(struct comparison *c, uint32_t arch, uint32_t nr,
 /* Numbers without regard to arguments: all below 600, or those around the named ones. */
 static void compare_numbers(struct comparison *c, uint32_t arch, const struct values *values)
 {
-	static const uint32_t edges[] = {0x3fffffff, 0x7fffffff, 0xbfffffff, 0xfffffffe, 0xffffffff};
+	static const uint32_t edges[] = {0x3fffffff, 0x7fffffff, 0xbfffffff, 0xfffffffe,
+					 0xffffffff};
 	uint64_t state = arch;
 
 	for (size_t i = 0; i < ARRAY_LEN(edges); i++)
@@ -587,7 +590,8 @@ static bool equals_oracle(const struct spec_seccomp *spec, uint32_t kernel, bool
 			  struct comparison *ret)
 {
 	CLEANUP_ARENA struct arena arena = {0};
-	struct comparison c = {.spec = spec, .kernel = kernel, .use_oracle = true, .sparse = sparse};
+	struct comparison c = {
+		.spec = spec, .kernel = kernel, .use_oracle = true, .sparse = sparse};
 	bool compiled;
 
 	if (oracle_compile(&arena, spec, kernel, 0, &c.oracle) < 0)
@@ -702,24 +706,45 @@ static void default_profile_equals_libseccomp(void)
 }
 
 static const char *const random_names[] = {
-	"read", "write", "clone", "socket", "socketpair", "accept", "send", "bind", "semop",
-	"shmctl", "personality", "ioctl", "prctl", "mmap", "fcntl", "futex", "getppid", "execve",
-	"openat2", "close_range", "_llseek", "socketcall", "ipc", "set_tls", "sync_file_range2",
-	"arch_prctl", "readv", "ptrace",
+	"read",        "write",      "clone",  "socket",  "socketpair",
+	"accept",      "send",       "bind",   "semop",   "shmctl",
+	"personality", "ioctl",      "prctl",  "mmap",    "fcntl",
+	"futex",       "getppid",    "execve", "openat2", "close_range",
+	"_llseek",     "socketcall", "ipc",    "set_tls", "sync_file_range2",
+	"arch_prctl",  "readv",      "ptrace",
 };
 
 static const uint32_t random_actions[] = {
-	SECCOMP_RET_ALLOW, SECCOMP_RET_LOG, SECCOMP_RET_ERRNO | EPERM, SECCOMP_RET_ERRNO | ENOSYS,
-	SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_TRAP,
-	SECCOMP_RET_TRACE | 7, SECCOMP_RET_USER_NOTIF,
+	SECCOMP_RET_ALLOW,          SECCOMP_RET_LOG,   SECCOMP_RET_ERRNO | EPERM,
+	SECCOMP_RET_ERRNO | ENOSYS, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS,
+	SECCOMP_RET_KILL_THREAD,    SECCOMP_RET_TRAP,  SECCOMP_RET_TRACE | 7,
+	SECCOMP_RET_USER_NOTIF,
 };
 
 static uint64_t random_value(uint64_t *state)
 {
 	static const uint64_t values[] = {
-		0, 1, 2, 3, 40, 0x7fffffff, 0x80000000, 0x80000001, 0xfffffffe, 0xffffffff,
-		0x100000000, 0x100000001, 0x1ffffffff, 0x200000000, 0x200000003, 0xffff0000,
-		0x7e020000, 0xffffffff00000000, 0xffffffff00000001, 0xfffffffffffffffe, UINT64_MAX,
+		0,
+		1,
+		2,
+		3,
+		40,
+		0x7fffffff,
+		0x80000000,
+		0x80000001,
+		0xfffffffe,
+		0xffffffff,
+		0x100000000,
+		0x100000001,
+		0x1ffffffff,
+		0x200000000,
+		0x200000003,
+		0xffff0000,
+		0x7e020000,
+		0xffffffff00000000,
+		0xffffffff00000001,
+		0xfffffffffffffffe,
+		UINT64_MAX,
 	};
 
 	if (random_below(state, 8) == 0)
@@ -755,7 +780,8 @@ static void random_profile(struct arena *arena, uint64_t *state, enum random_arg
 
 	*spec = (struct spec_seccomp){
 		.present = true,
-		.default_action = random_actions[random_below(state, ARRAY_LEN(random_actions) - 1)],
+		.default_action =
+			random_actions[random_below(state, ARRAY_LEN(random_actions) - 1)],
 		.architectures.v = archs,
 		.rules = rules,
 	};
@@ -842,9 +868,6 @@ static void random_profiles_equal_the_model(void)
 	random_profiles(ARGS_MANY, 3, 400, false);
 }
 
-TAP_MAIN(
-	TEST(buildkit_profile_equals_libseccomp),
-	TEST(random_profiles_equal_libseccomp),
-	TEST(random_profiles_with_many_args_equal_libseccomp),
-	TEST(random_profiles_equal_the_model)
-)
+TAP_MAIN(TEST(buildkit_profile_equals_libseccomp), TEST(random_profiles_equal_libseccomp),
+	 TEST(random_profiles_with_many_args_equal_libseccomp),
+	 TEST(random_profiles_equal_the_model))

@@ -36,7 +36,10 @@ struct tap_test {
 	void (*run)(void);
 };
 
-#define TEST(name) {#name, name}
+#define TEST(name)                                                                                 \
+	{                                                                                          \
+#name, name                                                                        \
+	}
 
 /* Runs the tests and returns the exit status of main(). */
 static inline int tap_main(const struct tap_test *tests, size_t n)
