@@ -29,7 +29,9 @@ struct option_entry {
 	const char *help;
 };
 
+/* clang-format off */
 #define OPTION_END {NULL, 0, OPTION_FLAG, 0, NULL, NULL}
+/* clang-format on */
 
 /*
  * Reads options from argv[1] on into the struct at target, up to the first word that is not one

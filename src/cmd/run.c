@@ -21,6 +21,7 @@ struct run_options {
 };
 
 #define OPT(member) offsetof(struct run_options, member)
+/* clang-format off */
 #define COMMON_OPTIONS                                                                             \
 	{"bundle", 'b', OPTION_STRING, OPT(bundle), "DIR",                                         \
 	 "the bundle; default: the current directory"},                                            \
@@ -34,6 +35,7 @@ struct run_options {
 		 "keep the caller's session keyring"},                                             \
 		{"preserve-fds", 0, OPTION_U32, OPT(preserve_fds), "N",                            \
 		 "pass descriptors 3 to 3+N-1 on"}
+/* clang-format on */
 
 static const struct option_entry run_option_table[] = {
 	COMMON_OPTIONS,

@@ -127,7 +127,6 @@ enum plan_slot {
 	X(OP_TAKE_TTY,        "take_tty")        /* the terminal: arg[0] enum plan_console */ \
 	X(OP_AWAIT_EXEC,      "await_exec")      /* until the program runs or the child has failed */ \
 	X(OP_PID_FILE,        "pid_file")        /* str[0] */
-/* clang-format on */
 
 enum plan_op_kind {
 #define X(kind, name) kind,
@@ -135,6 +134,7 @@ enum plan_op_kind {
 #undef X
 	OP_KINDS,
 };
+/* clang-format on */
 
 /* Points at which child and parent wait for each other, in this order. */
 enum plan_stage {
@@ -289,11 +289,13 @@ enum plan_print_flags {
 /* What will happen, in order, for people or as JSON. */
 void plan_print(const struct plan *plan, unsigned flags, struct strbuf *out);
 
+/* the compiler's version; part of the cache key: change it with the output */
+#define SECCOMP_COMPILER_VERSION "runbuild-bpf-1"
+
 /*
  * Compiles the rules for the native architecture and those of its compatibility modes that the
  * profile lists. Pure. *ret_program lives in the arena. Errors: RB_SECCOMP, RB_CONFIG_UNKNOWN.
  */
-#define SECCOMP_COMPILER_VERSION "runbuild-bpf-1" /* part of the cache key: change it with the output */
 unsigned seccomp_native_arch(void); /* AUDIT_ARCH_* of this build */
 int seccomp_compile(struct arena *arena, const struct spec_seccomp *seccomp, unsigned kernel_arch,
 		    struct sock_filter **ret_program, size_t *ret_n, struct rb_err *err);
