@@ -94,8 +94,8 @@ person L' "$(step_output debian-su)"
 test_tar_round_trip_with_many_owners() {
 	large_build debian-tar <<-'D'
 		FROM debian
-		RUN mkdir -p /a/dir && cd /a && for u in 0 1 33 1000 4711 65534; do echo $u >f$u && chown $u:$u f$u; done && chmod 6755 f33 && mkfifo fifo && ln f1 hard && ln -s f1 soft && chown -h 33:33 soft && tar -C /a -cf /a.tar . && mkdir /b && tar -C /b -xpf /a.tar && for d in a b; do (cd /$d && find . -printf '%y %m %U:%G %s %n %p %l\n' | sort >/$d.list); done && sed -i 's/^d .* \([0-9]*\) \.$/root/' /a.list /b.list && diff <(grep -v '^root' /a.list) <(grep -v '^root' /b.list) && wc -l </b.list
 		SHELL ["/bin/bash", "-c"]
+		RUN mkdir -p /a/dir && cd /a && for u in 0 1 33 1000 4711 65534; do echo $u >f$u && chown $u:$u f$u; done && chmod 6755 f33 && mkfifo fifo && ln f1 hard && ln -s f1 soft && chown -h 33:33 soft && tar -C /a -cf /a.tar . && mkdir /b && tar -C /b -xpf /a.tar && for d in a b; do (cd /$d && find . -printf '%y %m %U:%G %s %n %p %l\n' | sort >/$d.list); done && sed -i 's/^d .* \([0-9]*\) \.$/root/' /a.list /b.list && diff <(grep -v '^root' /a.list) <(grep -v '^root' /b.list) && wc -l </b.list
 		RUN tar -C / --one-file-system --exclude=./proc --exclude=./sys --exclude=./dev -cf - usr/bin usr/sbin var etc | tar -C /b -xpf - && diff <(cd / && find usr/bin usr/sbin var etc -xdev ! -path etc/hosts ! -path etc/resolv.conf -printf '%p %m %U:%G %l\n' | sort) <(cd /b && find usr/bin usr/sbin var etc ! -path etc/hosts ! -path etc/resolv.conf -printf '%p %m %U:%G %l\n' | sort) && echo same
 	D
 	same 'output' $'11\nsame' "$(step_output debian-tar)"

@@ -23,7 +23,7 @@ find_busybox() {
 # A root tree: busybox under its names, two users, the usual empty folders,
 # and the probe program when a C compiler is there.
 make_base_tree() {
-	local tree=$1 busybox=$2 applet
+	local tree=$1 busybox=$2 applet cc
 
 	mkdir -p "$tree"/{bin,dev,etc,proc,root,sys,tmp,var}
 	cp -- "$busybox" "$tree/bin/busybox"
@@ -36,7 +36,7 @@ make_base_tree() {
 		'more:x:3000:app,www-data' >"$tree/etc/group"
 	chmod 0700 "$tree/root"
 	chmod 1777 "$tree/tmp"
-	if cc=$(type -P cc gcc clang | head -n 1) && [[ -n $cc ]]; then
+	if cc=$(type -P cc || type -P gcc || type -P clang); then
 		"$cc" -O1 -static -o "$tree/bin/probe" "$here/lib/probe.c" ||
 			printf '# %s cannot link a static program: the probe is left out\n' "$cc"
 	fi
