@@ -6,6 +6,7 @@
 static const char *const env_names[] = {
 	"XDG_RUNTIME_DIR", "HOME",       "USER",          "PATH",           "TMPDIR",
 	"LISTEN_FDS",      "LISTEN_PID", "NOTIFY_SOCKET", "RUNBUILD_PIDNS", "RUNBUILD_DEBUG",
+	"RUNBUILD_REPORT",
 };
 
 const char *env_get(const char *name)

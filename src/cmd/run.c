@@ -7,6 +7,7 @@
 #include "base/env.h"
 #include "base/num.h"
 #include "cmd/cmd.h"
+#include "cmd/report.h"
 #include "cmd/verbs.h"
 
 struct run_options {
@@ -60,6 +61,7 @@ struct run_job {
 	struct state_record record;
 	struct launch_context context;
 	struct launch launch;
+	struct report_times times;
 };
 
 /* runc's three rules about terminals and who keeps them. */
@@ -242,14 +244,18 @@ static void run_remove(struct run_job *job)
 
 static int run_foreground(struct run_job *job)
 {
-	int status = launch_wait(&job->launch);
+	int status;
 
+	job->times.started_ns = report_now_ns();
+	status = launch_wait(&job->launch);
+	job->times.ended_ns = report_now_ns();
 	if (!job->options->keep) {
 		if (job->bundle.spec->hooks[HOOK_POSTSTOP].n)
 			hooks_run(job->bundle.spec, HOOK_POSTSTOP, &job->record,
 				  job->context.annotations, 0);
 		run_remove(job);
 	}
+	report_append(job->record.id, job->launch.plan, &job->times, status);
 	/* last: until here the monitor would have done all this in our place */
 	launch_end(&job->launch);
 	return status;
@@ -300,6 +306,7 @@ static int run_main(struct arena *arena, const struct globals *globals, const vo
 		.root.fd = -1,
 		.container.dir = -1,
 		.launch = {.pidfd = -1, .monitor_pidfd = -1},
+		.times.begin_ns = report_now_ns(),
 	};
 	r = run_prepare(job, id, err);
 	if (r == 0)

@@ -293,6 +293,12 @@ void plan_print(const struct plan *plan, unsigned flags, struct strbuf *out);
 #define SECCOMP_COMPILER_VERSION "runbuild-bpf-1"
 
 /*
+ * What the plan amounts to, as members of a JSON object without its braces: args, ids,
+ * namespaces, capabilities, and how many mounts, masks and filter instructions there are.
+ */
+void plan_summary(const struct plan *plan, struct strbuf *out);
+
+/*
  * Compiles the rules for the native architecture and those of its compatibility modes that the
  * profile lists. Pure. *ret_program lives in the arena. Errors: RB_SECCOMP, RB_CONFIG_UNKNOWN.
  */
