@@ -103,16 +103,21 @@ run_test() {
 	printf '%d ms %s\n' $((($(microseconds) - began) / 1000)) "$name" >>"$scratch/times"
 }
 
-# run_tests_of FILE: every test_ function of FILE, in the file's order.
-run_tests_of() {
+# run_tests_in FILE: every test_ function that FILE defines, in the file's order.
+run_tests_in() {
 	local name
 
-	# shellcheck source=/dev/null
-	source "$1"
 	# shellcheck disable=SC2013 # names are words
 	for name in $(sed -nE 's/^test_([a-z0-9_]+)\(\).*/\1/p' "$1"); do
 		run_test "$name"
 	done
+}
+
+# The same for a file that has to be read first.
+run_tests_of() {
+	# shellcheck source=/dev/null
+	source "$1"
+	run_tests_in "$1"
 }
 
 finish_tap() {
