@@ -34,3 +34,9 @@ struct handshake {
 	char origin[64];  /* FAIL: the op's origin, cut */
 };
 _Static_assert(sizeof(struct handshake) == 192, "struct handshake is a wire format");
+
+/*
+ * Sends one record, with fd (borrowed) as SCM_RIGHTS unless it is -1; fills in magic and version.
+ * Async-signal-safe. 0 or -errno; -EPIPE: the other side is gone. Defined in exec_run.c.
+ */
+int handshake_send(int sock, struct handshake *record, int fd);

@@ -80,7 +80,6 @@ exec_op_fn op_setns, op_unshare, op_root_ids, op_undumpable, op_umask, op_hostna
 exec_op_fn op_home, op_close_fds, op_chdir, op_find_program, op_wait_start, op_hook, op_exec;
 
 /* exec_run.c */
-int handshake_send(int sock, struct handshake *record, int fd);
 int handshake_receive(int sock, struct handshake *record);
 void exec_fail(struct exec_child *child, const struct plan_op *op, int errnum, int status)
 	__attribute__((noreturn));

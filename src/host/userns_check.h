@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
+/* Why this host refuses namespaces. Reads files below /proc, changes nothing. */
 #include "base/err.h"
 
 /*

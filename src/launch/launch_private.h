@@ -3,7 +3,7 @@
 /* What the files of launch/ share and nobody else needs. */
 #include "base/sys.h"
 #include "exec/handshake.h"
-#include "exec/ops.h"
+#include "exec/exec.h"
 #include "launch/launch.h"
 
 /* launch_clone.c: OP_CLONE */

@@ -52,7 +52,7 @@ enum plan_slot {
  */
 /* clang-format off */
 #define PLAN_OPS(X) \
-	X(OP_SYNC,            "sync")            /* stage: tell the parent, wait to be released */ \
+	X(OP_SYNC,            "sync")            /* stage: tell the parent, wait to be released: recvmsg(2) */ \
 	/* namespaces */ \
 	X(OP_SETNS,           "setns")           /* slot, arg[0] CLONE_NEW*: setns(2) */ \
 	X(OP_UNSHARE,         "unshare")         /* arg[0] CLONE_NEW*: unshare(2) */ \
@@ -67,66 +67,81 @@ enum plan_slot {
 	X(OP_SETSID,          "setsid")          /* setsid(2) */ \
 	/* mounts */ \
 	X(OP_PROPAGATION,     "propagation")     /* slot or str[0], arg[0] MS_*: mount_setattr(2) */ \
-	X(OP_ATTACH_ROOT,     "attach_root")     /* str[0] host path, cloned over itself -> slot */ \
-	X(OP_OPEN_ROOT,       "open_root")       /* "/" -> slot */ \
+	X(OP_ATTACH_ROOT,     "attach_root")     /* str[0] host path, cloned over itself -> slot: open_tree(2) */ \
+	X(OP_OPEN_ROOT,       "open_root")       /* "/" -> slot: open(2) O_PATH */ \
 	X(OP_OPEN_TREE,       "open_tree")       /* str[0] host path -> slot: open_tree(2) */ \
-	X(OP_OPEN_DEVICE,     "open_device")     /* str[0] host path, arg[0] dev_t -> slot, verified */ \
+	X(OP_OPEN_DEVICE,     "open_device")     /* str[0] host path, arg[0] dev_t -> slot, verified: \
+						    open_tree(2), statx(2) */ \
 	X(OP_FSMOUNT,         "fsmount")         /* str[0] type, str[1] source, list options, arg[0] \
 						    attributes -> slot: fsopen(2) to fsmount(2) */ \
-	X(OP_MOUNT_SETATTR,   "mount_setattr")   /* slot, arg[0] set, arg[1] clear */ \
+	X(OP_MOUNT_SETATTR,   "mount_setattr")   /* slot, arg[0] set, arg[1] clear: mount_setattr(2) */ \
 	X(OP_OPEN_IN_ROOT,    "open_in_root")    /* str[0] -> slot: openat2(2) RESOLVE_IN_ROOT */ \
-	X(OP_MAKE_TARGET,     "make_target")     /* str[0] -> slot, created like slot2 if missing */ \
+	X(OP_MAKE_TARGET,     "make_target")     /* str[0] -> slot, created like slot2 if missing: openat2(2), \
+						    mkdirat(2) */ \
 	X(OP_MOVE_MOUNT,      "move_mount")      /* slot onto slot2, both closed: move_mount(2) */ \
-	X(OP_COPY_UP,         "copy_up")         /* the directory slot2 into the mount slot */ \
+	X(OP_COPY_UP,         "copy_up")         /* the directory slot2 into the mount slot: getdents64(2), \
+						    fchownat(2) */ \
 	X(OP_MKDIR_IN_ROOT,   "mkdir_in_root")   /* str[0] with its parents: mkdirat(2) */ \
 	X(OP_SYMLINK_IN_ROOT, "symlink_in_root") /* str[0] target, str[1] path: symlinkat(2) */ \
-	X(OP_MKNOD_IN_ROOT,   "mknod_in_root")   /* str[0], arg[0] mode, arg[1] dev_t, arg[2] uid<<32|gid */ \
-	X(OP_MASK,            "mask")            /* str[0]: SLOT_NULL over a file, SLOT_EMPTY over a directory */ \
-	X(OP_READONLY,        "readonly")        /* str[0]: a read-only clone over itself */ \
+	X(OP_MKNOD_IN_ROOT,   "mknod_in_root")   /* str[0], arg[0] mode, arg[1] dev_t, arg[2] uid<<32|gid: \
+						    mknodat(2), fchownat(2) */ \
+	X(OP_MASK,            "mask")            /* str[0]: SLOT_NULL over a file, SLOT_EMPTY over a \
+						    directory: openat2(2), move_mount(2) */ \
+	X(OP_READONLY,        "readonly")        /* str[0]: a read-only clone over itself: open_tree(2), \
+						    mount_setattr(2) */ \
 	X(OP_PIVOT,           "pivot")           /* slot becomes "/": pivot_root(2), umount2(2) */ \
 	X(OP_MOVE_ROOT,       "move_root")       /* --no-pivot: move_mount(2) onto "/", chroot(2) */ \
 	X(OP_CHROOT,          "chroot")          /* in a joined mount namespace: chroot(2) */ \
 	/* files, limits, terminal, hooks */ \
-	X(OP_WRITE_PROC,      "write_proc")      /* str[0] below slot, str[1] value */ \
+	X(OP_WRITE_PROC,      "write_proc")      /* str[0] below slot, str[1] value: openat2(2), proc(5) */ \
 	X(OP_RLIMIT,          "rlimit")          /* arg[0] resource, arg[1] soft, arg[2] hard: prlimit(2) */ \
-	X(OP_OPEN_TTY,        "open_tty")        /* arg[0] rows<<16|columns -> SLOT_TTY_MASTER, SLOT_TTY */ \
-	X(OP_CONSOLE,         "console")         /* SLOT_TTY bound on /dev/console */ \
+	X(OP_OPEN_TTY,        "open_tty")        /* arg[0] rows<<16|columns -> SLOT_TTY_MASTER, SLOT_TTY: \
+						    pts(4), ioctl_tty(2) TIOCGPTPEER */ \
+	X(OP_CONSOLE,         "console")         /* SLOT_TTY bound on /dev/console: move_mount(2) */ \
 	X(OP_SEND_TTY,        "send_tty")        /* SLOT_TTY_MASTER to the parent: unix(7) */ \
-	X(OP_TTY_STDIO,       "tty_stdio")       /* SLOT_TTY is controlling terminal and 0, 1, 2 */ \
+	X(OP_TTY_STDIO,       "tty_stdio")       /* SLOT_TTY is controlling terminal and 0, 1, 2: \
+						    ioctl_tty(2) TIOCSCTTY, dup3(2) */ \
 	X(OP_STDIO_OWNER,     "stdio_owner")     /* arg[0] uid: fchown(2) of 0, 1, 2 */ \
 	X(OP_HOOK,            "hook")            /* str[0] path, list args, list2 env, arg[0] timeout in \
-						    seconds, arg[1] number, slot standard input */ \
+						    seconds, arg[1] number, slot standard input: \
+						    clone(2), execve(2), waitid(2) */ \
 	/* the identity of the process */ \
-	X(OP_HOME,            "home")            /* arg[0] uid: HOME from /etc/passwd of the image */ \
-	X(OP_BOUNDING,        "bounding_set")    /* arg[0] what stays: PR_CAPBSET_DROP */ \
+	X(OP_HOME,            "home")            /* arg[0] uid: HOME from /etc/passwd of the image: passwd(5) */ \
+	X(OP_BOUNDING,        "bounding_set")    /* arg[0] what stays: prctl(2) PR_CAPBSET_DROP */ \
 	X(OP_IDS,             "ids")             /* arg[0] uid, arg[1] gid, list groups, arg[2] 1: no \
 						    setgroups(2): setresuid(2) */ \
-	X(OP_CAPS,            "capset")          /* arg[0] effective, arg[1] permitted, arg[2] inheritable */ \
-	X(OP_AMBIENT,         "ambient_set")     /* arg[0]: PR_CAP_AMBIENT */ \
-	X(OP_NO_NEW_PRIVS,    "no_new_privs")    /* PR_SET_NO_NEW_PRIVS */ \
-	X(OP_DEATH_SIGNAL,    "death_signal")    /* PR_SET_PDEATHSIG SIGKILL */ \
-	X(OP_CLOSE_FDS,       "close_fds")       /* all from arg[0] up but what is still needed */ \
+	X(OP_CAPS,            "capset")          /* arg[0] effective, arg[1] permitted, arg[2] inheritable: \
+						    capset(2) */ \
+	X(OP_AMBIENT,         "ambient_set")     /* arg[0]: prctl(2) PR_CAP_AMBIENT */ \
+	X(OP_NO_NEW_PRIVS,    "no_new_privs")    /* prctl(2) PR_SET_NO_NEW_PRIVS */ \
+	X(OP_DEATH_SIGNAL,    "death_signal")    /* prctl(2) PR_SET_PDEATHSIG SIGKILL */ \
+	X(OP_CLOSE_FDS,       "close_fds")       /* all from arg[0] up but what is still needed: close_range(2) */ \
 	X(OP_CHDIR,           "chdir")           /* str[0]: chdir(2), then getcwd(2) must see "/..." */ \
 	X(OP_FIND_PROGRAM,    "find_program")    /* args[0] along PATH: execvp(3) */ \
-	X(OP_WAIT_START,      "wait_start")      /* until `start` connects to SLOT_START */ \
-	X(OP_RESET_SIGNALS,   "reset_signals")   /* default actions, nothing blocked */ \
-	X(OP_REPORT_EXEC,     "report_exec")     /* tell the parent that only execve is left */ \
+	X(OP_WAIT_START,      "wait_start")      /* until `start` connects to SLOT_START: accept(2), unix(7) */ \
+	X(OP_RESET_SIGNALS,   "reset_signals")   /* default actions, nothing blocked: sigaction(2), \
+						    sigprocmask(2) */ \
+	X(OP_REPORT_EXEC,     "report_exec")     /* tell the parent that only execve is left: sendmsg(2) */ \
 	X(OP_SECCOMP,         "seccomp")         /* the blob's BPF program, arg[0] flags: seccomp(2) */ \
 	X(OP_EXEC,            "execve")          /* list args, list2 env: execve(2) */ \
 	/* the parent's */ \
-	X(OP_OPEN_NS,         "open_ns")         /* str[0] path -> slot */ \
+	X(OP_OPEN_NS,         "open_ns")         /* str[0] path -> slot: open(2), namespaces(7) */ \
 	X(OP_JOIN_PIDNS,      "join_pidns")      /* slot: setns(2), for the child to be born into */ \
 	X(OP_CLONE,           "clone")           /* arg[0] new CLONE_NEW*, arg[1] joined ones: clone3(2) */ \
-	X(OP_IDMAP,           "write_idmap")     /* str[0] uid map, str[1] gid map, arg[0] IDMAP_* */ \
-	X(OP_CGROUP,          "cgroup")          /* str[0] path: created and joined; arg[0] 1: must */ \
-	X(OP_RECORD,          "record")          /* the state record: `state` and `kill` work from here */ \
-	X(OP_MONITOR,         "monitor")         /* the guard that outlives us */ \
-	X(OP_RUN_HOOK,        "run_hook")        /* as hook, in the runtime's namespaces */ \
-	X(OP_AWAIT,           "await")           /* stage: until the child has reached it */ \
-	X(OP_RELEASE,         "release")         /* stage: the child goes on */ \
-	X(OP_TAKE_TTY,        "take_tty")        /* the terminal: arg[0] enum plan_console */ \
-	X(OP_AWAIT_EXEC,      "await_exec")      /* until the program runs or the child has failed */ \
-	X(OP_PID_FILE,        "pid_file")        /* str[0] */
+	X(OP_IDMAP,           "write_idmap")     /* str[0] uid map, str[1] gid map, arg[0] IDMAP_*: \
+						    user_namespaces(7), newuidmap(1) */ \
+	X(OP_CGROUP,          "cgroup")          /* str[0] path: created and joined; arg[0] 1: must: cgroups(7) */ \
+	X(OP_RECORD,          "record")          /* the state record: `state` and `kill` work from here: \
+						    rename(2) */ \
+	X(OP_MONITOR,         "monitor")         /* the guard that outlives us: pidfd_send_signal(2), poll(2) */ \
+	X(OP_RUN_HOOK,        "run_hook")        /* as hook, in the runtime's namespaces: clone(2), execve(2) */ \
+	X(OP_AWAIT,           "await")           /* stage: until the child has reached it: recvmsg(2) */ \
+	X(OP_RELEASE,         "release")         /* stage: the child goes on: sendmsg(2) */ \
+	X(OP_TAKE_TTY,        "take_tty")        /* the terminal: arg[0] enum plan_console: recvmsg(2) \
+						    SCM_RIGHTS, unix(7) */ \
+	X(OP_AWAIT_EXEC,      "await_exec")      /* until the program runs or the child has failed: recvmsg(2) \
+						    end of file, waitid(2) */ \
+	X(OP_PID_FILE,        "pid_file")        /* str[0]: rename(2) */
 
 enum plan_op_kind {
 #define X(kind, name) kind,

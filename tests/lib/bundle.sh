@@ -135,6 +135,7 @@ edit_config() {
 }
 
 # set_script TEXT: the container runs TEXT in the shell.
+# shellcheck disable=SC2016 # jq's $script
 set_script() {
 	edit_config --arg script "$1" '.process.args = ["/bin/sh", "-c", $script]'
 }
@@ -161,8 +162,9 @@ run_container() {
 
 # ran_well: the last capture ended with status 0 and wrote nothing to stderr.
 ran_well() {
-	((status == 0)) && [[ ! -s $bundle/err ]] ||
+	if ((status != 0)) || [[ -s $bundle/err ]]; then
 		fail "status $status; stdout, stderr, log:" "$(cat "$bundle/out" "$bundle/err" "$bundle/log")"
+	fi
 }
 
 # output_is TEXT: the last capture was clean and printed TEXT.
