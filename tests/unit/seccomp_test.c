@@ -455,6 +455,7 @@ struct comparison {
 static uint32_t expected_action(struct comparison *c, const struct seccomp_data *data)
 {
 	const struct abi *abi = abi_of(c->spec, c->kernel, data);
+	uint32_t action;
 
 	c->calls++;
 	if (stub_applies(c->spec, abi, data)) {
@@ -469,7 +470,11 @@ static uint32_t expected_action(struct comparison *c, const struct seccomp_data 
 	}
 	if (!c->use_oracle)
 		return SECCOMP_RET_KILL;
-	return simulate(&c->oracle, data);
+	action = simulate(&c->oracle, data);
+	/* libseccomp 2.5.4 copies a return that is too far for a jump in the host's byte order */
+	if (c->oracle.big_endian && action == __builtin_bswap32(SECCOMP_RET_ALLOW))
+		action = SECCOMP_RET_ALLOW;
+	return action;
 }
 
 static void compare_call(struct comparison *c, const struct seccomp_data *data)
@@ -868,6 +873,68 @@ static void random_profiles_equal_the_model(void)
 	random_profiles(ARGS_MANY, 3, 400, false);
 }
 
-TAP_MAIN(TEST(buildkit_profile_equals_libseccomp), TEST(random_profiles_equal_libseccomp),
+/* What seccomp/README.md promises, call by call. */
+static void default_profile_decides_as_its_readme_says(void)
+{
+	const uint32_t eperm = SECCOMP_RET_ERRNO | EPERM;
+	const uint32_t enosys = SECCOMP_RET_ERRNO | ENOSYS;
+	const struct {
+		uint32_t arch;
+		const char *call;
+		uint64_t arg0;
+		uint32_t action;
+	} cases[] = {
+		{AUDIT_ARCH_X86_64, "read", 0, SECCOMP_RET_ALLOW},
+		{AUDIT_ARCH_X86_64, "mount", 0, eperm},
+		{AUDIT_ARCH_X86_64, "io_uring_setup", 0, eperm},
+		{AUDIT_ARCH_X86_64, "keyctl", 0, eperm},
+		{AUDIT_ARCH_X86_64, "clone3", 0, enosys},
+		{AUDIT_ARCH_X86_64, "clone", 0x3d0f00 /* a thread */, SECCOMP_RET_ALLOW},
+		{AUDIT_ARCH_X86_64, "clone", 0x10000000 | SIGCHLD /* CLONE_NEWUSER */, eperm},
+		{AUDIT_ARCH_X86_64, "unshare", 0x200 /* CLONE_FS */, SECCOMP_RET_ALLOW},
+		{AUDIT_ARCH_X86_64, "unshare", 0x20000 /* CLONE_NEWNS */, eperm},
+		{AUDIT_ARCH_X86_64, "unshare", 0x80 /* CLONE_NEWTIME */, eperm},
+		{AUDIT_ARCH_X86_64, "socket", 1 /* AF_UNIX */, SECCOMP_RET_ALLOW},
+		{AUDIT_ARCH_X86_64, "socket", 10 /* AF_INET6 */, SECCOMP_RET_ALLOW},
+		{AUDIT_ARCH_X86_64, "socket", 38 /* AF_ALG */, eperm},
+		{AUDIT_ARCH_X86_64, "socket", 40 /* AF_VSOCK */, eperm},
+		{AUDIT_ARCH_X86_64, "socket", UINT64_C(0x100000026) /* AF_ALG, for an int */,
+		 eperm},
+		{AUDIT_ARCH_X86_64, "socketpair", 38, eperm},
+		{AUDIT_ARCH_X86_64, "socketpair", 1, SECCOMP_RET_ALLOW},
+		{AUDIT_ARCH_X86_64, "personality", 0x40000 /* ADDR_NO_RANDOMIZE */,
+		 SECCOMP_RET_ALLOW},
+		{AUDIT_ARCH_X86_64, "personality", 0x400000 /* READ_IMPLIES_EXEC */, eperm},
+		{AUDIT_ARCH_I386, "socketcall", 1 /* SYS_SOCKET */, enosys},
+		{AUDIT_ARCH_I386, "socketcall", 3 /* SYS_CONNECT */, enosys},
+		{AUDIT_ARCH_I386, "socket", 2, SECCOMP_RET_ALLOW},
+		{AUDIT_ARCH_I386, "vm86", 0, eperm},
+	};
+	CLEANUP_ARENA struct arena arena = {0};
+	struct spec_seccomp spec;
+	struct program p;
+
+	CHECK(profile_from_file(&arena, "seccomp/default.json", &spec) &&
+	      compile(&arena, &spec, AUDIT_ARCH_X86_64, &p));
+	for (size_t i = 0; tap_ok && i < ARRAY_LEN(cases); i++) {
+		const struct syscall_row *row = syscall_find(cases[i].call);
+		int column = cases[i].arch == AUDIT_ARCH_I386 ? SYSCALL_X86 : SYSCALL_X86_64;
+		uint32_t action = decide(&p, cases[i].arch, (uint32_t)row->number[column],
+					 cases[i].arg0);
+
+		CHECK(action == cases[i].action);
+		if (!tap_ok)
+			printf("# %s(%#" PRIx64 "): %#x\n", cases[i].call, cases[i].arg0, action);
+	}
+	if (!tap_ok)
+		return;
+	/* newer than every known one, and through the entrance of x32 */
+	CHECK(decide(&p, AUDIT_ARCH_X86_64, 100000, 0) == enosys);
+	CHECK(decide(&p, AUDIT_ARCH_X86_64, 0x40000000, 0) != SECCOMP_RET_ALLOW);
+	CHECK(decide(&p, AUDIT_ARCH_AARCH64, 0, 0) == SECCOMP_RET_KILL_THREAD);
+}
+
+TAP_MAIN(TEST(buildkit_profile_equals_libseccomp), TEST(default_profile_equals_libseccomp),
+	 TEST(default_profile_decides_as_its_readme_says), TEST(random_profiles_equal_libseccomp),
 	 TEST(random_profiles_with_many_args_equal_libseccomp),
 	 TEST(random_profiles_equal_the_model))
