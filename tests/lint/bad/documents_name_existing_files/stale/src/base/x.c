@@ -1,0 +1,2 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A sample that breaks one rule of the lint and no other. */

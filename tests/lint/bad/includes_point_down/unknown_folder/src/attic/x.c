@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A sample that breaks one rule of the lint and no other. */
+#include "base/base.h"

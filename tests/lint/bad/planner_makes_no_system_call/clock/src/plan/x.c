@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A sample that breaks one rule of the lint and no other. */
+long time(long *);
+long plan_x(void)
+{
+	return time(0);
+}
