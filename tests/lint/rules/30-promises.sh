@@ -256,3 +256,26 @@ rule_default_profile_has_its_reasons() {
 			 s|^> (.*)|seccomp/default.json: no decision about \1|p' || true
 	rm -r "$work"
 }
+
+# The variables that base/env.c admits are those that are read, and those that
+# runbuild(1) or a verb's page has under ENVIRONMENT.
+rule_environment_is_documented() {
+	local tree=$1 variable
+
+	grep -rhoE --include='*.c' 'env_get\("[A-Z_0-9]+"\)' "$tree/src" | cut -d '"' -f 2 | sort -u |
+		while IFS= read -r variable; do
+		grep -qF "\"$variable\"" "$tree/src/base/env.c" ||
+			printf 'src/base/env.c: %s is read, but not among env_names\n' "$variable"
+	done
+	sed -n '/env_names\[\] = {/,/^};/p' "$tree/src/base/env.c" | grep -oE '"[A-Z_0-9]+"' |
+		tr -d '"' | while IFS= read -r variable; do
+		grep -rq --include='*.c' "env_get(\"$variable\")" "$tree/src" ||
+			printf 'src/base/env.c: %s is read nowhere\n' "$variable"
+		awk -v name="*$variable*" '
+			FNR == 1 { inside = 0 }
+			/^# / { inside = $0 == "# ENVIRONMENT" }
+			inside && /^\*/ && index($0, name) { found = 1 }
+			END { exit !found }' "$tree"/man/*.1.scd ||
+			printf 'man: no page has %s under ENVIRONMENT\n' "$variable"
+	done
+}
