@@ -61,6 +61,13 @@ called_symbols() {
 		}' | sort -u
 }
 
+# program_objects BUILDDIR: the archives of the floors, and the objects of
+# programs, which automake names PROGRAM-FILE.o.
+program_objects() {
+	find "$1" -maxdepth 1 -name 'lib*.a'
+	[[ ! -d $1/src ]] || find "$1/src" -name '*-*.o'
+}
+
 # Names that OBJECT… define for others.
 defined_symbols() {
 	nm -g --defined-only "$@" 2>/dev/null | awk 'NF == 3 { print $3 }' | sort -u
@@ -87,6 +94,11 @@ only_listed() {
 		done
 		printf '%s calls %s, which is not in tests/lint/%s\n' "$object" "$symbol" "${list##*/}"
 	done < <(called_symbols "$@")
+}
+
+# listed FILE NAME: is NAME, with a reason, in the list FILE?
+listed() {
+	awk -v name="$2" '$1 == name && NF > 3 { found = 1 } END { exit !found }' "$1"
 }
 
 # build_sample TREE: src/FOLDER/*.c becomes build/libFOLDER.a, when a rule looks at objects.

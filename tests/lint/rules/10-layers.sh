@@ -66,9 +66,7 @@ rule_executor_calls_only_what_is_safe_after_clone() {
 rule_banned_functions_are_not_called() {
 	local objects
 
-	# archives have the floors; objects named PROGRAM-FILE.o are those of programs
-	mapfile -t objects < <(find "$2" -maxdepth 1 -name 'lib*.a'
-		[[ ! -d $2/src ]] || find "$2/src" -name '*-*.o')
+	mapfile -t objects < <(program_objects "$2")
 	called_symbols "${objects[@]}" | awk '
 		FNR == NR {
 			if ($0 ~ /^#/ || NF == 0)
@@ -121,5 +119,36 @@ rule_descriptors_are_born_close_on_exec() {
 				if (statement !~ /CLOEXEC|&how/)
 					print file ":" first ": a descriptor without close-on-exec: " statement
 			}' "$tree/$file"
+	done
+}
+
+# State that outlives a call: allowed are constants and what tests/lint/globals lists.
+rule_files_keep_no_state() {
+	local objects
+
+	mapfile -t objects < <(program_objects "$2")
+	nm -A -f sysv "${objects[@]}" 2>/dev/null | awk -F '|' '
+		{ section = $NF; gsub(/ /, "", section) }
+		section ~ /^\.(data|bss|tdata|tbss)(\.|$)/ && section !~ /^\.data\.rel\.ro/ {
+			object = $1
+			sub(/^.*\//, "", object)
+			n = split(object, part, ":")
+			name = part[n]
+			gsub(/ /, "", name)
+			sub(/\.[0-9]+$/, "", name)
+			sub(/^.*-/, "", part[n - 1])
+			if (name !~ /^(__asan_|__ubsan_|__gcov|__llvm)/)
+				print part[n - 1] ":" name
+		}' | sort -u | while IFS= read -r name; do
+		listed "$here/globals" "$name" || printf '%s is kept between calls\n' "$name"
+	done
+}
+
+rule_headers_are_included_once() {
+	local tree=$1 file
+
+	c_files "$tree" | grep '\.h$' | while IFS= read -r file; do
+		head -n 3 "$tree/$file" | grep -qx '#pragma once' ||
+			printf '%s: no #pragma once among the first three lines\n' "$file"
 	done
 }

@@ -71,11 +71,6 @@ rule_c_files_open_with_their_theory() {
 	done
 }
 
-# listed FILE NAME: is NAME, with a reason, in the list FILE?
-listed() {
-	awk -v name="$2" '$1 == name && NF > 3 { found = 1 } END { exit !found }' "$1"
-}
-
 rule_functions_fit_on_a_screen() {
 	local tree=$1 file name lines
 
