@@ -5,6 +5,7 @@
 # manual pages, documents, the default profile.
 
 # A new op needs its man-page reference, a rule of plan_check, and a test.
+# What an op does is compared in tests/golden, by its name in the plan's text.
 rule_ops_have_reference_rule_and_test() {
 	local tree=$1 op name comment tests
 
