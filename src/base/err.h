@@ -53,6 +53,7 @@
 	X(RB_USERNS_CHROOT, 214)                                                                   \
 	X(RB_USERNS_SECCOMP, 215)                                                                  \
 	X(RB_IDMAP_SETUID_BOUND, 216)                                                              \
+	X(RB_NO_PASSWD, 217)                                                                       \
 	/* setting the sandbox up */                                                               \
 	X(RB_KERNEL, 300)                                                                          \
 	X(RB_NAMESPACE, 301)                                                                       \

@@ -119,6 +119,10 @@ static const struct catalogue_entry entries[] = {
 	{RB_IDMAP_SETUID_BOUND, "CAP_SETUID not available",
 	 "CAP_SETUID or CAP_SETGID is not in the bounding set of the surrounding container.",
 	 "Add the capabilities SETUID and SETGID to it."},
+	{RB_NO_PASSWD, "user without a passwd entry",
+	 "newuidmap and newgidmap look their caller up by number and refuse one that has no name, "
+	 "such as the random uid of a pod.",
+	 "Add an entry for the uid to /etc/passwd of the image."},
 	{RB_KERNEL, "kernel too old", "The kernel lacks a system call or flag that is needed.",
 	 "Linux 5.12 or newer is needed."},
 	{RB_NAMESPACE, "namespace", "A namespace could not be made, joined or set up.",

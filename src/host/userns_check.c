@@ -28,13 +28,20 @@ static bool status_has(const char *line)
 	       strstr(text, line) != NULL;
 }
 
-/* Is "/" something else than the root of our mount namespace? */
+/*
+ * Is "/" something else than the root of our mount namespace? Certain when it is no mount at all
+ * (statx(2), STATX_ATTR_MOUNT_ROOT), or is not what process 1 has, where that can be seen.
+ */
 static bool in_chroot(void)
 {
+	struct statx root;
 	struct stat ours;
 	struct stat first;
 
-	/* unreadable for an ordinary user: then nothing is known */
+	if (statx(AT_FDCWD, "/", 0, 0, &root) == 0 &&
+	    (root.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) &&
+	    !(root.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+		return true;
 	return stat("/", &ours) == 0 && stat("/proc/1/root/", &first) == 0 &&
 	       (ours.st_dev != first.st_dev || ours.st_ino != first.st_ino);
 }
@@ -86,6 +93,8 @@ static int explain_user_denied(int errnum, struct rb_err *err)
 			"the rule 'userns,' for the path of this program");
 	} else {
 		err_set(err, RB_USERNS_DENIED, errnum, "the kernel refuses a user namespace");
+		err_fix(err, "run outside of a chroot; see the kernel's log (dmesg) for what a "
+			     "security module has denied");
 	}
 	return -errnum;
 }

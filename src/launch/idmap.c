@@ -5,6 +5,7 @@
  * up; everything else goes through newuidmap(1) and newgidmap(1), both at once. The target stays
  * unreaped while they run, so its number cannot become another process.
  */
+#include <pwd.h>
 #include "base/file.h"
 #include "base/sys.h"
 #include "host/helper.h"
@@ -100,21 +101,48 @@ static int idmap_start(struct arena *arena, struct idmap_job *job, pid_t pid, co
 	return r;
 }
 
+/* newuidmap(1) wants to know its caller by name. */
+static bool user_is_unknown(void)
+{
+	struct passwd entry;
+	struct passwd *found = NULL;
+	char buf[16384];
+
+	return getpwuid_r(getuid(), &entry, buf, sizeof(buf), &found) == 0 && !found;
+}
+
+static int idmap_failed(const struct idmap_job *job, int status, const char *said,
+			struct rb_err *err)
+{
+	if (status > 128) {
+		err_set(err, RB_IDMAP_HELPER_FAILED, 0, "%s was killed by signal %d%s%s", job->name,
+			status - 128, said[0] ? ": " : "", said);
+		err_fix(err, "did memory run out, or was it ended from outside? Try again");
+		return -EPERM;
+	}
+	/* several causes share one text of the helper: look ourselves first */
+	if (helper_check_idmap(job->path, err) < 0)
+		return -EPERM;
+	if (user_is_unknown()) {
+		err_set(err, RB_NO_PASSWD, 0, "uid %u has no entry in /etc/passwd, and %s refuses",
+			getuid(), job->name);
+		err_fix(err, "add a line such as user:x:%u:%u::/tmp:/bin/sh to /etc/passwd",
+			getuid(), getgid());
+		return -EPERM;
+	}
+	err_set(err, RB_IDMAP_HELPER_FAILED, 0, "%s failed with status %d: %s", job->name, status,
+		said[0] ? said : "it said nothing");
+	err_fix(err, "check that /etc/sub%cid gives the ranges to this user and is a regular file",
+		job->name[3]);
+	return -EPERM;
+}
+
 static int idmap_finish(struct idmap_job *job, struct rb_err *err)
 {
 	char tail[256];
 	int status = helper_finish(&job->helper, tail, sizeof(tail));
 
-	if (status == 0)
-		return 0;
-	/* four causes share one text of the helper: look ourselves first */
-	if (helper_check_idmap(job->path, err) < 0)
-		return -EPERM;
-	err_set(err, RB_IDMAP_HELPER_FAILED, 0, "%s failed with status %d: %s", job->name, status,
-		tail[0] ? tail : "it said nothing");
-	err_fix(err, "check that /etc/sub%cid gives the ranges to this user and is a regular file",
-		job->name[3]);
-	return -EPERM;
+	return status == 0 ? 0 : idmap_failed(job, status, tail, err);
 }
 
 /* Both at once: each is a few milliseconds of exec and little else. */
@@ -145,7 +173,10 @@ static int idmap_verify(pid_t pid, const char *name, struct rb_err *err)
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
 	if (file_read_small(AT_FDCWD, path, text, sizeof(text)) > 0)
 		return 0;
-	return err_set(err, RB_IDMAP_HELPER_FAILED, 0, "the helper wrote no %s", name);
+	err_set(err, RB_IDMAP_HELPER_FAILED, 0, "new%.3smap ended well but wrote no %s", name,
+		name);
+	err_fix(err, "is the new%.3smap in PATH the one of the package uidmap?", name);
+	return -EPERM;
 }
 
 int idmap_write(struct arena *arena, pid_t pid, const char *uid_map, const char *gid_map,
