@@ -23,8 +23,10 @@
 #define LIMIT_SECCOMP_RULES  4096u
 #define LIMIT_PASSWD_BYTES   (1u << 20) /* /etc/passwd of an image */
 #define LIMIT_SUBID_BYTES    (1u << 20) /* /etc/subuid */
+#define LIMIT_RESOLV_BYTES   65536u
 #define LIMIT_SUBID_RANGES   4096u
-#define LIMIT_TREE_DEPTH     64u /* directories below a tmpcopyup source */
-#define LIMIT_SYMLINKS       40u /* path_resolution(7) */
+#define LIMIT_TREE_DEPTH     64u  /* directories below a tmpcopyup source */
+#define LIMIT_SYMLINKS       40u  /* path_resolution(7) */
+#define LIMIT_CHILDREN       256u /* of the launcher, before it is the launcher */
 #define LIMIT_PRESERVED_FDS  1024u
 #define LIMIT_HELPER_SECONDS 30u /* newuidmap, newgidmap, slirp4netns start-up */

@@ -30,6 +30,16 @@ static const struct option_entry rootless_option_table[] = {
 	OPTION_END,
 };
 
+static int path_check(const char *option, const char *path, struct rb_err *err)
+{
+	if (path[0] == '/' && path[1])
+		return 0;
+	err_set(err, RB_USAGE, 0, "--%s: '%.100s' is not an absolute path of a directory below /",
+		option, path);
+	err_fix(err, "give it from / on");
+	return -EINVAL;
+}
+
 static int rootless_check(const struct rootless_arguments *arguments,
 			  struct rootless_options *options, struct rb_err *err)
 {
@@ -38,6 +48,7 @@ static int rootless_check(const struct rootless_arguments *arguments,
 		enum rootless_net net;
 	} nets[] = {{"host", NET_HOST}, {"none", NET_NONE}, {"slirp4netns", NET_SLIRP4NETNS}};
 	bool found = arguments->net == NULL;
+	int rc;
 
 	for (size_t i = 0; arguments->net && i < ARRAY_LEN(nets); i++) {
 		if (str_eq(arguments->net, nets[i].name)) {
@@ -53,17 +64,15 @@ static int rootless_check(const struct rootless_arguments *arguments,
 	/* slirp4netns(1) */
 	if (arguments->mtu && (arguments->mtu < 68 || arguments->mtu > 65521)) {
 		err_set(err, RB_USAGE, 0, "--mtu: %u is not between 68 and 65521", arguments->mtu);
+		err_fix(err, "leave it out for 65520");
 		return -EINVAL;
 	}
-	for (size_t i = 0; i < arguments->copy_up.n; i++)
-		if (arguments->copy_up.v[i][0] != '/' || !arguments->copy_up.v[i][1])
-			return err_set(err, RB_USAGE, 0,
-				       "--copy-up: '%.100s' is not an absolute path",
-				       arguments->copy_up.v[i]);
-	if (arguments->state_dir && arguments->state_dir[0] != '/')
-		return err_set(err, RB_USAGE, 0, "--state-dir: '%.100s' is not an absolute path",
-			       arguments->state_dir);
-	return 0;
+	for (size_t i = 0; i < arguments->copy_up.n; i++) {
+		rc = path_check("copy-up", arguments->copy_up.v[i], err);
+		if (rc < 0)
+			return rc;
+	}
+	return arguments->state_dir ? path_check("state-dir", arguments->state_dir, err) : 0;
 }
 
 static int rootless_main(struct arena *arena, const struct globals *globals UNUSED,

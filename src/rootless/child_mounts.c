@@ -30,6 +30,25 @@ int child_mount_proc(void)
 	return sys_move_mount(proc, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH);
 }
 
+/*
+ * /sys shows the network namespace it was mounted in, so a new namespace needs a new mount. The
+ * cgroup tree stays. Where it is refused (parts of the outer /sys are hidden, as in a container)
+ * the outer one stays and names the outer interfaces, which is a blemish and no error.
+ */
+void child_mount_sys(void)
+{
+	CLEANUP_FD int sys = fs_mount("sysfs", NULL, NULL,
+				      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	CLEANUP_FD int cgroup = sys_open_tree(AT_FDCWD, "/sys/fs/cgroup",
+					      OPEN_TREE_CLONE | AT_RECURSIVE);
+
+	if (sys < 0 || sys_move_mount(sys, "", AT_FDCWD, "/sys", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return;
+	if (cgroup >= 0)
+		(void)sys_move_mount(cgroup, "", AT_FDCWD, "/sys/fs/cgroup",
+				     MOVE_MOUNT_F_EMPTY_PATH);
+}
+
 /* NAME -> .roNNN/NAME for every entry; links are copied as they are. */
 static int copy_up_entries(int tmpfs, int original, const char *below)
 {
@@ -101,13 +120,13 @@ static int resolv_conf_write(const struct rootless *r)
 {
 	CLEANUP_ARENA struct arena arena = {0};
 	CLEANUP_STRBUF struct strbuf text = {0};
-	char *host = "";
 	CLEANUP_FD int fd = sys_openat(AT_FDCWD, "/etc/resolv.conf", O_RDONLY | O_NONBLOCK, 0);
+	char *host = NULL;
 
-	if (fd >= 0 && file_read_fd(&arena, fd, 1 << 16, &host, NULL) < 0)
-		host = "";
+	if (fd >= 0 && file_read_fd(&arena, fd, LIMIT_RESOLV_BYTES, &host, NULL) < 0)
+		host = NULL;
 	strbuf_add(&text, "nameserver 10.0.2.3\n");
-	while (*host) {
+	while (host && *host) {
 		size_t len = strcspn(host, "\n");
 
 		if (str_starts(host, "search") || str_starts(host, "domain") ||

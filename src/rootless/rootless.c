@@ -143,7 +143,8 @@ static int supervise(struct rootless *r)
 		struct pollfd fds[] = {{.fd = r->pidfd, .events = POLLIN},
 				       {.fd = signals, .events = POLLIN},
 				       {.fd = r->sock, .events = POLLIN},
-				       {.fd = r->slirp_pidfd, .events = POLLIN}};
+				       {.fd = r->slirp_pidfd, .events = POLLIN},
+				       {.fd = r->slirp_output, .events = POLLIN}};
 
 		if (poll(fds, ARRAY_LEN(fds), -1) < 0)
 			continue;
@@ -155,12 +156,22 @@ static int supervise(struct rootless *r)
 			log_warn("slirp4netns has ended; the network is gone");
 			slirp_end(r);
 		}
+		if (fds[4].revents)
+			slirp_listen(r);
 		if (fds[0].revents)
 			break;
 	}
 	if (sys_wait_pidfd(r->pidfd, &info, WEXITED) < 0)
 		return 255;
 	return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+}
+
+/* When the init inside is killed, its descendants become ours and end with us. */
+static void without_pid_namespace(struct rootless *r)
+{
+	r->pid_namespace = false;
+	(void)sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	descendants_list(&r->strangers);
 }
 
 int rootless_run(struct arena *arena, const struct rootless_options *options, struct rb_err *err)
@@ -170,11 +181,13 @@ int rootless_run(struct arena *arena, const struct rootless_options *options, st
 		.options = options,
 		.pid_namespace = true,
 		.state_fd = -1,
+		.state_lock = -1,
 		.sock = -1,
 		.child_sock = -1,
 		.pidfd = -1,
 		.slirp_pidfd = -1,
 		.slirp_exit = -1,
+		.slirp_output = -1,
 	};
 	sigset_t set;
 	int rc;
@@ -191,7 +204,7 @@ int rootless_run(struct arena *arena, const struct rootless_options *options, st
 	if (rc == 1) {
 		/* a masked /proc around us: go on with the outer one, and with its process ids */
 		end_child(&r);
-		r.pid_namespace = false;
+		without_pid_namespace(&r);
 		log_warn("a new /proc is refused here; processes that leave the command's session "
 			 "may outlive it");
 		rc = set_up(&r, err);
@@ -201,8 +214,11 @@ int rootless_run(struct arena *arena, const struct rootless_options *options, st
 	else
 		end_child(&r);
 	slirp_end(&r);
+	if (!r.pid_namespace)
+		descendants_end(&r.strangers);
 	rootless_state_remove(&r);
 	fd_close(&r.state_fd);
+	fd_close(&r.state_lock);
 	fd_close(&r.sock);
 	fd_close(&r.pidfd);
 	return rc;

@@ -78,6 +78,9 @@ static void child_set_up(struct rootless *r)
 		err_set(&err, RB_CREDENTIALS, -rc, "cannot become root of the user namespace");
 		child_fail(r, &err);
 	}
+	/* before a copy-up moves the directory out of the way */
+	if (rootless_state_reopen(r, &err) < 0)
+		child_fail(r, &err);
 	rc = sys_mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &attr);
 	if (rc == 0 && r->pid_namespace) {
 		rc = child_mount_proc();
@@ -86,8 +89,10 @@ static void child_set_up(struct rootless *r)
 			_exit(125);
 		}
 	}
-	if (rc == 0 && r->options->net != NET_HOST)
+	if (rc == 0 && r->options->net != NET_HOST) {
+		child_mount_sys();
 		rc = loopback_up();
+	}
 	if (rc < 0) {
 		err_set(&err, RB_NAMESPACE, -rc, "cannot set the namespaces up");
 		child_fail(r, &err);
@@ -156,8 +161,8 @@ static void command_main(struct rootless *r, int report)
 	sigset_t none;
 	int errnum;
 
-	for (int sig = 1; sig < NSIG; sig++)
-		(void)signal(sig, SIG_DFL);
+	/* the one disposition that this program changes; what the caller ignores stays ignored */
+	(void)signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	command_listen_pid(r->environment);
@@ -175,8 +180,13 @@ static void command_failed(struct rootless *r, int errnum)
 	if (errnum == ENOENT || errnum == ENOTDIR) {
 		err_set(&err, RB_EXEC_NOT_FOUND, 0, "%s: command not found", name);
 		err_fix(&err, "install it, or give its path");
+	} else if (errnum == ENOEXEC) {
+		err_set(&err, RB_EXEC_FORMAT, errnum, "cannot execute %s", name);
+		err_fix(&err, "is it for this architecture, or a script without '#!'?");
 	} else {
 		err_set(&err, RB_EXEC_PERMISSION, errnum, "cannot execute %s", name);
+		err_fix(&err, "the command must be an executable file (chmod +x), not on a noexec "
+			      "mount");
 	}
 	(void)message_send(r->child_sock, MSG_ERROR, &err);
 }
@@ -208,11 +218,15 @@ static pid_t command_start(struct rootless *r)
 	return pid;
 }
 
-/* Everybody below us. In a pid namespace "everybody" is exact; elsewhere what our ids allow. */
+/* Everybody below us. In a pid namespace our own end does the same, but does not wait. */
 static void kill_rest(const struct rootless *r)
 {
+	const struct pid_list nobody = {.n = 0};
+
 	if (r->pid_namespace)
 		(void)kill(-1, SIGKILL);
+	else
+		descendants_end(&nobody);
 }
 
 /* Reaps; true when the command itself has ended, with its status. */
@@ -261,7 +275,6 @@ static int child_loop(struct rootless *r, pid_t command, int signals)
 		if (fds[1].revents) {
 			/* the parent is gone: so is everything */
 			kill_rest(r);
-			(void)kill(command, SIGKILL);
 			rootless_state_remove(r);
 			return 255;
 		}

@@ -25,15 +25,23 @@ int message_send(int sock, enum rootless_message_type type, const struct rb_err 
 /* -EPIPE: the other side is gone. */
 int message_receive(int sock, struct rootless_message *message);
 
+/* Processes by number; only for children, whose numbers cannot be reused before they are reaped. */
+struct pid_list {
+	pid_t v[LIMIT_CHILDREN];
+	size_t n;
+};
+
 struct rootless {
 	struct arena *arena;
 	const struct rootless_options *options;
 	const char *user; /* login name, or the uid in digits */
+	const char *home; /* of the passwd entry; NULL: there is none */
 	uint32_t uid, gid;
 	const char *uid_map, *gid_map;
 	enum plan_idmap_method idmap_method;
 	bool pid_namespace;
-	int state_fd;          /* the state directory */
+	int state_fd;          /* the state directory, as the calling process's mounts show it */
+	int state_lock;        /* its lock file; held until the last process of ours has ended */
 	const char *state_dir; /* its absolute path */
 	bool state_created;    /* by us: removed at the end */
 	char **environment;    /* of the command */
@@ -42,16 +50,30 @@ struct rootless {
 	pid_t pid;
 	int pidfd;
 	int slirp_pidfd;
-	int slirp_exit; /* its end of file ends slirp4netns */
+	int slirp_exit;   /* its end of file ends slirp4netns */
+	int slirp_output; /* its standard error: open as long as it runs, or SIGPIPE ends it */
+	struct pid_list strangers; /* children that this process had before it was us */
 };
 
 /* rootless_child.c: the init inside; never returns */
 void rootless_child(struct rootless *r) __attribute__((noreturn));
 
-/* rootless_state.c: directory and environment */
+/* rootless_state.c: the state directory */
 int rootless_state_open(struct rootless *r, struct rb_err *err);
+/* In the child: the same directory again, in the new mount namespace. */
+int rootless_state_reopen(struct rootless *r, struct rb_err *err);
 void rootless_state_remove(const struct rootless *r);
+
+/* rootless_env.c */
 int rootless_environment(struct rootless *r, struct rb_err *err);
+
+/* descendants.c */
+/*
+ * Kills and reaps every child of the calling process (which is a subreaper, so: every
+ * descendant) except for those of the list. Where there is a pid namespace, its end does this.
+ */
+void descendants_list(struct pid_list *ret_list);
+void descendants_end(const struct pid_list *except);
 
 /* usermap.c: whose ids, and how they are mapped */
 int rootless_usermap(struct rootless *r, struct rb_err *err);
@@ -59,8 +81,11 @@ int rootless_usermap(struct rootless *r, struct rb_err *err);
 /* slirp.c */
 int slirp_start(struct rootless *r, struct rb_err *err);
 void slirp_end(struct rootless *r);
+/* Reads what it says, to keep it from blocking; logged as debug messages. */
+void slirp_listen(struct rootless *r);
 
 /* child_mounts.c: in the child */
 int child_mount_proc(void);
+void child_mount_sys(void);
 int child_copy_up(const char *directory, struct rb_err *err);
 int child_resolv_conf(const struct rootless *r, struct rb_err *err);

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The launcher's state directory and the command's environment. Runs in the parent. The directory
- * holds `lock`, `child_pid` and, with a network of our own, `resolv.conf`: RootlessKit's names,
- * under which BuildKit and others look for them.
+ * The launcher's state directory. Runs in the parent; the init inside removes it when the parent
+ * was killed. It holds `lock`, `child_pid` and, with a network of our own, `resolv.conf`:
+ * RootlessKit's names, under which BuildKit and others look for them. Only these names are ever
+ * removed from it: somebody may pass a directory of his own.
  */
+#include <dirent.h>
 #include <sys/file.h>
 #include "base/env.h"
 #include "base/file.h"
 #include "rootless/rootless_private.h"
 
-static const char *temporary_parent(struct arena *arena)
+static const char *temporary_parent(void)
 {
 	const char *runtime = env_get("XDG_RUNTIME_DIR");
 	const char *tmp = env_get("TMPDIR");
@@ -17,115 +19,166 @@ static const char *temporary_parent(struct arena *arena)
 	if (runtime && runtime[0] == '/' &&
 	    sys_faccessat2(AT_FDCWD, runtime, W_OK, AT_EACCESS) == 0)
 		return runtime;
-	return tmp && tmp[0] == '/' ? tmp : arena_strdup(arena, "/tmp");
+	return tmp && tmp[0] == '/' ? tmp : "/tmp";
+}
+
+static int state_fails(int errnum, const char *path, struct rb_err *err)
+{
+	err_set(err, RB_STATE_DIR, errnum, "cannot make the state directory '%s'", path);
+	err_fix(err, "--state-dir takes an absolute path in a directory of yours");
+	return -errnum;
+}
+
+static int state_make_temporary(struct rootless *r, struct rb_err *err)
+{
+	const char *parent = temporary_parent();
+	char *template = arena_printf(r->arena, "%s/runbuild-rootless-XXXXXX", parent);
+
+	if (!template)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "state directory");
+	if (!mkdtemp(template)) {
+		err_set(err, RB_STATE_DIR, errno, "cannot make a state directory in '%s'", parent);
+		err_fix(err, "set TMPDIR or XDG_RUNTIME_DIR to a directory of yours, or give "
+			     "--state-dir");
+		return -EACCES;
+	}
+	r->state_dir = template;
+	r->state_created = true;
+	return 0;
+}
+
+/* mkdir -p; the directory itself is for its owner only. */
+static int state_make(struct rootless *r, const char *path, struct rb_err *err)
+{
+	char *parent = arena_strdup(r->arena, path);
+
+	if (!parent)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "state directory");
+	for (char *at = parent + 1; (at = strchr(at, '/')); at++) {
+		*at = '\0';
+		(void)mkdir(parent, 0755); /* what fails here fails below */
+		*at = '/';
+	}
+	r->state_created = mkdir(path, 0700) == 0;
+	if (!r->state_created && errno != EEXIST)
+		return state_fails(errno, path, err);
+	r->state_dir = path;
+	return 0;
+}
+
+static int state_open_directory(struct rootless *r, struct rb_err *err)
+{
+	CLEANUP_FD int fd = sys_openat(AT_FDCWD, r->state_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
+				       0);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != geteuid()) {
+		err_set(err, RB_STATE_DIR, fd < 0 ? -fd : 0, "the state directory '%s' is not ours",
+			r->state_dir);
+		err_fix(err, "name one that belongs to you, or one that does not exist yet");
+		return -EPERM;
+	}
+	/* a shared lock on the directory keeps systemd-tmpfiles(8) from cleaning it up */
+	(void)flock(fd, LOCK_SH | LOCK_NB);
+	r->state_fd = fd_take(&fd);
+	return 0;
+}
+
+/* 1: the directory was removed by its last user meanwhile. */
+static int state_lock(struct rootless *r, struct rb_err *err)
+{
+	CLEANUP_FD int fd = sys_openat(r->state_fd, "lock",
+				       O_RDWR | O_CREAT | O_NOFOLLOW | O_NOCTTY, 0600);
+	struct stat st;
+
+	if (fd == -ENOENT)
+		return 1;
+	if (fd < 0)
+		return state_fails(-fd, r->state_dir, err);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		err_set(err, RB_STATE_DIR, 0,
+			"the state directory '%s' is in use by another launcher", r->state_dir);
+		err_fix(err, "name another one, or end the other launcher");
+		return -EBUSY;
+	}
+	if (fstat(fd, &st) < 0 || st.st_nlink == 0)
+		return 1;
+	r->state_lock = fd_take(&fd);
+	return 0;
+}
+
+/* NAME, or ".NAME.PID", which file_replace_at() makes on the way to it. */
+static bool state_file_is_ours(const char *name)
+{
+	static const char *const files[] = {"child_pid", "resolv.conf"};
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		size_t len = strlen(files[i]);
+
+		if (str_eq(name, files[i]) ||
+		    (name[0] == '.' && strncmp(name + 1, files[i], len) == 0 &&
+		     name[len + 1] == '.'))
+			return true;
+	}
+	return false;
+}
+
+static void state_clear(int dir)
+{
+	int list = sys_openat(dir, ".", O_RDONLY | O_DIRECTORY, 0);
+	DIR *stream = list < 0 ? NULL : fdopendir(list);
+	struct dirent *entry;
+
+	if (!stream) {
+		fd_close(&list);
+		return;
+	}
+	while ((entry = readdir(stream)))
+		if (state_file_is_ours(entry->d_name))
+			(void)unlinkat(dir, entry->d_name, 0);
+	closedir(stream);
 }
 
 int rootless_state_open(struct rootless *r, struct rb_err *err)
 {
-	const char *path = r->options->state_dir;
-	CLEANUP_FD int fd = -1;
-	struct stat st;
+	int rc = 1;
 
-	if (!path) {
-		char *template = arena_printf(r->arena, "%s/runbuild-rootless-XXXXXX",
-					      temporary_parent(r->arena));
+	for (int tries = 0; rc == 1 && tries < 16; tries++) {
+		fd_close(&r->state_fd);
+		rc = r->options->state_dir ? state_make(r, r->options->state_dir, err)
+					   : state_make_temporary(r, err);
+		if (rc == 0)
+			rc = state_open_directory(r, err);
+		if (rc == 0)
+			rc = state_lock(r, err);
+	}
+	if (rc == 1)
+		return state_fails(EAGAIN, r->state_dir, err);
+	if (rc == 0)
+		state_clear(r->state_fd);
+	else
+		fd_close(&r->state_fd);
+	return rc;
+}
 
-		if (!template || !mkdtemp(template))
-			return err_set(err, RB_STATE_DIR, errno, "cannot make a state directory");
-		r->state_created = true;
-		path = template;
-	} else if (mkdir(path, 0700) == 0) {
-		r->state_created = true;
-	} else if (errno != EEXIST) {
-		err_set(err, RB_STATE_DIR, errno, "cannot make the state directory '%s'", path);
-		err_fix(err, "--state-dir takes an absolute path in a directory of yours");
-		return -EINVAL;
-	}
-	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != geteuid()) {
-		err_set(err, RB_STATE_DIR, fd < 0 ? -fd : 0, "the state directory '%s' is not ours",
-			path);
-		err_fix(err, "name another one");
-		return -EPERM;
-	}
-	/* the lock on the directory also keeps systemd-tmpfiles from cleaning it up */
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		err_set(err, RB_STATE_DIR, 0,
-			"the state directory '%s' is in use by another launcher", path);
-		err_fix(err, "name another one, or end the other launcher");
-		return -EBUSY;
-	}
-	(void)unlinkat(fd, "child_pid", 0);
-	r->state_dir = path;
-	r->state_fd = fd_take(&fd);
+int rootless_state_reopen(struct rootless *r, struct rb_err *err)
+{
+	int fd = sys_openat(AT_FDCWD, r->state_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+
+	if (fd < 0)
+		return state_fails(-fd, r->state_dir, err);
+	fd_close(&r->state_fd);
+	r->state_fd = fd;
 	return 0;
 }
 
 void rootless_state_remove(const struct rootless *r)
 {
-	static const char *const files[] = {"child_pid", "resolv.conf"};
-
 	if (r->state_fd < 0)
 		return;
-	for (size_t i = 0; i < ARRAY_LEN(files); i++)
-		(void)unlinkat(r->state_fd, files[i], 0);
-	if (r->state_created)
-		(void)rmdir(r->state_dir);
-}
-
-/* Replaces or appends NAME=VALUE; the array has room. */
-static void environment_set(char **environment, size_t *n, char *entry)
-{
-	size_t name = strcspn(entry, "=") + 1;
-
-	for (size_t i = 0; i < *n; i++) {
-		if (strncmp(environment[i], entry, name) == 0) {
-			environment[i] = entry;
-			return;
-		}
-	}
-	environment[(*n)++] = entry;
-}
-
-/*
- * buildkitd takes its rootless defaults only when USER is set and is not root, and cannot start
- * without a runtime directory; both are missing in cron jobs and containers.
- */
-static const char *runtime_directory(struct rootless *r)
-{
-	const char *path = env_get("XDG_RUNTIME_DIR");
-	struct stat st;
-
-	if (path && path[0] == '/' && sys_faccessat2(AT_FDCWD, path, W_OK, AT_EACCESS) == 0)
-		return path;
-	path = arena_printf(r->arena, "/tmp/runbuild-%u", r->uid);
-	if (!path || (mkdir(path, 0700) < 0 && errno != EEXIST) || lstat(path, &st) < 0 ||
-	    !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
-		return NULL;
-	return path;
-}
-
-int rootless_environment(struct rootless *r, struct rb_err *err)
-{
-	enum { EXTRA = 8 };
-	const char *user = env_get("USER");
-	const char *runtime = runtime_directory(r);
-	size_t n = 0;
-	char **v;
-
-	while (environ[n])
-		n++;
-	v = arena_array(r->arena, n + EXTRA + 1, sizeof(*v));
-	if (!v)
-		return err_set(err, RB_NO_MEMORY, ENOMEM, "environment");
-	memcpy(v, environ, n * sizeof(*v));
-	if (!user || str_eq(user, "root"))
-		environment_set(v, &n, arena_printf(r->arena, "USER=%s", r->user));
-	if (runtime)
-		environment_set(v, &n, arena_printf(r->arena, "XDG_RUNTIME_DIR=%s", runtime));
-	environment_set(v, &n, arena_printf(r->arena, "ROOTLESSKIT_STATE_DIR=%s", r->state_dir));
-	environment_set(v, &n, arena_printf(r->arena, "ROOTLESSKIT_PARENT_EUID=%u", r->uid));
-	environment_set(v, &n, arena_printf(r->arena, "ROOTLESSKIT_PARENT_EGID=%u", r->gid));
-	r->environment = v;
-	return 0;
+	state_clear(r->state_fd);
+	if (!r->state_created)
+		return;
+	(void)unlinkat(r->state_fd, "lock", 0);
+	(void)rmdir(r->state_dir);
 }

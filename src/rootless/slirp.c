@@ -4,6 +4,7 @@
  * Always with its sandbox and filter, because it parses what steps send, and without a way to
  * the host's loopback. It ends when our end of the exit pipe closes, whatever happens to us.
  */
+#include "base/log.h"
 #include "host/helper.h"
 #include "rootless/rootless_private.h"
 
@@ -18,6 +19,7 @@ static void slirp_exec(const char *path, char *const argv[], const int keep[2], 
 	(void)sys_dup3(null, 0, 0);
 	(void)sys_dup3(null, 1, 0);
 	(void)sys_dup3(output, 2, 0);
+	(void)sys_close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
 	for (int i = 0; i < 2; i++)
 		(void)fcntl(keep[i], F_SETFD, 0);
 	(void)setpgid(0, 0); /* a Ctrl-C for the command is not for the network */
@@ -28,29 +30,62 @@ static void slirp_exec(const char *path, char *const argv[], const int keep[2], 
 	sys_exit(127);
 }
 
-/* "1" on the ready pipe; otherwise the first line of what it says. */
-static int slirp_wait(struct rootless *r, int ready, int output, char *said, size_t size)
+/* Its last words, as one line: what it says last is why it gave up. */
+static void slirp_hear(int output, char *said, size_t size)
+{
+	char text[4096];
+	size_t len = 0;
+	ssize_t got;
+	char *from;
+
+	while ((got = read(output, text + len, sizeof(text) - 1 - len)) > 0)
+		len += (size_t)got;
+	while (len > 0 && text[len - 1] == '\n')
+		len--;
+	text[len] = '\0';
+	from = len < size ? text : text + len - size + 1;
+	for (char *at = from; *at; at++)
+		if (*at == '\n')
+			*at = ';';
+	memcpy(said, from, strlen(from) + 1);
+}
+
+/* "1" on the ready pipe; -ETIMEDOUT, or -EPIPE when it has ended. */
+static int slirp_wait(struct rootless *r, int ready)
 {
 	struct pollfd fds[] = {{.fd = ready, .events = POLLIN},
 			       {.fd = r->slirp_pidfd, .events = POLLIN}};
-	ssize_t len;
 	char byte;
 	int n;
 
-	said[0] = '\0';
 	do
 		n = poll(fds, 2, SLIRP_READY_MS);
 	while (n < 0 && errno == EINTR);
 	if (n > 0 && (fds[0].revents & POLLIN) && read(ready, &byte, 1) == 1 && byte == '1')
 		return 0;
-	if (n == 0)
-		return -ETIMEDOUT;
-	/* it has ended, or is about to: its last words are in the pipe */
-	(void)fcntl(output, F_SETFL, O_NONBLOCK);
-	len = read(output, said, size - 1);
-	said[len > 0 ? len : 0] = '\0';
-	said[strcspn(said, "\n")] = '\0';
-	return -EPIPE;
+	return n == 0 ? -ETIMEDOUT : -EPIPE;
+}
+
+static int slirp_failed(struct rootless *r, int rc, const char *path, struct rb_err *err)
+{
+	siginfo_t info = {0};
+	char said[256];
+
+	/* its end of the ready pipe closes a moment before it ends and after its last words */
+	if (rc == -ETIMEDOUT)
+		(void)sys_pidfd_send_signal(r->slirp_pidfd, SIGKILL);
+	(void)sys_wait_pidfd(r->slirp_pidfd, &info, WEXITED);
+	fd_close(&r->slirp_pidfd);
+	slirp_hear(r->slirp_output, said, sizeof(said));
+	if (rc == -ETIMEDOUT)
+		err_set(err, RB_SLIRP_FAILED, 0, "slirp4netns was not ready after %d s: %s",
+			SLIRP_READY_MS / 1000, said);
+	else
+		err_set(err, RB_SLIRP_FAILED, 0, "slirp4netns ended with %s %d: %s",
+			info.si_code == CLD_EXITED ? "status" : "signal", info.si_status,
+			said[0] ? said : "it said nothing");
+	err_fix(err, "use another version of %s, or --net=host", path);
+	return rc;
 }
 
 static int slirp_check_tun(struct rb_err *err)
@@ -107,7 +142,6 @@ int slirp_start(struct rootless *r, struct rb_err *err)
 {
 	const char *path = helper_find(r->arena, "slirp4netns");
 	int pipes[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}}; /* exit, ready, standard error */
-	char said[256];
 	int rc = 0;
 
 	if (!path) {
@@ -119,7 +153,7 @@ int slirp_start(struct rootless *r, struct rb_err *err)
 	}
 	rc = slirp_check_tun(err);
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(pipes); i++)
-		if (pipe2(pipes[i], O_CLOEXEC) < 0)
+		if (pipe2(pipes[i], O_CLOEXEC | (i == 2 ? O_NONBLOCK : 0)) < 0)
 			rc = err_set(err, RB_SLIRP_FAILED, errno, "pipe");
 	if (rc == 0)
 		rc = slirp_spawn(r, path, pipes, err);
@@ -127,18 +161,12 @@ int slirp_start(struct rootless *r, struct rb_err *err)
 	fd_close(&pipes[1][1]);
 	fd_close(&pipes[2][1]);
 	r->slirp_exit = pipes[0][1];
-	if (rc == 0) {
-		rc = slirp_wait(r, pipes[1][0], pipes[2][0], said, sizeof(said));
-		if (rc < 0) {
-			err_set(err, RB_SLIRP_FAILED, 0, "slirp4netns did not get ready: %s",
-				rc == -ETIMEDOUT ? "it takes too long"
-				: said[0]        ? said
-						 : "it ended without a word");
-			slirp_end(r);
-		}
-	}
+	r->slirp_output = pipes[2][0];
+	if (rc == 0)
+		rc = slirp_wait(r, pipes[1][0]);
+	if (rc < 0 && r->slirp_pidfd >= 0)
+		(void)slirp_failed(r, rc, path, err);
 	fd_close(&pipes[1][0]);
-	fd_close(&pipes[2][0]);
 	return rc;
 }
 
@@ -147,9 +175,24 @@ void slirp_end(struct rootless *r)
 	siginfo_t info;
 
 	fd_close(&r->slirp_exit);
+	fd_close(&r->slirp_output);
 	if (r->slirp_pidfd < 0)
 		return;
 	(void)sys_pidfd_send_signal(r->slirp_pidfd, SIGKILL);
 	(void)sys_wait_pidfd(r->slirp_pidfd, &info, WEXITED);
 	fd_close(&r->slirp_pidfd);
+}
+
+void slirp_listen(struct rootless *r)
+{
+	char text[1024];
+	ssize_t len = read(r->slirp_output, text, sizeof(text) - 1);
+
+	if (len <= 0) {
+		fd_close(&r->slirp_output);
+		return;
+	}
+	text[len] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	log_debug("slirp4netns: %s", text);
 }

@@ -11,16 +11,20 @@
 #include "base/strbuf.h"
 #include "rootless/rootless_private.h"
 
-static const char *user_name(struct arena *arena, uint32_t uid)
+/* Login name and home. No entry (a random uid in a pod) is no error: the number does. */
+static int user_look_up(struct rootless *r, struct rb_err *err)
 {
 	struct passwd entry;
 	struct passwd *found = NULL;
 	char buf[16384];
 
-	/* no entry (a random uid in a pod) is no error: the number does */
-	if (getpwuid_r(uid, &entry, buf, sizeof(buf), &found) == 0 && found)
-		return arena_strdup(arena, found->pw_name);
-	return arena_printf(arena, "%u", uid);
+	if (getpwuid_r(r->uid, &entry, buf, sizeof(buf), &found) == 0 && found) {
+		r->user = arena_strdup(r->arena, found->pw_name);
+		r->home = arena_strdup(r->arena, found->pw_dir);
+	} else {
+		r->user = arena_printf(r->arena, "%u", r->uid);
+	}
+	return r->user ? 0 : err_set(err, RB_NO_MEMORY, ENOMEM, "user name");
 }
 
 /* subid_parse() on the file, with the remedy that needs the whole file. */
@@ -30,7 +34,7 @@ static int subid_read(struct rootless *r, const char *file, uint32_t own_id, con
 	struct subid_range *ranges;
 	struct stat st;
 	size_t n;
-	char *text = "";
+	char *text = NULL;
 	int rc = file_read_at(r->arena, AT_FDCWD, file, LIMIT_SUBID_BYTES, &text, NULL);
 
 	if (rc == -ELOOP || (lstat(file, &st) == 0 && S_ISLNK(st.st_mode))) {
@@ -39,11 +43,15 @@ static int subid_read(struct rootless *r, const char *file, uint32_t own_id, con
 		err_fix(err, "make it a regular file");
 		return -ELOOP;
 	}
-	if (rc < 0 && rc != -ENOENT)
-		return err_set(err, RB_SUBID_NONE, -rc, "cannot read %s", file);
-	rc = subid_parse(r->arena, file, text, r->user, r->uid, own_id, &ranges, &n, err);
+	if (rc < 0 && rc != -ENOENT) {
+		err_set(err, RB_SUBID_NONE, -rc, "cannot read %s", file);
+		err_fix(err, "make it a regular file that everybody can read");
+		return rc;
+	}
+	rc = subid_parse(r->arena, file, text ? text : "", r->user, r->uid, own_id, &ranges, &n,
+			 err);
 	if (rc < 0) {
-		uint32_t block = subid_free_block(text);
+		uint32_t block = subid_free_block(text ? text : "");
 
 		if (err && err->code == RB_SUBID_NONE)
 			err_fix(err, "sudo usermod --add-subuids %u-%u --add-subgids %u-%u %s",
@@ -74,9 +82,9 @@ int rootless_usermap(struct rootless *r, struct rb_err *err)
 		return rc;
 	r->uid = host.euid;
 	r->gid = host.egid;
-	r->user = user_name(r->arena, r->uid);
-	if (!r->user)
-		return err_set(err, RB_NO_MEMORY, ENOMEM, "user name");
+	rc = user_look_up(r, err);
+	if (rc < 0)
+		return rc;
 	if (host_has_cap(&host, CAP_SETUID) && host_has_cap(&host, CAP_SETGID)) {
 		r->idmap_method = IDMAP_DIRECT;
 		r->uid_map = identity_map(r->arena, &host.uid_map);

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command's environment: the caller's, with what buildkitd needs and cron jobs and containers
+ * lack. Runs in the parent, before any namespace exists.
+ */
+#include "base/env.h"
+#include "base/num.h"
+#include "rootless/rootless_private.h"
+
+struct environment {
+	struct arena *arena;
+	char **v; /* NULL-terminated, with room for EXTRA more */
+	size_t n;
+	bool failed;
+};
+
+enum { EXTRA = 16 };
+
+static int environment_copy(struct environment *env, char **from)
+{
+	while (from[env->n])
+		env->n++;
+	env->v = arena_array(env->arena, env->n + EXTRA + 1, sizeof(*env->v));
+	if (!env->v)
+		return -ENOMEM;
+	memcpy(env->v, from, env->n * sizeof(*env->v));
+	return 0;
+}
+
+static char **environment_find(struct environment *env, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i < env->n; i++)
+		if (strncmp(env->v[i], name, len) == 0 && env->v[i][len] == '=')
+			return &env->v[i];
+	return NULL;
+}
+
+static void environment_set(struct environment *env, const char *name, const char *value)
+{
+	char *entry = arena_printf(env->arena, "%s=%s", name, value);
+	char **old = environment_find(env, name);
+
+	if (!entry)
+		env->failed = true;
+	else if (old)
+		*old = entry;
+	else
+		env->v[env->n++] = entry;
+}
+
+static void environment_set_id(struct environment *env, const char *name, uint32_t id)
+{
+	char digits[16];
+
+	snprintf(digits, sizeof(digits), "%u", id);
+	environment_set(env, name, digits);
+}
+
+static void environment_unset(struct environment *env, const char *name)
+{
+	char **at = environment_find(env, name);
+
+	if (!at)
+		return;
+	memmove(at, at + 1, (size_t)(env->v + env->n - at) * sizeof(*at));
+	env->n--;
+}
+
+/*
+ * sd_listen_fds(3): the descriptors are meant for the process whose number LISTEN_PID is. When
+ * that is us, they go on to the command, which gets its own number when it has one.
+ */
+static void environment_listen(struct environment *env)
+{
+	static const char *const names[] = {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"};
+	const char *text = env_get("LISTEN_PID");
+	uint32_t pid;
+
+	if (text && num_parse_u32(text, &pid) == 0 && pid == (uint32_t)getpid())
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		environment_unset(env, names[i]);
+}
+
+/*
+ * buildkitd takes its rootless defaults only when USER is set and is not root, and cannot start
+ * without a runtime directory; both are missing in cron jobs and containers.
+ */
+static const char *runtime_directory(struct rootless *r)
+{
+	const char *path = env_get("XDG_RUNTIME_DIR");
+	struct stat st;
+
+	if (path && path[0] == '/' && sys_faccessat2(AT_FDCWD, path, W_OK, AT_EACCESS) == 0)
+		return path;
+	path = arena_printf(r->arena, "/tmp/runbuild-%u", r->uid);
+	if (!path || (mkdir(path, 0700) < 0 && errno != EEXIST) || lstat(path, &st) < 0 ||
+	    !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
+		return NULL;
+	return path;
+}
+
+int rootless_environment(struct rootless *r, struct rb_err *err)
+{
+	struct environment env = {.arena = r->arena};
+	const char *user = env_get("USER");
+	const char *runtime = runtime_directory(r);
+
+	if (environment_copy(&env, environ) < 0)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "environment");
+	environment_listen(&env);
+	if (!user || str_eq(user, "root"))
+		environment_set(&env, "USER", r->user);
+	if (!env_get("HOME") && r->home)
+		environment_set(&env, "HOME", r->home);
+	if (runtime)
+		environment_set(&env, "XDG_RUNTIME_DIR", runtime);
+	environment_set(&env, "ROOTLESSKIT_STATE_DIR", r->state_dir);
+	environment_set_id(&env, "ROOTLESSKIT_PARENT_EUID", r->uid);
+	environment_set_id(&env, "ROOTLESSKIT_PARENT_EGID", r->gid);
+	if (env.failed)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "environment");
+	r->environment = env.v;
+	return 0;
+}
