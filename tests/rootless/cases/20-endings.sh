@@ -211,8 +211,8 @@ test_killing_any_process_of_a_running_tree_with_a_network_ends_all() {
 	done
 }
 
-# A bounded tree on purpose: a real fork bomb was tried here, ended with the launcher as it should,
-# but took the machine with it for ten minutes. Do not make it unbounded again.
+# Bounded on purpose: a tree that grows without end takes the machine with it before the launcher
+# is killed.
 test_a_command_that_forks_is_gone_with_the_launcher() {
 	: >"$scratch/marker"
 	exec_as_user deaths watch runbuild rootless --state-dir="$scratch/home/swept" -- \
