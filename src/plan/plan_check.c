@@ -8,7 +8,7 @@
  *  - the child waits for every guard (STAGE_READY) as its user, and ends with execve
  *  - ops stand in phases (the table below); no phase is entered twice
  *  - a new root has become "/" before descriptors are closed
- *  - a slot is filled before it is used
+ *  - a slot is filled before it is used, and an op names all the slots it works on
  *  - ops that protect are never skipped after an error and never optional
  *  - paths inside the root are absolute; ids are never 4294967295
  *  - without no_new_privs the filter is installed with CAP_SYS_ADMIN, which is dropped after it
@@ -35,6 +35,7 @@ struct op_rule {
 	enum side side;
 	enum phase first, last; /* where the op may stand (CHILD) */
 	uint16_t may_ignore;    /* errnos it may have in on_error; 0: it protects */
+	uint8_t slots;          /* how many it must name: slot, then slot2 */
 	bool fills;             /* slot is an output */
 	bool in_root;           /* str[0] is a path inside the root */
 };
@@ -42,73 +43,75 @@ struct op_rule {
 #define ANY_ERRNO 0xffff
 
 static const struct op_rule op_rules[OP_KINDS] = {
-	[OP_SYNC] = {CHILD, PHASE_BEGIN, PHASE_USER, 0, false, false},
-	[OP_SETNS] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, false, false},
-	[OP_UNSHARE] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, false, false},
-	[OP_ROOT_IDS] = {CHILD, PHASE_BEGIN, PHASE_MOUNTS, ON_EINVAL, false, false},
-	[OP_UNDUMPABLE] = {CHILD, PHASE_BEGIN, PHASE_BEGIN, 0, false, false},
-	[OP_UMASK] = {CHILD, PHASE_MOUNTS, PHASE_USER, 0, false, false},
-	[OP_HOSTNAME] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, false, false},
-	[OP_DOMAINNAME] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, false, false},
-	[OP_LOOPBACK] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, false, false},
-	[OP_KEYRING] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, ANY_ERRNO, false, false},
-	[OP_SETSID] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, false, false},
-	[OP_PROPAGATION] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, false, false},
-	[OP_ATTACH_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, true, false},
-	[OP_OPEN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, true, false},
-	[OP_OPEN_TREE] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, true, false},
-	[OP_OPEN_DEVICE] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, true, false},
-	[OP_FSMOUNT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_EPERM, true, false},
+	[OP_SYNC] = {CHILD, PHASE_BEGIN, PHASE_USER, 0, 0, false, false},
+	[OP_SETNS] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, false, false},
+	[OP_UNSHARE] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 0, false, false},
+	[OP_ROOT_IDS] = {CHILD, PHASE_BEGIN, PHASE_MOUNTS, ON_EINVAL, 0, false, false},
+	[OP_UNDUMPABLE] = {CHILD, PHASE_BEGIN, PHASE_BEGIN, 0, 0, false, false},
+	[OP_UMASK] = {CHILD, PHASE_MOUNTS, PHASE_USER, 0, 0, false, false},
+	[OP_HOSTNAME] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 0, false, false},
+	[OP_DOMAINNAME] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 0, false, false},
+	[OP_LOOPBACK] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 0, false, false},
+	[OP_KEYRING] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, ANY_ERRNO, 0, false, false},
+	[OP_SETSID] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 0, false, false},
+	[OP_PROPAGATION] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
+	[OP_ATTACH_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, true, false},
+	[OP_OPEN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, true, false},
+	[OP_OPEN_TREE] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, true, false},
+	[OP_OPEN_DEVICE] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, 1, true, false},
+	[OP_FSMOUNT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_EPERM, 1, true, false},
 	/* EPERM only where flags are cleared: checked in op_check_errors() */
-	[OP_MOUNT_SETATTR] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_EPERM, false, false},
-	[OP_OPEN_IN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_ENOENT, true, true},
-	[OP_MAKE_TARGET] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, true, true},
-	[OP_MOVE_MOUNT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, false, false},
-	[OP_COPY_UP] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, false, false},
-	[OP_MKDIR_IN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, ANY_ERRNO, false, true},
-	[OP_SYMLINK_IN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, ON_EEXIST, false, false},
-	[OP_MKNOD_IN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, false, true},
-	[OP_MASK] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_ENOENT | ON_ENOTDIR, false, true},
-	[OP_READONLY] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_ENOENT | ON_ENOTDIR, false, true},
-	[OP_PIVOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, false, false},
-	[OP_MOVE_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, false, false},
-	[OP_CHROOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, false, false},
-	[OP_WRITE_PROC] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, ON_EACCES | ON_EPERM, false, false},
-	[OP_RLIMIT] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, false, false},
-	[OP_OPEN_TTY] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, true, false},
-	[OP_CONSOLE] = {CHILD, PHASE_ROOTED, PHASE_ROOTED, 0, false, false},
-	[OP_SEND_TTY] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, false, false},
-	[OP_TTY_STDIO] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, false, false},
-	[OP_STDIO_OWNER] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, false, false},
-	[OP_HOOK] = {CHILD, PHASE_MOUNTS, PHASE_USER, 0, false, false},
-	[OP_HOME] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, false, false},
-	[OP_BOUNDING] = {CHILD, PHASE_CLOSED, PHASE_CLOSED, 0, false, false},
-	[OP_IDS] = {CHILD, PHASE_CLOSED, PHASE_CLOSED, 0, false, false},
-	[OP_CAPS] = {CHILD, PHASE_USER, PHASE_FILTERED, 0, false, false},
-	[OP_AMBIENT] = {CHILD, PHASE_USER, PHASE_USER, 0, false, false},
-	[OP_NO_NEW_PRIVS] = {CHILD, PHASE_USER, PHASE_USER, 0, false, false},
-	[OP_DEATH_SIGNAL] = {CHILD, PHASE_USER, PHASE_USER, 0, false, false},
-	[OP_CLOSE_FDS] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, false, false},
-	[OP_CHDIR] = {CHILD, PHASE_CLOSED, PHASE_USER, ON_EACCES, true, false},
-	[OP_FIND_PROGRAM] = {CHILD, PHASE_USER, PHASE_USER, 0, false, false},
-	[OP_WAIT_START] = {CHILD, PHASE_USER, PHASE_USER, 0, false, false},
-	[OP_RESET_SIGNALS] = {CHILD, PHASE_USER, PHASE_USER, 0, false, false},
-	[OP_REPORT_EXEC] = {CHILD, PHASE_USER, PHASE_USER, 0, false, false},
-	[OP_SECCOMP] = {CHILD, PHASE_USER, PHASE_USER, 0, false, false},
-	[OP_EXEC] = {CHILD, PHASE_USER, PHASE_FILTERED, 0, false, false},
-	[OP_OPEN_NS] = {PARENT, 0, 0, 0, true, false},
-	[OP_JOIN_PIDNS] = {PARENT, 0, 0, 0, false, false},
-	[OP_CLONE] = {PARENT, 0, 0, 0, false, false},
-	[OP_IDMAP] = {PARENT, 0, 0, 0, false, false},
-	[OP_CGROUP] = {PARENT, 0, 0, 0, false, false},
-	[OP_RECORD] = {PARENT, 0, 0, 0, false, false},
-	[OP_MONITOR] = {PARENT, 0, 0, 0, false, false},
-	[OP_AWAIT] = {PARENT, 0, 0, 0, false, false},
-	[OP_RELEASE] = {PARENT, 0, 0, 0, false, false},
-	[OP_RUN_HOOK] = {PARENT, 0, 0, 0, false, false},
-	[OP_TAKE_TTY] = {PARENT, 0, 0, 0, true, false},
-	[OP_AWAIT_EXEC] = {PARENT, 0, 0, 0, false, false},
-	[OP_PID_FILE] = {PARENT, 0, 0, 0, false, false},
+	[OP_MOUNT_SETATTR] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_EPERM, 1, false, false},
+	[OP_OPEN_IN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_ENOENT, 1, true, true},
+	[OP_MAKE_TARGET] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 2, true, true},
+	[OP_MOVE_MOUNT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 2, false, false},
+	[OP_COPY_UP] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 2, false, false},
+	[OP_MKDIR_IN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, ANY_ERRNO, 0, false, true},
+	[OP_SYMLINK_IN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, ON_EEXIST, 0, false, false},
+	[OP_MKNOD_IN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 0, false, true},
+	[OP_MASK] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_ENOENT | ON_ENOTDIR, 0, false, true},
+	[OP_READONLY] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_ENOENT | ON_ENOTDIR, 0, false,
+			 true},
+	[OP_PIVOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, 1, false, false},
+	[OP_MOVE_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, 1, false, false},
+	[OP_CHROOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, 1, false, false},
+	[OP_WRITE_PROC] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, ON_EACCES | ON_EPERM, 1, false,
+			   false},
+	[OP_RLIMIT] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
+	[OP_OPEN_TTY] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 2, true, false},
+	[OP_CONSOLE] = {CHILD, PHASE_ROOTED, PHASE_ROOTED, 0, 1, false, false},
+	[OP_SEND_TTY] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 1, false, false},
+	[OP_TTY_STDIO] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 1, false, false},
+	[OP_STDIO_OWNER] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
+	[OP_HOOK] = {CHILD, PHASE_MOUNTS, PHASE_USER, 0, 1, false, false},
+	[OP_HOME] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
+	[OP_BOUNDING] = {CHILD, PHASE_CLOSED, PHASE_CLOSED, 0, 0, false, false},
+	[OP_IDS] = {CHILD, PHASE_CLOSED, PHASE_CLOSED, 0, 0, false, false},
+	[OP_CAPS] = {CHILD, PHASE_USER, PHASE_FILTERED, 0, 0, false, false},
+	[OP_AMBIENT] = {CHILD, PHASE_USER, PHASE_USER, 0, 0, false, false},
+	[OP_NO_NEW_PRIVS] = {CHILD, PHASE_USER, PHASE_USER, 0, 0, false, false},
+	[OP_DEATH_SIGNAL] = {CHILD, PHASE_USER, PHASE_USER, 0, 0, false, false},
+	[OP_CLOSE_FDS] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
+	[OP_CHDIR] = {CHILD, PHASE_CLOSED, PHASE_USER, ON_EACCES, 1, true, false},
+	[OP_FIND_PROGRAM] = {CHILD, PHASE_USER, PHASE_USER, 0, 0, false, false},
+	[OP_WAIT_START] = {CHILD, PHASE_USER, PHASE_USER, 0, 1, false, false},
+	[OP_RESET_SIGNALS] = {CHILD, PHASE_USER, PHASE_USER, 0, 0, false, false},
+	[OP_REPORT_EXEC] = {CHILD, PHASE_USER, PHASE_USER, 0, 0, false, false},
+	[OP_SECCOMP] = {CHILD, PHASE_USER, PHASE_USER, 0, 0, false, false},
+	[OP_EXEC] = {CHILD, PHASE_USER, PHASE_FILTERED, 0, 0, false, false},
+	[OP_OPEN_NS] = {PARENT, 0, 0, 0, 1, true, false},
+	[OP_JOIN_PIDNS] = {PARENT, 0, 0, 0, 1, false, false},
+	[OP_CLONE] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_IDMAP] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_CGROUP] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_RECORD] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_MONITOR] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_AWAIT] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_RELEASE] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_RUN_HOOK] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_TAKE_TTY] = {PARENT, 0, 0, 0, 1, true, false},
+	[OP_AWAIT_EXEC] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_PID_FILE] = {PARENT, 0, 0, 0, 0, false, false},
 };
 
 /* An op that ends a phase: what follows is in the next one. */
@@ -184,6 +187,9 @@ static int op_check_shape(struct checker *c, const struct plan_op *op, size_t le
 	if (op->slot < SLOT_NONE || op->slot >= SLOT_COUNT || op->slot2 < SLOT_NONE ||
 	    op->slot2 >= SLOT_COUNT)
 		return broken(c, "no such slot");
+	if ((op_rules[op->kind].slots > 0 && op->slot == SLOT_NONE) ||
+	    (op_rules[op->kind].slots > 1 && op->slot2 == SLOT_NONE))
+		return broken(c, "names no slot");
 	if (op->skip >= left)
 		return broken(c, "skips beyond the end");
 	if (!string_inside(c->plan, op->str[0]) || !string_inside(c->plan, op->str[1]) ||
@@ -208,11 +214,35 @@ static int op_check_errors(struct checker *c, const struct plan_op *op)
 	return 0;
 }
 
+/*
+ * What may be left out: the content of a copy whose source is missing, and what only a stand-in
+ * needs. An op is optional itself only where something else takes its place.
+ */
+static int op_check_skip(struct checker *c, const struct plan_op *op)
+{
+	bool if_empty = (op->flags & OPF_IF_EMPTY) != 0;
+
+	if (if_empty && op->kind != OP_OPEN_TREE && op->kind != OP_CHDIR)
+		return broken(c, "must not be optional");
+	if (op->skip && !if_empty && !op->on_error)
+		return broken(c, "skips without a reason");
+	for (uint16_t i = 1; i <= op->skip; i++)
+		if (op[i].kind != OP_COPY_UP && !(if_empty && op[i].kind == OP_MOUNT_SETATTR))
+			return broken(c, "skips an op that protects");
+	return 0;
+}
+
 static int op_check_slots(struct checker *c, const struct plan_op *op)
 {
 	bool optional = (op->flags & OPF_IF_EMPTY) || op->on_error;
 	bool fills = op_rules[op->kind].fills;
 
+	if ((op_rules[op->kind].in_root || op->kind == OP_SYMLINK_IN_ROOT ||
+	     op->kind == OP_CONSOLE) &&
+	    !c->filled[SLOT_ROOT])
+		return broken(c, "works below a root that is not open");
+	if (op->kind == OP_MASK && (!c->filled[SLOT_NULL] || !c->filled[SLOT_EMPTY]))
+		return broken(c, "has nothing to mask with");
 	if (!fills && op->slot != SLOT_NONE && !c->filled[op->slot])
 		return broken(c, "uses an empty slot");
 	if (op->slot2 != SLOT_NONE && !c->filled[op->slot2] && op->kind != OP_OPEN_TTY)
@@ -303,14 +333,16 @@ static int check_child(struct checker *c)
 			return r;
 		if (op_rules[op->kind].side != CHILD)
 			return broken(c, "belongs to the parent");
-		if ((r = op_check_errors(c, op)) < 0 || (r = op_check_slots(c, op)) < 0 ||
-		    (r = op_check_hook(c, op)) < 0 || (r = op_check_identity(c, op)) < 0 ||
-		    (r = op_check_phase(c, op)) < 0)
+		if ((r = op_check_errors(c, op)) < 0 || (r = op_check_skip(c, op)) < 0 ||
+		    (r = op_check_slots(c, op)) < 0 || (r = op_check_hook(c, op)) < 0 ||
+		    (r = op_check_identity(c, op)) < 0 || (r = op_check_phase(c, op)) < 0)
 			return r;
 		if ((op->kind == OP_EXEC) != (c->at == n - 1))
 			return broken(c, "execve is the last op and the only one");
 		filters += op->kind == OP_SECCOMP;
 	}
+	if (n == 0)
+		return broken(c, "execve is the last op and the only one");
 	if (filters != (c->plan->bpf != 0))
 		return broken(c, "the filter is installed exactly once");
 	return 0;
@@ -335,6 +367,8 @@ static int check_parent(struct checker *c)
 			return broken(c, "belongs to the child");
 		if ((r = op_check_errors(c, op)) < 0 || (r = op_check_hook(c, op)) < 0)
 			return r;
+		if (op->stage >= STAGE_COUNT)
+			return broken(c, "no such stage");
 		if (op->kind == OP_CLONE)
 			clones++;
 		if ((released && (op->kind == OP_IDMAP || op->kind == OP_CGROUP)) ||
