@@ -11,6 +11,7 @@
 #include <time.h>
 #include "base/env.h"
 #include "base/file.h"
+#include "base/num.h"
 #include "base/sys.h"
 #include "state/state.h"
 
@@ -141,27 +142,54 @@ int container_create(const struct state_root *root, const char *id, struct conta
 		       "'%s/%s' was removed while the container was being created", root->path, id);
 }
 
-/* "PID START BOOT FLAGS" */
+/* The number at *at, which ends at `end`; *at moves behind that. */
+static int init_number(const char **at, char end, uint64_t max, uint64_t *ret)
+{
+	size_t len = strcspn(*at, " ");
+
+	if (num_parse_u64(*at, len, max, ret) < 0 || (*at)[len] != end)
+		return -EINVAL;
+	*at += len + (end != '\0');
+	return 0;
+}
+
+/* "PID START BOOT FLAGS": as strict as it is written, because a signal follows from it. */
+static int init_parse(const char *text, struct state_process *ret_init, unsigned *ret_flags)
+{
+	struct state_process init = {0};
+	uint64_t pid;
+	uint64_t flags;
+	size_t len;
+
+	if (init_number(&text, ' ', INT_MAX, &pid) < 0 || pid == 0 ||
+	    init_number(&text, ' ', UINT64_MAX, &init.start) < 0)
+		return -EINVAL;
+	len = strspn(text, "0123456789abcdef-");
+	if (len == 0 || len >= sizeof(init.boot) || text[len] != ' ')
+		return -EINVAL;
+	memcpy(init.boot, text, len);
+	text += len + 1;
+	if (init_number(&text, '\0', UINT_MAX, &flags) < 0)
+		return -EINVAL;
+	init.pid = (pid_t)pid;
+	*ret_init = init;
+	*ret_flags = (unsigned)flags;
+	return 0;
+}
+
 int container_reload(struct container *container)
 {
 	char text[128];
-	char boot[40];
-	unsigned flags;
-	int pid;
-	uint64_t start;
 	ssize_t len = readlinkat(container->dir, "init", text, sizeof(text) - 1);
+	int r;
 
 	if (len < 0)
 		return -errno;
 	text[len] = '\0';
-	if (sscanf(text, "%d %" SCNu64 " %39[0-9a-f-] %u", &pid, &start, boot, &flags) != 4 ||
-	    pid <= 0)
-		return -EINVAL;
-	container->init = (struct state_process){.pid = pid, .start = start};
-	memcpy(container->init.boot, boot, sizeof(boot));
-	container->flags = flags;
-	container->has_init = true;
-	return 0;
+	r = init_parse(text, &container->init, &container->flags);
+	if (r == 0)
+		container->has_init = true;
+	return r;
 }
 
 int container_open(const struct state_root *root, const char *id, struct container *ret,
