@@ -122,6 +122,8 @@ static int group_open(const struct hierarchy *h, const char *path, bool make, bo
 			return -ENAMETOOLONG;
 		memcpy(name, path, len);
 		name[len] = '\0';
+		if (str_eq(name, ".."))
+			return -EINVAL; /* a group above the container's own */
 		path += len;
 		made = make && mkdirat(dir, name, 0755) == 0;
 		if (make && !made && errno != EEXIST)
@@ -308,7 +310,7 @@ int cgroup_remove(const char *path)
 	int result = 0;
 	const char *name = strrchr(path, '/');
 
-	if (!name || !name[1])
+	if (!name || !name[1] || !path_is_clean(path))
 		return -EINVAL;
 	if (hierarchies_open(&all) < 0)
 		return 0; /* no cgroups, no group */
