@@ -11,6 +11,26 @@
 #include "host/helper.h"
 #include "launch/launch.h"
 
+/* user_namespaces(7): a map has a limit of lines and one of bytes, and EINVAL names neither. */
+static int map_check_size(const char *text, struct rb_err *err)
+{
+	size_t len = strlen(text);
+	size_t lines = 0;
+
+	for (const char *s = text; *s; s++)
+		lines += *s == '\n';
+	if (lines > LIMIT_IDMAP_EXTENTS)
+		err_set(err, RB_IDMAP_LIMIT, 0, "the id map has %zu lines, the kernel takes %u",
+			lines, LIMIT_IDMAP_EXTENTS);
+	else if (len > LIMIT_IDMAP_BYTES)
+		err_set(err, RB_IDMAP_LIMIT, 0, "the id map has %zu bytes, the kernel takes %u",
+			len, LIMIT_IDMAP_BYTES);
+	else
+		return 0;
+	err_fix(err, "use fewer, larger ranges");
+	return -E2BIG;
+}
+
 static int map_file_write(pid_t pid, const char *name, const char *text, struct rb_err *err)
 {
 	char path[64];
@@ -18,12 +38,6 @@ static int map_file_write(pid_t pid, const char *name, const char *text, struct 
 	int r;
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
-	if (len > LIMIT_IDMAP_BYTES) {
-		err_set(err, RB_IDMAP_LIMIT, 0, "the id map has %zu bytes, the kernel takes %u",
-			len, LIMIT_IDMAP_BYTES);
-		err_fix(err, "use fewer, larger ranges");
-		return -E2BIG;
-	}
 	r = file_write_at(AT_FDCWD, path, text, len);
 	if (r < 0) {
 		err_set(err, RB_IDMAP_WRITE, -r, "cannot write %s", path);
@@ -184,6 +198,8 @@ int idmap_write(struct arena *arena, pid_t pid, const char *uid_map, const char 
 {
 	int r;
 
+	if ((r = map_check_size(uid_map, err)) < 0 || (r = map_check_size(gid_map, err)) < 0)
+		return r;
 	if (method != IDMAP_HELPER)
 		return idmap_write_direct(pid, uid_map, gid_map, method == IDMAP_DIRECT_DENY, err);
 	r = idmap_write_helpers(arena, pid, uid_map, gid_map, err);
