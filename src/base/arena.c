@@ -5,6 +5,29 @@
  */
 #include "base/arena.h"
 
+/*
+ * Under AddressSanitizer what has not been handed out is poisoned, with a gap after every piece;
+ * otherwise an overrun from one piece into the next would go unseen.
+ */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_POISONED
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define ARENA_POISONED
+#endif
+
+#ifdef ARENA_POISONED
+#include <sanitizer/asan_interface.h>
+enum { ARENA_GAP = 16 };
+#define ARENA_CLOSE(at, size) ASAN_POISON_MEMORY_REGION(at, size)
+#define ARENA_OPEN(at, size)  ASAN_UNPOISON_MEMORY_REGION(at, size)
+#else
+enum { ARENA_GAP = 0 };
+#define ARENA_CLOSE(at, size) ((void)0)
+#define ARENA_OPEN(at, size)  ((void)0)
+#endif
+
 enum { ARENA_BLOCK_BYTES = 256 * 1024 };
 
 struct arena_block {
@@ -22,8 +45,10 @@ static struct arena_block *arena_block_new(size_t size)
 		return NULL;
 	/* calloc of a large block comes zeroed from the kernel and is not touched here */
 	block = calloc(1, total);
-	if (block)
-		block->size = size;
+	if (!block)
+		return NULL;
+	block->size = size;
+	ARENA_CLOSE(block->data, size);
 	return block;
 }
 
@@ -33,7 +58,7 @@ void *arena_alloc(struct arena *arena, size_t size)
 	size_t rounded;
 	void *result;
 
-	if (__builtin_add_overflow(size, sizeof(max_align_t) - 1, &rounded))
+	if (__builtin_add_overflow(size, sizeof(max_align_t) - 1 + ARENA_GAP, &rounded))
 		return NULL;
 	rounded -= rounded % sizeof(max_align_t);
 	if (!block || block->size - arena->used < rounded) {
@@ -46,6 +71,7 @@ void *arena_alloc(struct arena *arena, size_t size)
 	}
 	result = (char *)block->data + arena->used;
 	arena->used += rounded;
+	ARENA_OPEN(result, size);
 	return result;
 }
 
@@ -101,6 +127,7 @@ void arena_free(struct arena *arena)
 		struct arena_block *block = arena->block;
 
 		arena->block = block->older;
+		ARENA_OPEN(block->data, block->size);
 		free(block);
 	}
 	arena->used = 0;

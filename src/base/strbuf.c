@@ -33,7 +33,8 @@ void strbuf_add_bytes(struct strbuf *buf, const char *s, size_t len)
 {
 	if (!strbuf_reserve(buf, len))
 		return;
-	memcpy(buf->text + buf->len, s, len);
+	if (len) /* s may be NULL then, which memcpy(3) does not take */
+		memcpy(buf->text + buf->len, s, len);
 	buf->len += len;
 	buf->text[buf->len] = '\0';
 }

@@ -226,7 +226,9 @@ int catalogue_print(const char *code, struct strbuf *out)
 	const struct catalogue_entry *entry;
 	uint64_t number;
 
-	if (!str_starts(code, "RB") || num_parse_u64(code + 2, strlen(code + 2), 9999, &number) < 0)
+	/* as err_line() prints it: always four digits */
+	if (!str_starts(code, "RB") || strlen(code) != 6 ||
+	    num_parse_u64(code + 2, 4, 9999, &number) < 0)
 		return -EINVAL;
 	entry = catalogue_find((int)number);
 	if (!entry)

@@ -185,8 +185,8 @@ static int host_load_line(const char *key, const char *value, struct host *host)
 
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
 		if (str_eq(key, flags[i].key)) {
-			*flags[i].flag = value[0] == '1';
-			return value[0] == '1' || value[0] == '0' ? 0 : -EINVAL;
+			*flags[i].flag = str_eq(value, "1");
+			return *flags[i].flag || str_eq(value, "0") ? 0 : -EINVAL;
 		}
 	}
 	if (str_eq(key, "euid"))
