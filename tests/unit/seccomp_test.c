@@ -9,8 +9,6 @@
  */
 #include <assert.h>
 #include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -20,65 +18,11 @@
 #include "base/file.h"
 #include "plan/plan.h"
 #include "plan/syscall_table.h"
+#include "simulator.h"
 #include "tap.h"
 
 #define X32_BIT       0x40000000u
 #define ENOSYS_ACTION (SECCOMP_RET_ERRNO | ENOSYS)
-
-/* ---- programs and their simulator ---------------------------------------------------------- */
-
-struct program {
-	struct sock_filter *insn;
-	size_t n;
-	bool big_endian; /* of the machine that would run it */
-};
-
-static uint32_t sim_load(const struct program *p, const struct seccomp_data *data, uint32_t offset)
-{
-	uint64_t arg;
-
-	if (offset == offsetof(struct seccomp_data, nr))
-		return (uint32_t)data->nr;
-	if (offset == offsetof(struct seccomp_data, arch))
-		return data->arch;
-	assert(offset >= 16 && offset < sizeof(*data) && offset % 4 == 0);
-	arg = data->args[(offset - 16) / 8];
-	return (uint32_t)((offset % 8 == 0) == p->big_endian ? arg >> 32 : arg);
-}
-
-static bool sim_compare(const struct sock_filter *f, uint32_t acc)
-{
-	switch (BPF_OP(f->code)) {
-	case BPF_JEQ: return acc == f->k;
-	case BPF_JGT: return acc > f->k;
-	case BPF_JGE: return acc >= f->k;
-	case BPF_JSET: return acc & f->k;
-	}
-	assert(!"comparison");
-	return false;
-}
-
-/* The action of a program; also proves that it ends and stays in bounds on this path. */
-static uint32_t simulate(const struct program *p, const struct seccomp_data *data)
-{
-	uint32_t acc = 0;
-
-	for (size_t pc = 0; pc < p->n;) {
-		const struct sock_filter *f = &p->insn[pc++];
-
-		switch (f->code) {
-		case BPF_RET | BPF_K: return f->k;
-		case BPF_LD | BPF_W | BPF_ABS: acc = sim_load(p, data, f->k); break;
-		case BPF_ALU | BPF_AND | BPF_K: acc &= f->k; break;
-		case BPF_JMP | BPF_JA: pc += f->k; break;
-		default:
-			assert(BPF_CLASS(f->code) == BPF_JMP && BPF_SRC(f->code) == BPF_K);
-			pc += sim_compare(f, acc) ? f->jt : f->jf;
-		}
-	}
-	assert(!"the program ends without a return");
-	return 0;
-}
 
 /* ---- architectures ------------------------------------------------------------------------- */
 
@@ -141,6 +85,17 @@ static const struct abi *abi_of(const struct spec_seccomp *spec, uint32_t kernel
 			return &abis[i];
 	}
 	return NULL;
+}
+
+/* As above where libseccomp decides: to it everything from x32's bit on is x32, 0x80000000 too. */
+static const struct abi *abi_of_rules(const struct spec_seccomp *spec, uint32_t kernel,
+				      const struct seccomp_data *data)
+{
+	struct seccomp_data seen = *data;
+
+	if (seen.arch == AUDIT_ARCH_X86_64 && (uint32_t)seen.nr >= X32_BIT)
+		seen.nr = (int)((uint32_t)seen.nr | X32_BIT);
+	return abi_of(spec, kernel, &seen);
 }
 
 /* ---- libseccomp ---------------------------------------------------------------------------- */
@@ -446,8 +401,10 @@ struct comparison {
 	const struct spec_seccomp *spec;
 	uint32_t kernel;
 	struct program ours, oracle;
-	bool use_oracle;             /* else the model judges alone */
-	bool sparse;                 /* fewer numbers */
+	bool use_oracle;      /* else the model judges alone */
+	bool sparse;          /* fewer numbers */
+	bool model_overrules; /* libseccomp may be wrong: see random_profiles() */
+	size_t overruled;
 	size_t calls, enosys, newer; /* what was compared, and where the expectation came from */
 	size_t differences;
 };
@@ -464,6 +421,7 @@ static uint32_t expected_action(struct comparison *c, const struct seccomp_data 
 	}
 	if (!c->use_oracle && data->nr == -1 && data->arch == c->kernel)
 		return c->spec->default_action;
+	abi = abi_of_rules(c->spec, c->kernel, data);
 	if (abi && (!c->use_oracle || newer_than_oracle(c->spec, abi, data))) {
 		c->newer++;
 		return model(c->spec, abi, data);
@@ -482,6 +440,14 @@ static void compare_call(struct comparison *c, const struct seccomp_data *data)
 	uint32_t expected = expected_action(c, data);
 	uint32_t actual = simulate(&c->ours, data);
 
+	if (actual != expected && c->model_overrules) {
+		const struct abi *abi = abi_of_rules(c->spec, c->kernel, data);
+
+		if (abi && actual == model(c->spec, abi, data)) {
+			c->overruled++;
+			return;
+		}
+	}
 	if (actual == expected || c->differences++ >= 5)
 		return;
 	printf("# arch %x nr %d (0x%x) args %llx %llx %llx: %x, expected %x\n", data->arch,
@@ -591,12 +557,15 @@ static void compare_profile(struct comparison *c)
 }
 
 /* The whole comparison for one kernel; false: libseccomp refuses the profile. */
-static bool equals_oracle(const struct spec_seccomp *spec, uint32_t kernel, bool sparse,
+static bool equals_oracle(const struct spec_seccomp *spec, uint32_t kernel, bool random,
 			  struct comparison *ret)
 {
 	CLEANUP_ARENA struct arena arena = {0};
-	struct comparison c = {
-		.spec = spec, .kernel = kernel, .use_oracle = true, .sparse = sparse};
+	struct comparison c = {.spec = spec,
+			       .kernel = kernel,
+			       .use_oracle = true,
+			       .sparse = random,
+			       .model_overrules = random};
 	bool compiled;
 
 	if (oracle_compile(&arena, spec, kernel, 0, &c.oracle) < 0)
@@ -836,41 +805,55 @@ static void profile_print(const struct spec_seccomp *spec, uint32_t kernel, int 
 	printf("\n");
 }
 
+/*
+ * libseccomp 2.5.4 merges some rules with several comparisons of one argument wrongly: with
+ *	bind(2): [1] != 0xc02b1e07f8a88d6 and [2] >= 2, or [0] >= 0x28 and [1] < 0x9ec5f69ae3150030,
+ *	or [0] <= 0xffffffff00000001 and [1] >= 0xffffffff and [2] >= 3, or [1] >= 0xbb499e46d944c31b
+ * the kernel finds a match for bind(1, 1, 1). Where it differs, the model decides: our program
+ * must then be what the rules say. Profiles of the tree get no such allowance.
+ */
 static void random_profiles(enum random_args kind, uint64_t seed, int rounds, bool use_oracle)
 {
 	uint64_t state = seed;
 	int refused = 0;
+	int overruled = 0;
 
 	for (int i = 0; i < rounds && tap_ok; i++) {
 		CLEANUP_ARENA struct arena arena = {0};
 		uint32_t kernel = kernels[random_below(&state, ARRAY_LEN(kernels))];
+		struct comparison c = {0};
 		struct spec_seccomp spec;
 
 		random_profile(&arena, &state, kind, &spec);
 		if (!use_oracle)
 			equals_model(&spec, kernel);
 		else
-			refused += !equals_oracle(&spec, kernel, true, NULL);
+			refused += !equals_oracle(&spec, kernel, true, &c);
+		overruled += c.overruled > 0;
 		if (!tap_ok)
 			profile_print(&spec, kernel, i);
 	}
-	if (use_oracle)
-		printf("# %d of %d profiles refused by libseccomp\n", refused, rounds);
+	if (!use_oracle)
+		return;
+	printf("# %d profiles: libseccomp refuses %d and is wrong about %d\n", rounds, refused,
+	       overruled);
+	/* an oracle that is wrong more often than not is none */
+	CHECK(overruled < rounds / 2);
 }
 
 static void random_profiles_equal_libseccomp(void)
 {
-	random_profiles(ARGS_ONE, 1, 400, true);
+	random_profiles(ARGS_ONE, 1, 120, true);
 }
 
 static void random_profiles_with_many_args_equal_libseccomp(void)
 {
-	random_profiles(ARGS_MANY, 2, 400, true);
+	random_profiles(ARGS_MANY, 2, 120, true);
 }
 
 static void random_profiles_equal_the_model(void)
 {
-	random_profiles(ARGS_MANY, 3, 400, false);
+	random_profiles(ARGS_MANY, 3, 120, false);
 }
 
 /* What seccomp/README.md promises, call by call. */
@@ -934,7 +917,55 @@ static void default_profile_decides_as_its_readme_says(void)
 	CHECK(decide(&p, AUDIT_ARCH_AARCH64, 0, 0) == SECCOMP_RET_KILL_THREAD);
 }
 
+/* ---- the kernel ----------------------------------------------------------------------------- */
+
+/* In a child: installs the program, then makes the calls. 0: every one ended as it should. */
+static int obey(const struct program *p)
+{
+	struct sock_fprog fprog = {.len = (unsigned short)p->n, .filter = p->insn};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &fprog) < 0)
+		return 1;
+	if (syscall(SYS_getppid) != -1 || errno != 77)
+		return 2;
+	/* matched in both words of an argument, or not at all */
+	if (syscall(SYS_lseek, -1, 0x100000002, 0) != -1 || errno != 78)
+		return 3;
+	if (syscall(SYS_lseek, -1, 2, 0) != -1 || errno != EBADF)
+		return 4;
+	if (syscall(SYS_lseek, -1, 0x100000003, 0) != -1 || errno != EBADF)
+		return 5;
+	return 0;
+}
+
+static void kernel_takes_the_program_and_obeys_it(void)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	struct spec_seccomp spec;
+	struct program program;
+	int status = -1;
+	pid_t pid;
+
+	CHECK(profile_x86(&arena, "ALLOW",
+			  "{\"names\":[\"getppid\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":77},"
+			  "{\"names\":[\"lseek\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":78,"
+			  "\"args\":[{\"index\":1,\"value\":4294967298,\"op\":\"SCMP_CMP_EQ\"}]}",
+			  &spec) &&
+	      compile(&arena, &spec, seccomp_native_arch(), &program));
+	if (!tap_ok)
+		return;
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		_exit(obey(&program));
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+	if (status != 0)
+		printf("# status %#x\n", (unsigned)status);
+	CHECK(status == 0);
+}
+
 TAP_MAIN(TEST(buildkit_profile_equals_libseccomp), TEST(default_profile_equals_libseccomp),
 	 TEST(default_profile_decides_as_its_readme_says), TEST(random_profiles_equal_libseccomp),
 	 TEST(random_profiles_with_many_args_equal_libseccomp),
-	 TEST(random_profiles_equal_the_model))
+	 TEST(random_profiles_equal_the_model), TEST(kernel_takes_the_program_and_obeys_it))
