@@ -95,7 +95,17 @@
 	X(RB_TUN, 602)                                                                             \
 	X(RB_COPY_UP, 603)                                                                         \
 	X(RB_RESOLV_CONF, 604)                                                                     \
-	X(RB_STATE_DIR, 605)
+	X(RB_STATE_DIR, 605)                                                                       \
+	/* snapshots */                                                                            \
+	X(RB_SNAP_LAYER, 700)                                                                      \
+	X(RB_SNAP_UPPER, 701)                                                                      \
+	X(RB_SNAP_LOCKED, 702)                                                                     \
+	X(RB_SNAP_DRIVER, 703)                                                                     \
+	X(RB_SNAP_MOUNT, 704)                                                                      \
+	X(RB_SNAP_FUSE, 705)                                                                       \
+	X(RB_SNAP_DAEMON, 706)                                                                     \
+	X(RB_SNAP_MIXED, 707)                                                                      \
+	X(RB_SNAP_OPTION, 708)
 
 enum rb_code {
 #define X(name, number) name = (number),

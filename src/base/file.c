@@ -3,6 +3,7 @@
  * Whole-file I/O. Runs in the parent with whatever privilege it has; must not follow a symbolic
  * link in the last component, because bundle and state directories may be shared with others.
  */
+#include <dirent.h>
 #include <sys/mman.h>
 #include "base/sys.h"
 #include "base/file.h"
@@ -160,4 +161,31 @@ int fd_from_bytes(const char *label, const void *data, size_t len)
 	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
 		r = -errno;
 	return r < 0 ? r : fd_take(&fd);
+}
+
+int file_remove_tree_at(int dirfd, const char *name, unsigned depth)
+{
+	CLEANUP_FD int fd = -1;
+	const struct dirent *item;
+	DIR *stream;
+	int r = 0;
+
+	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -errno;
+	if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0 || depth == 0)
+		return depth ? 0 : -ELOOP;
+	fd = sys_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	stream = fd < 0 ? NULL : fdopendir(fd);
+	if (!stream)
+		return fd < 0 ? fd : -errno;
+	while (r == 0 && (item = readdir(stream)))
+		if (!str_eq(item->d_name, ".") && !str_eq(item->d_name, ".."))
+			r = file_remove_tree_at(fd, item->d_name, depth - 1);
+	closedir(stream);
+	fd = -1; /* closed with the stream */
+	if (r == 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0)
+		r = -errno;
+	return r;
 }

@@ -36,3 +36,9 @@ int fd_dup(int fd, int lowest);
 
 /* An unnamed, close-on-exec memory file that holds data, positioned at its start. */
 int fd_from_bytes(const char *label, const void *data, size_t len);
+
+/*
+ * Removes NAME below dirfd with all it contains, on descriptors, without following links; at most
+ * `depth` levels (-ELOOP beyond). 0 when it is gone or never was.
+ */
+int file_remove_tree_at(int dirfd, const char *name, unsigned depth);

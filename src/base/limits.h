@@ -28,5 +28,9 @@
 #define LIMIT_TREE_DEPTH     64u  /* directories below a tmpcopyup source */
 #define LIMIT_SYMLINKS       40u  /* path_resolution(7) */
 #define LIMIT_CHILDREN       256u /* of the launcher, before it is the launcher */
+#define LIMIT_HELD_FDS       32u /* locks that a monitor keeps for one container */
+#define LIMIT_SNAPSHOTS      16u /* of one container: two locks each */
+#define LIMIT_LAYERS         500u /* overlayfs: OVL_MAX_STACK */
+#define LIMIT_UPPER_DEPTH    1024u /* directories below an upper one */
 #define LIMIT_PRESERVED_FDS  1024u
 #define LIMIT_HELPER_SECONDS 30u /* newuidmap, newgidmap, slirp4netns start-up */

@@ -9,6 +9,7 @@
 #include "cmd/cmd.h"
 #include "cmd/report.h"
 #include "cmd/verbs.h"
+#include "worker/handed.h"
 
 struct run_options {
 	const char *bundle;
@@ -55,6 +56,8 @@ struct run_job {
 	bool create;
 	struct state_root root;
 	struct bundle bundle;
+	struct handed handed; /* overlay mounts of the configuration */
+	struct pollfd watched[LIMIT_SNAPSHOTS];
 	struct host host;
 	struct plan_options plan_options;
 	struct container container;
@@ -205,6 +208,11 @@ static int run_fill_context(struct run_job *job, const char *id, struct rb_err *
 		.console_socket = job->options->console_socket,
 		.init_pidfd = -1,
 		.start_socket = -1,
+		.handed = job->handed.mounts,
+		.n_handed = job->handed.n_mounts,
+		.held = job->handed.held,
+		.n_held = job->handed.n_held,
+		.watched = job->watched,
 	};
 	return job->context.annotations ? 0 : err_set(err, RB_NO_MEMORY, ENOMEM, "state");
 }
@@ -242,9 +250,29 @@ static void run_remove(struct run_job *job)
 			 strerrordesc_np(-r));
 }
 
-static int run_foreground(struct run_job *job)
+/* Overlays are mounted here, outside the container: fuse-overlayfs must live out of its reach. */
+static int run_mount_overlays(struct run_job *job, struct rb_err *err)
 {
+	int r = handed_add_from_spec(job->arena, &job->handed, job->bundle.spec, job->root.fd,
+				     !job->plan_options.foreground, &job->bundle.spec, err);
+
+	return r < 0 ? r : handed_wait(&job->handed, err);
+}
+
+/* The end of a foreground step is the end of its overlays; a dead daemon explains its failure. */
+static int run_end_overlays(struct run_job *job, int status, struct rb_err *err)
+{
+	int r = handed_close(&job->handed, err);
+
+	return r < 0 ? r : status;
+}
+
+static int run_foreground(struct run_job *job, struct rb_err *err)
+{
+	int64_t deadline = INT64_MAX;
 	int status;
+
+	job->context.n_watched = handed_poll(&job->handed, job->watched, &deadline);
 
 	job->times.started_ns = report_now_ns();
 	status = launch_wait(&job->launch);
@@ -258,7 +286,7 @@ static int run_foreground(struct run_job *job)
 	report_append(job->record.id, job->launch.plan, &job->times, status);
 	/* last: until here the monitor would have done all this in our place */
 	launch_end(&job->launch);
-	return status;
+	return run_end_overlays(job, status, err);
 }
 
 static int run_launch(struct run_job *job, const char *id, struct rb_err *err)
@@ -266,7 +294,8 @@ static int run_launch(struct run_job *job, const char *id, struct rb_err *err)
 	const struct plan *plan;
 	int r;
 
-	if ((r = plan_build(job->arena, job->bundle.spec, &job->host, &job->plan_options, &plan,
+	if ((r = run_mount_overlays(job, err)) < 0 ||
+	    (r = plan_build(job->arena, job->bundle.spec, &job->host, &job->plan_options, &plan,
 			    err)) < 0 ||
 	    (r = plan_check(plan, err)) < 0 || (r = run_fill_context(job, id, err)) < 0)
 		return r;
@@ -279,13 +308,14 @@ static int run_launch(struct run_job *job, const char *id, struct rb_err *err)
 		r = run_start_socket(job, err);
 	if (r == 0)
 		r = launch_start(&job->launch, plan, &job->context, err);
+	handed_attached(&job->handed);
 	fd_close(&job->context.start_socket);
 	if (r < 0) {
 		run_remove(job);
 		return r;
 	}
 	if (job->plan_options.foreground)
-		return run_foreground(job);
+		return run_foreground(job, err);
 	launch_end(&job->launch);
 	return 0;
 }
@@ -311,6 +341,8 @@ static int run_main(struct arena *arena, const struct globals *globals, const vo
 	r = run_prepare(job, id, err);
 	if (r == 0)
 		r = run_launch(job, id, err);
+	if (r < 0)
+		(void)handed_close(&job->handed, NULL);
 	container_close(&job->container);
 	state_root_close(&job->root);
 	return r;

@@ -211,6 +211,36 @@ static const struct catalogue_entry entries[] = {
 	{RB_STATE_DIR, "launcher's state directory",
 	 "The directory of --state-dir cannot be used, or another launcher uses it.",
 	 "Name another directory."},
+	{RB_SNAP_LAYER, "snapshot layer",
+	 "A directory of a snapshot is missing, is not a directory, may not be searched by the root "
+	 "of the user namespace, or there are more than 500 of them.",
+	 "The message names the directory."},
+	{RB_SNAP_UPPER, "upper directory",
+	 "Upper and work directory do not fit together: different file systems, one inside the "
+	 "other, the upper one also among the lower ones, or left over from a \"volatile\" mount that "
+	 "did not end cleanly.",
+	 "Make a fresh pair side by side on one file system."},
+	{RB_SNAP_LOCKED, "snapshot in use",
+	 "Another snapshot has this upper or work directory mounted. The kernel would accept a second "
+	 "mount and the files of both would be undefined.",
+	 "Wait for the other step, or give each step its own directories."},
+	{RB_SNAP_DRIVER, "no snapshot driver",
+	 "Neither the kernel's overlay nor fuse-overlayfs passed the trial on this file system.",
+	 "The message says what was wrong with each; runbuild-snapshot(7) lists what they need."},
+	{RB_SNAP_MOUNT, "overlay mount", "The kernel refused the overlay.",
+	 "Use another file system for the upper directory, or the driver fuse."},
+	{RB_SNAP_FUSE, "fuse is not available",
+	 "/dev/fuse or the program fuse-overlayfs is missing or may not be used.",
+	 "Install fuse-overlayfs and make /dev/fuse accessible to the user."},
+	{RB_SNAP_DAEMON, "snapshot daemon died",
+	 "fuse-overlayfs ended, was killed or did not answer. The files of the step are served by it, "
+	 "so the step was ended.",
+	 "Run the step again; names of more than 251 bytes in a layer are a known cause."},
+	{RB_SNAP_MIXED, "upper directory of another driver",
+	 "fuse-overlayfs wrote marks into the upper directory that the kernel's overlay does not know.",
+	 "Use the driver fuse for it."},
+	{RB_SNAP_OPTION, "overlay option", "A mount of type overlay has an option that is not supported.",
+	 "Leave it out."},
 };
 
 const struct catalogue_entry *catalogue_find(int code)

@@ -74,6 +74,33 @@ int op_attach_root(struct exec_child *child, const struct plan_op *op)
 	return 0;
 }
 
+/* A mount that the parent made or was given: nobody else can reach it yet. */
+int op_take_mount(struct exec_child *child, const struct plan_op *op)
+{
+	if (op->arg[0] >= child->n_handed)
+		return -EBADF;
+	slot_set(child, op->slot, child->handed[op->arg[0]]);
+	return 0;
+}
+
+/*
+ * pivot_root(2) wants the new root below the current one. On top of "/" itself is below it, needs
+ * no directory of the host, and hides nothing: paths still start at the old root.
+ */
+int op_stack_root(struct exec_child *child, const struct plan_op *op)
+{
+	int root = sys_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+	int r;
+
+	if (root < 0)
+		return root;
+	r = mount_make_parent_private(root);
+	if (r == 0)
+		r = mount_attach(child->slots[op->slot], root);
+	sys_close(root);
+	return r;
+}
+
 int op_open_root(struct exec_child *child, const struct plan_op *op)
 {
 	int fd = sys_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);

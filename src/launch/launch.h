@@ -22,6 +22,14 @@ struct launch_context {
 	const char *console_socket; /* for CONSOLE_SOCKET */
 	int init_pidfd;             /* exec: the container's first process; else -1 */
 	int start_socket;           /* create: listening; else -1 */
+	const int *handed;          /* detached mounts that the plan takes by number */
+	size_t n_handed;
+	const int *held;            /* what must stay open until the child is dead: locks */
+	size_t n_held;
+	const struct pollfd *watched; /* helpers without which a foreground child is ended */
+	size_t n_watched;
+	struct guard *guard;        /* the monitor shared by many children; NULL: one of its own */
+	bool may_return;            /* launch_advance() returns instead of waiting for the child */
 };
 
 struct launch {
@@ -38,6 +46,8 @@ struct launch {
 	const char *cgroup; /* joined group, or NULL */
 	bool reached[STAGE_COUNT];
 	bool exec_reported;
+	size_t next_op;    /* of the parent's list */
+	uint32_t guard_key; /* 0: not with a shared guard */
 };
 
 /*
@@ -47,6 +57,31 @@ struct launch {
  */
 int launch_start(struct launch *launch, const struct plan *plan,
 		 const struct launch_context *context, struct rb_err *err);
+
+/*
+ * The same in pieces, for a loop that serves several children: launch_begin() prepares,
+ * launch_advance() goes on until it would have to wait (0: call again once launch->sock is
+ * readable) or is through (1). After an error of either nothing is left.
+ */
+int launch_begin(struct launch *launch, const struct plan *plan,
+		 const struct launch_context *context, struct rb_err *err);
+int launch_advance(struct launch *launch, struct rb_err *err);
+
+/* Gives up on a child that is still being set up: as after an error of launch_advance(). */
+void launch_abandon(struct launch *launch);
+
+/*
+ * A monitor for many children: one process that outlives this one by an instant, kills what is
+ * left of them and removes `directory` (absolute; NULL: nothing) with everything mounted on and
+ * below its entries. Errors: RB_SETUP_STEP.
+ */
+struct guard {
+	int sock;
+	int pidfd;
+	uint32_t last_key;
+};
+int guard_start(struct guard *guard, const char *directory, struct rb_err *err);
+void guard_end(struct guard *guard); /* nothing is killed or removed */
 
 /*
  * Supervises a foreground child until its end: forwards signals, copies the terminal. Returns

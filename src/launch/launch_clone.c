@@ -139,7 +139,7 @@ static int clone_joined(struct launch *l, const struct plan_op *op, struct rb_er
 	close(pair[1]);
 	if (pid < 0)
 		return err_set(err, RB_NAMESPACE, -pid, "cannot clone");
-	r = launch_receive(ours, &record, &l->pidfd);
+	r = launch_receive(ours, 0, &record, &l->pidfd);
 	(void)sys_wait_pidfd(joiner, &info, WEXITED);
 	if (r <= 0)
 		return err_set(err, RB_NAMESPACE, r < 0 ? -r : EPIPE,

@@ -12,8 +12,7 @@
  */
 #include "launch/launch_private.h"
 
-/* Keeps only the descriptors of the list (in any order, negative ones are ignored). */
-static void keep_only(const int *keep, size_t n)
+void monitor_keep_only(const int *keep, size_t n)
 {
 	unsigned from = 0;
 
@@ -31,7 +30,7 @@ static void keep_only(const int *keep, size_t n)
 	}
 }
 
-static void monitor_wait_dead(int pidfd)
+void monitor_wait_dead(int pidfd)
 {
 	struct pollfd fd = {.fd = pidfd, .events = POLLIN};
 
@@ -45,12 +44,14 @@ static void monitor_clean_up(const struct launch *l)
 	const struct launch_context *context = l->context;
 	struct stat st;
 
-	if (!context->container || context->keep)
+	if (context->keep)
 		return;
 	if (l->cgroup) {
 		cgroup_kill(l->cgroup);
 		(void)cgroup_remove(l->cgroup);
 	}
+	if (!context->container)
+		return;
 	/* no links: it was removed, and the name may belong to another container by now */
 	if (fstat(context->container->dir, &st) == 0 && st.st_nlink > 0)
 		(void)container_remove(context->root, context->container->id);
@@ -59,11 +60,12 @@ static void monitor_clean_up(const struct launch *l)
 static void monitor_main(struct launch *l, int pipe_end) __attribute__((noreturn));
 static void monitor_main(struct launch *l, int pipe_end)
 {
-	const int keep[] = {
+	const struct launch_context *context = l->context;
+	int keep[4 + LIMIT_HELD_FDS] = {
 		pipe_end,
 		l->pidfd,
-		l->context->root ? l->context->root->fd : -1,
-		l->context->container ? l->context->container->dir : -1,
+		context->root ? context->root->fd : -1,
+		context->container ? context->container->dir : -1,
 	};
 	sigset_t all;
 	ssize_t r;
@@ -74,7 +76,9 @@ static void monitor_main(struct launch *l, int pipe_end)
 	(void)sigprocmask(SIG_SETMASK, &all, NULL);
 	(void)sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	(void)sys_prctl(PR_SET_NAME, (unsigned long)"runbuild-guard", 0, 0, 0);
-	keep_only(keep, ARRAY_LEN(keep));
+	for (size_t i = 0; i < LIMIT_HELD_FDS; i++)
+		keep[4 + i] = i < context->n_held ? context->held[i] : -1;
+	monitor_keep_only(keep, ARRAY_LEN(keep));
 	do
 		r = sys_read(pipe_end, &byte, 1);
 	while (r == -EINTR);
@@ -95,6 +99,8 @@ int launch_monitor(struct launch *l, struct rb_err *err)
 	int pipes[2];
 	pid_t pid;
 
+	if (l->context->guard)
+		return guard_add(l, err);
 	if (pipe2(pipes, O_CLOEXEC) < 0)
 		return err_set(err, RB_SETUP_STEP, errno, "cannot start the monitor");
 	pid = sys_clone3(&args);
@@ -117,6 +123,7 @@ void launch_monitor_end(struct launch *l)
 {
 	siginfo_t info;
 
+	guard_drop(l);
 	if (l->monitor_pidfd < 0)
 		return;
 	/* before its pipe closes: it must not remove what was kept */

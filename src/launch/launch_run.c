@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "launch/launch_private.h"
 
-int launch_receive(int sock, struct handshake *record, int *ret_fd)
+int launch_receive(int sock, int flags, struct handshake *record, int *ret_fd)
 {
 	union {
 		struct cmsghdr header;
@@ -26,7 +26,7 @@ int launch_receive(int sock, struct handshake *record, int *ret_fd)
 	ssize_t r;
 
 	do
-		r = recvmsg(sock, &message, MSG_CMSG_CLOEXEC);
+		r = recvmsg(sock, &message, MSG_CMSG_CLOEXEC | flags);
 	while (r < 0 && errno == EINTR);
 	if (r < 0)
 		return -errno;
@@ -104,6 +104,8 @@ static int child_prepare(struct launch *l, struct rb_err *err)
 	if (!exec) /* plan_check() has made sure of it */
 		return err_set(err, RB_INTERNAL, 0, "plan without execve");
 	child->plan = l->plan;
+	child->handed = l->context->handed;
+	child->n_handed = l->context->n_handed;
 	child->argv = list_pointers(arena, l->plan, exec->list, 0, NULL);
 	child->envp = list_pointers(arena, l->plan, exec->list2, 1, &child->n_envp);
 	if (!child->argv || !child->envp)
@@ -168,10 +170,15 @@ static int child_vanished(struct launch *l, struct rb_err *err)
 	return -ECANCELED;
 }
 
-/* Takes records until the child has reached the stage, sent its terminal or reported execve. */
+/*
+ * Takes records until the child has reached the stage, sent its terminal or reported execve.
+ * 1: the next one is not there yet, and the caller prefers to come back for it.
+ */
 static int child_listen(struct launch *l, int stage, bool want_exec, int *ret_tty,
 			struct rb_err *err)
 {
+	int flags = l->context->may_return ? MSG_DONTWAIT : 0;
+
 	for (;;) {
 		struct handshake record;
 		int fd = -1;
@@ -179,7 +186,9 @@ static int child_listen(struct launch *l, int stage, bool want_exec, int *ret_tt
 
 		if (stage >= 0 && l->reached[stage])
 			return 0;
-		r = launch_receive(l->sock, &record, &fd);
+		r = launch_receive(l->sock, flags, &record, &fd);
+		if (r == -EAGAIN)
+			return 1;
 		if (r < 0)
 			return err_set(err, RB_INTERNAL, -r, "handshake");
 		if (r == 0)
@@ -246,7 +255,7 @@ static int run_cgroup(struct launch *l, const struct plan_op *op, struct rb_err 
 	const char *joined = NULL;
 	int r;
 
-	if (!l->context->container) /* exec: into the container's own group */
+	if (!l->context->record) /* exec: into the container's own group */
 		r = cgroup_enter(path, l->pid, err);
 	else
 		r = cgroup_join(l->context->arena, path, l->pid, &joined, err);
@@ -318,7 +327,7 @@ static int run_take_tty(struct launch *l, const struct plan_op *op, struct rb_er
 	CLEANUP_FD int master = -1;
 	int r = child_listen(l, -1, false, &master, err);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (op->arg[0] == CONSOLE_SOCKET)
 		return console_send(l->context->console_socket, master, err);
@@ -388,10 +397,14 @@ static void launch_undo(struct launch *l)
 	launch_end(l);
 }
 
-int launch_start(struct launch *launch, const struct plan *plan,
+void launch_abandon(struct launch *launch)
+{
+	launch_undo(launch);
+}
+
+int launch_begin(struct launch *launch, const struct plan *plan,
 		 const struct launch_context *context, struct rb_err *err)
 {
-	const struct plan_op *ops;
 	int pair[2];
 	int r;
 
@@ -404,24 +417,44 @@ int launch_start(struct launch *launch, const struct plan *plan,
 		.tty_master = -1,
 	};
 	launch->child.sock = -1;
-	if ((r = plan_seal(launch, plan, err)) < 0 || (r = child_prepare(launch, err)) < 0)
+	if ((r = plan_seal(launch, plan, err)) < 0 || (r = child_prepare(launch, err)) < 0) {
+		launch_end(launch);
 		return r;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		launch_end(launch);
 		return err_set(err, RB_SETUP_STEP, errno, "socketpair");
+	}
 	launch->sock = pair[0];
 	launch->child.sock = pair[1];
-	ops = plan_parent_ops(launch->plan);
-	for (size_t i = 0; i < launch->plan->n_parent; i++) {
-		r = run_op(launch, &ops[i], err);
-		if (ops[i].kind == OP_CLONE)
+	return 0;
+}
+
+int launch_advance(struct launch *launch, struct rb_err *err)
+{
+	const struct plan_op *ops = plan_parent_ops(launch->plan);
+
+	for (; launch->next_op < launch->plan->n_parent; launch->next_op++) {
+		const struct plan_op *op = &ops[launch->next_op];
+		int r = run_op(launch, op, err);
+
+		if (op->kind == OP_CLONE)
 			drop_child_side(launch);
-		if (r < 0) {
+		if (r < 0)
 			launch_undo(launch);
-			return r;
-		}
+		if (r != 0)
+			return r < 0 ? r : 0;
 	}
 	fd_close(&launch->sock);
-	return 0;
+	return 1;
+}
+
+int launch_start(struct launch *launch, const struct plan *plan,
+		 const struct launch_context *context, struct rb_err *err)
+{
+	int r = launch_begin(launch, plan, context, err);
+
+	return r < 0 ? r : launch_advance(launch, err);
 }
 
 void launch_end(struct launch *launch)
@@ -445,7 +478,7 @@ int launch_await_start(int sock, struct rb_err *err)
 
 	for (;;) {
 		struct handshake record;
-		int r = launch_receive(sock, &record, NULL);
+		int r = launch_receive(sock, 0, &record, NULL);
 
 		if (r < 0 && r != -ECONNRESET)
 			return err_set(err, RB_INTERNAL, -r, "handshake");

@@ -45,6 +45,14 @@ static void handle_signal(struct launch *l, int signals)
 	}
 }
 
+/* Without its helpers (the daemon of a snapshot) the step would see nothing but errors. */
+static void end_without_helpers(struct launch *l, const struct pollfd *fds)
+{
+	for (size_t i = 0; i < l->context->n_watched; i++)
+		if (fds[i].revents)
+			(void)sys_pidfd_send_signal(l->pidfd, SIGKILL);
+}
+
 static int exit_status(struct launch *l)
 {
 	siginfo_t info = {0};
@@ -66,17 +74,22 @@ int launch_wait(struct launch *launch)
 	if (terminal)
 		tty_pump_begin(&pump, launch->tty_master);
 	for (;;) {
-		struct pollfd fds[5] = {{.fd = launch->pidfd, .events = POLLIN},
-					{.fd = signals, .events = POLLIN}};
+		struct pollfd fds[5 + LIMIT_SNAPSHOTS] = {{.fd = launch->pidfd, .events = POLLIN},
+							  {.fd = signals, .events = POLLIN}};
+		size_t n = terminal ? 5 : 2;
+		size_t n_watched = launch->context->n_watched;
 
 		if (terminal)
 			tty_pump_poll(&pump, fds + 2);
-		if (poll(fds, terminal ? 5 : 2, -1) < 0)
+		for (size_t i = 0; i < n_watched; i++)
+			fds[n + i] = launch->context->watched[i];
+		if (poll(fds, n + n_watched, -1) < 0)
 			continue; /* EINTR, ENOMEM: nothing is lost by asking again */
 		if (fds[1].revents)
 			handle_signal(launch, signals);
 		if (terminal)
 			tty_pump_copy(&pump, fds + 2);
+		end_without_helpers(launch, fds + n);
 		if (fds[0].revents)
 			break;
 	}

@@ -68,6 +68,9 @@ enum plan_slot {
 	/* mounts */ \
 	X(OP_PROPAGATION,     "propagation")     /* slot or str[0], arg[0] MS_*: mount_setattr(2) */ \
 	X(OP_ATTACH_ROOT,     "attach_root")     /* str[0] host path, cloned over itself -> slot: open_tree(2) */ \
+	X(OP_TAKE_MOUNT,      "take_mount")      /* arg[0]: a detached mount the launcher was handed -> slot: \
+						    fsmount(2) */ \
+	X(OP_STACK_ROOT,      "stack_root")      /* slot onto "/", for the pivot: move_mount(2) */ \
 	X(OP_OPEN_ROOT,       "open_root")       /* "/" -> slot: open(2) O_PATH */ \
 	X(OP_OPEN_TREE,       "open_tree")       /* str[0] host path -> slot: open_tree(2) */ \
 	X(OP_OPEN_DEVICE,     "open_device")     /* str[0] host path, arg[0] dev_t -> slot, verified: \
@@ -262,6 +265,7 @@ struct plan_options {
 	bool wait_start; /* `create`: wait for `start` */
 	bool no_pivot;
 	bool no_new_keyring;
+	bool no_record;         /* nothing on disk: the container ends with the caller */
 	bool no_cgroup;         /* --cgroup-manager=disabled */
 	bool add_pid_namespace; /* when the configuration lists none */
 	enum plan_console console;

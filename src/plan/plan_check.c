@@ -56,6 +56,8 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_SETSID] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 0, false, false},
 	[OP_PROPAGATION] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
 	[OP_ATTACH_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, true, false},
+	[OP_TAKE_MOUNT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, true, false},
+	[OP_STACK_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, false, false},
 	[OP_OPEN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, true, false},
 	[OP_OPEN_TREE] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, true, false},
 	[OP_OPEN_DEVICE] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, 1, true, false},
@@ -307,7 +309,7 @@ static int op_check_phase(struct checker *c, const struct plan_op *op)
 	}
 	if (op->kind == OP_REPORT_EXEC && c->stage != STAGE_READY)
 		return broken(c, "reports execve without having waited for the guards");
-	if (op->kind == OP_ATTACH_ROOT)
+	if (op->kind == OP_ATTACH_ROOT || op->kind == OP_STACK_ROOT)
 		c->root_attached = true;
 	if (op->kind == OP_CLOSE_FDS && c->root_attached && c->phase != PHASE_ROOTED)
 		return broken(c, "the host's root is still \"/\"");

@@ -23,12 +23,18 @@ static void plan_add_root(struct plan_blob *b)
 	uint32_t slash = blob_str(b, "/");
 	uint32_t root = blob_str(b, spec->root_path);
 	struct plan_op *op = blob_child(b, OP_PROPAGATION, NULL);
+	enum plan_op_kind attach = spec->root_handed ? OP_STACK_ROOT : OP_ATTACH_ROOT;
 
 	/* before anything is mounted: nothing of ours may reach the host's mount namespace */
 	op->str[0] = slash;
 	op->arg[0] = propagation;
 	op->flags = OPF_RECURSIVE;
-	op = blob_child(b, OP_ATTACH_ROOT, "/root/path");
+	if (spec->root_handed) {
+		op = blob_child(b, OP_TAKE_MOUNT, "/root/path");
+		op->slot = SLOT_ROOT;
+		op->arg[0] = spec->root_handed - 1;
+	}
+	op = blob_child(b, attach, "/root/path");
 	op->slot = SLOT_ROOT;
 	op->str[0] = root;
 }
@@ -98,6 +104,19 @@ static void plan_add_bind(struct plan_blob *b, const struct spec_mount *mount)
 	op->str[0] = source;
 	op->flags = (mount->recursive ? OPF_RECURSIVE : 0) |
 		    (mount->no_follow_source ? OPF_NOFOLLOW : 0);
+	plan_add_setattr(b, mount->origin, mount->attr_set, mount->attr_clear, 0);
+	plan_add_setattr(b, mount->origin, mount->attr_set_recursive, mount->attr_clear_recursive,
+			 OPF_RECURSIVE);
+	plan_attach(b, mount, 0);
+}
+
+/* A snapshot or another mount that exists already: plan_add_bind without opening a source. */
+static void plan_add_handed(struct plan_blob *b, const struct spec_mount *mount)
+{
+	struct plan_op *op = blob_child(b, OP_TAKE_MOUNT, mount->origin);
+
+	op->slot = SLOT_TREE;
+	op->arg[0] = mount->handed - 1;
 	plan_add_setattr(b, mount->origin, mount->attr_set, mount->attr_clear, 0);
 	plan_add_setattr(b, mount->origin, mount->attr_set_recursive, mount->attr_clear_recursive,
 			 OPF_RECURSIVE);
@@ -226,7 +245,9 @@ void plan_add_mounts(struct plan_blob *b)
 
 		for (size_t k = 0; k < ARRAY_LEN(kernel_fs); k++)
 			kernel |= str_eq(mount->type, kernel_fs[k]);
-		if (mount->bind)
+		if (mount->handed)
+			plan_add_handed(b, mount);
+		else if (mount->bind)
 			plan_add_bind(b, mount);
 		else if (kernel)
 			plan_add_kernel_fs(b, mount);
@@ -295,7 +316,7 @@ void plan_add_protections(struct plan_blob *b)
 		const struct spec_mount *mount = &b->spec->mounts[i];
 		uint32_t path;
 
-		if (mount->bind || !mount_read_only_later(mount))
+		if (mount->bind || mount->handed || !mount_read_only_later(mount))
 			continue;
 		path = blob_str(b, mount->destination);
 		op = blob_child(b, OP_OPEN_IN_ROOT, mount->origin);

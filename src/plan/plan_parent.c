@@ -191,7 +191,8 @@ int plan_add_parent_start(struct plan_blob *b)
 		return r;
 	cgroup = plan_add_cgroup(b, b->spec->cgroups_path);
 	plan_add_namespaces_sync(b, cgroup || b->spec->n_uid_map);
-	blob_parent(b, OP_RECORD, NULL);
+	if (!b->options->no_record)
+		blob_parent(b, OP_RECORD, NULL);
 	if (b->options->foreground)
 		blob_parent(b, OP_MONITOR, NULL);
 	if (plan_has_early_hooks(b->spec)) {

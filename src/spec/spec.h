@@ -72,6 +72,7 @@ struct spec_mount {
 	uint64_t propagation; /* MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE or 0 */
 	bool propagation_recursive;
 	struct spec_strings data; /* what is left: "key=value" or "flag", for the file system */
+	uint32_t handed; /* N > 0: mount number N-1 that the launcher was handed, not a new one */
 	const char *origin;
 };
 
@@ -176,6 +177,7 @@ struct spec {
 	const char *oci_version;
 	struct spec_process process;
 	const char *root_path; /* absolute */
+	uint32_t root_handed;  /* as spec_mount.handed; root_path is then only a name */
 	bool root_readonly;
 	const char *hostname;   /* NULL: unchanged */
 	const char *domainname; /* NULL: unchanged */
