@@ -105,7 +105,15 @@
 	X(RB_SNAP_FUSE, 705)                                                                       \
 	X(RB_SNAP_DAEMON, 706)                                                                     \
 	X(RB_SNAP_MIXED, 707)                                                                      \
-	X(RB_SNAP_OPTION, 708)
+	X(RB_SNAP_OPTION, 708)                                                                     \
+	/* steps and the worker */                                                                 \
+	X(RB_STEP_MEMBER, 800)                                                                     \
+	X(RB_STEP_FDS, 801)                                                                        \
+	X(RB_STEP_USER, 802)                                                                       \
+	X(RB_STEP_CANCELLED, 803)                                                                  \
+	X(RB_WORKER_LISTEN, 804)                                                                   \
+	X(RB_WORKER_CONNECT, 805)                                                                  \
+	X(RB_RECORD, 806)
 
 enum rb_code {
 #define X(name, number) name = (number),

@@ -163,28 +163,39 @@ int fd_from_bytes(const char *label, const void *data, size_t len)
 	return r < 0 ? r : fd_take(&fd);
 }
 
+int file_remove_content(int fd, unsigned depth)
+{
+	int copy = sys_openat(fd, ".", O_RDONLY | O_DIRECTORY, 0);
+	DIR *stream = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *item;
+	int r = 0;
+
+	if (!stream) {
+		fd_close(&copy);
+		return -EIO;
+	}
+	while (r == 0 && (item = readdir(stream)))
+		if (!str_eq(item->d_name, ".") && !str_eq(item->d_name, ".."))
+			r = file_remove_tree_at(dirfd(stream), item->d_name, depth);
+	closedir(stream);
+	return r;
+}
+
 int file_remove_tree_at(int dirfd, const char *name, unsigned depth)
 {
 	CLEANUP_FD int fd = -1;
-	const struct dirent *item;
-	DIR *stream;
-	int r = 0;
+	int r;
 
 	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return -errno;
-	if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0 || depth == 0)
-		return depth ? 0 : -ELOOP;
+	if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0)
+		return 0;
+	if (depth == 0)
+		return -ELOOP;
 	fd = sys_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	stream = fd < 0 ? NULL : fdopendir(fd);
-	if (!stream)
-		return fd < 0 ? fd : -errno;
-	while (r == 0 && (item = readdir(stream)))
-		if (!str_eq(item->d_name, ".") && !str_eq(item->d_name, ".."))
-			r = file_remove_tree_at(fd, item->d_name, depth - 1);
-	closedir(stream);
-	fd = -1; /* closed with the stream */
+	r = fd < 0 ? fd : file_remove_content(fd, depth - 1);
 	if (r == 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0)
 		r = -errno;
 	return r;

@@ -41,4 +41,5 @@ int fd_from_bytes(const char *label, const void *data, size_t len);
  * Removes NAME below dirfd with all it contains, on descriptors, without following links; at most
  * `depth` levels (-ELOOP beyond). 0 when it is gone or never was.
  */
+int file_remove_content(int fd, unsigned depth); /* of an open directory */
 int file_remove_tree_at(int dirfd, const char *name, unsigned depth);

@@ -7,6 +7,7 @@
 #include <yajl/yajl_parse.h>
 #include "base/json.h"
 #include "base/num.h"
+#include "base/strbuf.h"
 
 struct json_builder {
 	struct arena *arena;
@@ -392,4 +393,32 @@ int json_i64(const struct json_node *node, int64_t *ret, struct rb_err *err)
 				  node->text);
 	*ret = negative ? -(int64_t)value : (int64_t)value;
 	return 0;
+}
+
+static void json_print_members(const struct json_node *node, struct strbuf *out)
+{
+	bool object = node->type == JSON_OBJECT;
+
+	strbuf_add_char(out, object ? '{' : '[');
+	JSON_FOREACH (item, node) {
+		if (item->index)
+			strbuf_add_char(out, ',');
+		if (object) {
+			strbuf_add_json(out, item->key);
+			strbuf_add_char(out, ':');
+		}
+		json_print(item, out); /* at most LIMIT_JSON_DEPTH deep */
+	}
+	strbuf_add_char(out, object ? '}' : ']');
+}
+
+void json_print(const struct json_node *node, struct strbuf *out)
+{
+	switch (node->type) {
+	case JSON_NULL: strbuf_add(out, "null"); return;
+	case JSON_BOOL: strbuf_add(out, node->boolean ? "true" : "false"); return;
+	case JSON_NUMBER: strbuf_add(out, node->text); return;
+	case JSON_STRING: strbuf_add_json(out, node->text); return;
+	default: json_print_members(node, out);
+	}
 }

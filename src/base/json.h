@@ -41,6 +41,10 @@ const struct json_node *json_member(const struct json_node *object, const char *
 /* The JSON pointer (RFC 6901) of a node in the arena; "" for the document. */
 const char *json_pointer(struct arena *arena, const struct json_node *node);
 
+/* Writes a value and all below it as JSON without spaces. */
+struct strbuf;
+void json_print(const struct json_node *node, struct strbuf *out);
+
 /* "string", "array", ... for messages. */
 const char *json_type_name(enum json_type type);
 

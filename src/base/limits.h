@@ -19,6 +19,11 @@
 #define LIMIT_IDMAP_EXTENTS  340u    /* user_namespaces(7): lines of one map */
 #define LIMIT_IDMAP_BYTES    4095u   /* user_namespaces(7): less than a page */
 #define LIMIT_STRING_BYTES   131072u /* one argument or variable: the kernel's MAX_ARG_STRLEN */
+#define LIMIT_STEP_MOUNTS    256u
+#define LIMIT_STEP_ID        64u
+#define LIMIT_WINDOW         262144u /* bytes of a stream before its acknowledgement */
+#define LIMIT_MESSAGE_FDS    16u /* descriptors with one message of the worker's protocol */
+#define LIMIT_RECORDS        4096u
 #define LIMIT_BPF_INSNS      4096u   /* seccomp(2): BPF_MAXINSNS */
 #define LIMIT_SECCOMP_RULES  4096u
 #define LIMIT_PASSWD_BYTES   (1u << 20) /* /etc/passwd of an image */

@@ -5,5 +5,6 @@
 
 const struct verb *const verbs[] = {
 	&verb_run,  &verb_create,   &verb_start,    &verb_state, &verb_kill,    &verb_delete,
-	&verb_exec, &verb_rootless, &verb_features, &verb_spec,  &verb_explain, NULL,
+	&verb_exec, &verb_rootless, &verb_features, &verb_spec,  &verb_explain, &verb_step, &verb_shell, &verb_replay, &verb_records,
+	NULL,
 };

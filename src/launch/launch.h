@@ -24,6 +24,7 @@ struct launch_context {
 	int start_socket;           /* create: listening; else -1 */
 	const int *handed;          /* detached mounts that the plan takes by number */
 	size_t n_handed;
+	const int *stdio;           /* 0, 1 and 2 of the child; NULL: ours */
 	const int *held;            /* what must stay open until the child is dead: locks */
 	size_t n_held;
 	const struct pollfd *watched; /* helpers without which a foreground child is ended */
@@ -82,6 +83,9 @@ struct guard {
 };
 int guard_start(struct guard *guard, const char *directory, struct rb_err *err);
 void guard_end(struct guard *guard); /* nothing is killed or removed */
+
+/* What a guard does with its directory at the end; also for what a dead one has left. */
+void guard_remove_directory(const char *directory);
 
 /*
  * Supervises a foreground child until its end: forwards signals, copies the terminal. Returns

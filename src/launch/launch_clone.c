@@ -25,6 +25,8 @@ static void child_main(struct launch *l)
 {
 	/* end of file on the handshake must mean the parent's death: drop our copy of its end */
 	sys_close(l->sock);
+	for (int fd = 0; l->context->stdio && fd < 3; fd++)
+		(void)sys_dup3(l->context->stdio[fd], fd, 0);
 	exec_run(&l->child);
 }
 

@@ -68,7 +68,7 @@ static void guard_kill_all(struct guard_state *state)
 }
 
 /* The directory is flat but for mount points: DIR/ENTRY. What is mounted goes first. */
-static void guard_remove_directory(const char *directory)
+void guard_remove_directory(const char *directory)
 {
 	DIR *dir = opendir(directory);
 	const struct dirent *item;

@@ -193,7 +193,8 @@ int snap_changes(struct arena *arena, const struct snap_spec *spec, const char *
 	if (spec->n_lower)
 		r = layers_open(arena, &below, &layers, err);
 	if (r == 0 && (r = walk(&c, upper, "", false, 0)) < 0)
-		err_set(err, RB_SNAP_LAYER, -r, "cannot read the upper directory '%s'", spec->upper);
+		err_set(err, RB_SNAP_LAYER, -r, "cannot read the upper directory '%s'",
+			spec->upper);
 	layers_close(&layers);
 	close(upper);
 	return r;

@@ -47,18 +47,23 @@ static int fuse_make_mount(int *ret_fuse, int *ret_mount, struct rb_err *err)
 	const struct {
 		const char *key, *value;
 	} options[] = {
-		{"source", "fuse-overlayfs"}, {"subtype", "fuse-overlayfs"},
-		{"fd", number},               {"rootmode", "40000"},
-		{"user_id", "0"},             {"group_id", "0"},
-		{"default_permissions", NULL}, {"allow_other", NULL},
+		{"source", "fuse-overlayfs"},
+		{"subtype", "fuse-overlayfs"},
+		{"fd", number},
+		{"rootmode", "40000"},
+		{"user_id", "0"},
+		{"group_id", "0"},
+		{"default_permissions", NULL},
+		{"allow_other", NULL},
 	};
 	int r = 0;
 
 	if (fuse < 0)
 		return fuse_error(err, RB_SNAP_FUSE, -fuse, "cannot open /dev/fuse",
-				  fuse == -ENOENT ? "load the module: modprobe fuse; in a container "
-						    "pass --device /dev/fuse"
-						  : "make it accessible: chmod 666 /dev/fuse");
+				  fuse == -ENOENT
+					  ? "load the module: modprobe fuse; in a container "
+					    "pass --device /dev/fuse"
+					  : "make it accessible: chmod 666 /dev/fuse");
 	snprintf(number, sizeof(number), "%d", fuse);
 	fs = sys_fsopen("fuse");
 	if (fs < 0)
@@ -245,7 +250,8 @@ int fuse_begin(struct arena *arena, const struct snap_layers *layers, bool by_pa
 {
 	CLEANUP_FD int fuse = -1;
 	char point[32];
-	const char *argv[] = {"fuse-overlayfs", "-f", "-o", fuse_options(arena, layers), point, NULL};
+	const char *argv[] = {
+		"fuse-overlayfs", "-f", "-o", fuse_options(arena, layers), point, NULL};
 	const char *place = layers->spec->work ? layers->spec->work : layers->spec->lower[0];
 	int before = by_path ? mount_id(place) : -1;
 	struct fuse_start start = {.argv = argv, .layers = layers};

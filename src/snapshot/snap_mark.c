@@ -13,12 +13,12 @@
 #include <sys/xattr.h>
 #include "snapshot/snap_private.h"
 
-#define MARK_NAME      "user.runbuild.upper"
-#define FUSE_PREFIX    "user.fuseoverlayfs."
-#define FUSE_OPAQUE    FUSE_PREFIX "opaque"
-#define FUSE_ORIGIN    FUSE_PREFIX "origin"
-#define FUSE_WHITEOUT  ".wh."
-#define FUSE_OPAQUE_AT ".wh..wh..opq"
+#define MARK_NAME        "user.runbuild.upper"
+#define FUSE_PREFIX      "user.fuseoverlayfs."
+#define FUSE_OPAQUE      FUSE_PREFIX "opaque"
+#define FUSE_ORIGIN      FUSE_PREFIX "origin"
+#define FUSE_WHITEOUT    ".wh."
+#define FUSE_OPAQUE_AT   ".wh..wh..opq"
 #define FUSE_OPAQUE_NODE ".wh..opq" /* a character device 0:0 that 1.10 makes beside it */
 
 /* "DRIVER DEV:INO" of the upper it is about. */
@@ -76,8 +76,10 @@ static int convert_attributes(int fd, const char *name, bool *ret_opaque, struct
 	len = listxattr(path, list, sizeof(list));
 	if (len < 0)
 		return errno == ENOTSUP ? 0
-					: err_set(err, RB_SNAP_MIXED, errno, "cannot list the "
-						  "attributes of '%s'", name);
+					: err_set(err, RB_SNAP_MIXED, errno,
+						  "cannot list the "
+						  "attributes of '%s'",
+						  name);
 	for (const char *attr = list; attr < list + len; attr += strlen(attr) + 1) {
 		if (!str_starts(attr, FUSE_PREFIX))
 			continue;

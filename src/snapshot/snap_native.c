@@ -85,11 +85,10 @@ static int native_configure(int fs, const struct snap_layers *layers, const char
 	if ((r = sys_fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0)) < 0)
 		return r;
 	*ret_what = "upperdir";
-	if (layers->upper >= 0 &&
-	    ((r = sys_fsconfig(fs, FSCONFIG_SET_STRING, "upperdir", fd_path(layers->upper, path),
-			       0)) < 0 ||
-	     (r = sys_fsconfig(fs, FSCONFIG_SET_STRING, "workdir", fd_path(layers->work, path),
-			       0)) < 0))
+	if (layers->upper >= 0 && ((r = sys_fsconfig(fs, FSCONFIG_SET_STRING, "upperdir",
+						     fd_path(layers->upper, path), 0)) < 0 ||
+				   (r = sys_fsconfig(fs, FSCONFIG_SET_STRING, "workdir",
+						     fd_path(layers->work, path), 0)) < 0))
 		return r;
 	*ret_what = "volatile";
 	if (layers->spec->throw_away && layers->upper >= 0 &&
@@ -157,7 +156,8 @@ static int native_take(const char *place, int *ret_mount)
 	struct statfs fs;
 	int r = mount < 0 ? mount : 0;
 
-	if (r == 0 && (fstatfs(mount, &fs) < 0 || (unsigned long)fs.f_type != OVERLAYFS_SUPER_MAGIC))
+	if (r == 0 &&
+	    (fstatfs(mount, &fs) < 0 || (unsigned long)fs.f_type != OVERLAYFS_SUPER_MAGIC))
 		r = -ESTALE; /* somebody mounted over it in between */
 	(void)sys_umount2(place, MNT_DETACH | UMOUNT_NOFOLLOW);
 	if (r == 0)
@@ -174,7 +174,8 @@ int native_mount_string(const struct snap_layers *layers, int *ret_mount, struct
 
 	if (r < 0) {
 		err_set(err, RB_SNAP_LAYER, 0,
-			"%zu lower directories: this kernel takes about 220 of them", spec->n_lower);
+			"%zu lower directories: this kernel takes about 220 of them",
+			spec->n_lower);
 		err_fix(err, "merge some layers, or use Linux 6.5 or later");
 		return r;
 	}
@@ -184,8 +185,9 @@ int native_mount_string(const struct snap_layers *layers, int *ret_mount, struct
 		r = native_take(place, ret_mount);
 	if (r < 0) {
 		err_set(err, RB_SNAP_MOUNT, -r, "cannot mount the overlay on '%s'", place);
-		err_fix(err, "%s", r == -EPERM ? "the kernel is older than 5.11; use the driver fuse"
-					       : "see the kernel's log (dmesg)");
+		err_fix(err, "%s",
+			r == -EPERM ? "the kernel is older than 5.11; use the driver fuse"
+				    : "see the kernel's log (dmesg)");
 	}
 	return r;
 }

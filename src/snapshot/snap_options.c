@@ -20,8 +20,8 @@ static const struct {
 
 /* What is always so, or makes no difference for a step: accepted and left out. */
 static const char *const ignored_options[] = {
-	"userxattr", "index=off", "xino=off", "xino=auto", "metacopy=off", "redirect_dir=off",
-	"uuid=null", "nfs_export=off", "noacl", "fsync=1", "threaded=0",
+	"userxattr", "index=off",      "xino=off", "xino=auto", "metacopy=off", "redirect_dir=off",
+	"uuid=null", "nfs_export=off", "noacl",    "fsync=1",   "threaded=0",
 };
 
 bool snap_is_overlay_type(const char *type)
@@ -96,7 +96,8 @@ static int parse_option(struct arena *arena, const char *option, struct snap_spe
 		for (size_t i = 0; i < ARRAY_LEN(ignored_options); i++)
 			if (str_eq(option, ignored_options[i]))
 				return 0;
-		err_set(err, RB_SNAP_OPTION, 0, "overlay option \"%.100s\" is not supported", option);
+		err_set(err, RB_SNAP_OPTION, 0, "overlay option \"%.100s\" is not supported",
+			option);
 		err_fix(err, "leave it out: runbuild chooses what is safe for untrusted layers");
 		return -EINVAL;
 	}
@@ -120,7 +121,8 @@ int snap_spec_from_options(struct arena *arena, const char *type, const char *co
 	if (spec.n_lower == 0)
 		return err_set(err, RB_SNAP_OPTION, 0, "an overlay without \"lowerdir\"");
 	if ((spec.upper != NULL) != (spec.work != NULL))
-		return err_set(err, RB_SNAP_OPTION, 0, "\"upperdir\" and \"workdir\" belong together");
+		return err_set(err, RB_SNAP_OPTION, 0,
+			       "\"upperdir\" and \"workdir\" belong together");
 	*ret_spec = spec;
 	return 0;
 }

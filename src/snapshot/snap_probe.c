@@ -84,7 +84,7 @@ static int probe_driver(struct arena *arena, int parent, enum snap_driver driver
 		snprintf(reason, size, "cannot try it beside the upper directory: %s",
 			 strerrordesc_np(-r));
 	else if ((r = probe_mount(arena, &probe, driver, &snapshot, &err)) < 0)
-		snprintf(reason, size, "%s", err.what);
+		snprintf(reason, size, "%.250s", err.what);
 	else if ((r = probe_use(snapshot.mount, &what)) < 0)
 		snprintf(reason, size, "it mounts but cannot %s: %s", what, strerrordesc_np(-r));
 	(void)snapshot_close(&snapshot, NULL);
@@ -165,8 +165,9 @@ static int probe_run(struct arena *arena, int work, enum snap_driver *ret_driver
 				 snap_driver_name(order[i]), reasons[0]);
 		return 0;
 	}
-	err_set(err, RB_SNAP_DRIVER, 0, "no snapshot driver works here; native: %.180s; fuse: %.180s",
-		reasons[0], reasons[1]);
+	err_set(err, RB_SNAP_DRIVER, 0,
+		"no snapshot driver works here; native: %.180s; fuse: %.180s", reasons[0],
+		reasons[1]);
 	err_fix(err, "use a kernel from 5.11 on with the upper directory on ext4, xfs, btrfs or "
 		     "tmpfs (6.6), or install fuse-overlayfs and open /dev/fuse");
 	return -ENOTSUP;

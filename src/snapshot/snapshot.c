@@ -42,8 +42,8 @@ static int bind_mount(const struct snap_layers *layers, int *ret_mount, struct r
 {
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
 	int from = layers->upper >= 0 ? layers->upper : layers->lower[0];
-	CLEANUP_FD int mount = sys_open_tree(from, "", AT_EMPTY_PATH | OPEN_TREE_CLONE |
-							       AT_RECURSIVE);
+	CLEANUP_FD int mount = sys_open_tree(from, "",
+					     AT_EMPTY_PATH | OPEN_TREE_CLONE | AT_RECURSIVE);
 	int r = mount < 0 ? mount : 0;
 
 	if (r == 0 && layers->upper < 0)

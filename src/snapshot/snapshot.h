@@ -34,9 +34,9 @@ struct snap_spec {
 	const char *upper; /* NULL: read-only */
 	const char *work;  /* with upper, on the same file system; NULL for bind */
 	enum snap_driver driver;
-	bool throw_away; /* "volatile": faster, the upper is lost if the machine crashes */
+	bool throw_away;      /* "volatile": faster, the upper is lost if the machine crashes */
 	bool outlives_caller; /* the container goes on without us: so must a daemon */
-	int cache_dir;   /* where the probe's result is kept, -1: nowhere */
+	int cache_dir;        /* where the probe's result is kept, -1: nowhere */
 };
 
 struct snapshot {
@@ -48,13 +48,13 @@ struct snapshot {
 	int prober;              /* pidfd of the process that waits for its first answer, or -1 */
 	int64_t deadline_ms;     /* for that, CLOCK_MONOTONIC */
 	bool throw_away;
-	char why[200];           /* one line: which driver and why */
+	char why[200]; /* one line: which driver and why */
 };
 
 /* A snapshot that holds nothing. */
 #define SNAPSHOT_NONE                                                                              \
-	((struct snapshot){.mount = -1, .upper = -1, .work = -1, .daemon = -1, .output = -1,       \
-			   .prober = -1})
+	((struct snapshot){                                                                        \
+		.mount = -1, .upper = -1, .work = -1, .daemon = -1, .output = -1, .prober = -1})
 
 /*
  * Mounts. On failure nothing is left. Errors: RB_SNAP_*, with the layer in the text.

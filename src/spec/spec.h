@@ -72,6 +72,7 @@ struct spec_mount {
 	uint64_t propagation; /* MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE or 0 */
 	bool propagation_recursive;
 	struct spec_strings data; /* what is left: "key=value" or "flag", for the file system */
+	bool target_must_exist;   /* do not make the destination */
 	uint32_t handed; /* N > 0: mount number N-1 that the launcher was handed, not a new one */
 	const char *origin;
 };
@@ -211,6 +212,10 @@ struct spec {
  */
 int spec_parse(struct arena *arena, const char *text, size_t len, const char *bundle,
 	       const struct spec **ret_spec, struct rb_err *err);
+
+/* The same from a parsed document, into *ret_spec. */
+int spec_parse_node(struct arena *arena, const struct json_node *root, const char *bundle,
+		    struct spec *ret_spec, struct rb_err *err);
 
 /* Parses a process.json (the argument of `exec --process`). */
 int spec_parse_process(struct arena *arena, const char *text, size_t len,

@@ -241,8 +241,8 @@ static int mount_option(struct spec_parser *p, const struct json_node *node,
 	return 0;
 }
 
-static int mount_options(struct spec_parser *p, const struct json_node *node,
-			 struct spec_mount *mount)
+int spec_read_mount_options(struct spec_parser *p, const struct json_node *node,
+			    struct spec_mount *mount)
 {
 	const struct json_node *array = NULL;
 	int r = read_array(p, node, "options", 1024, &array);
@@ -299,7 +299,7 @@ static int mount_read(struct spec_parser *p, const struct json_node *node, struc
 	    (r = read_string(p, node, "destination", &mount->destination)) < 0 ||
 	    (r = read_string(p, node, "type", &mount->type)) < 0 ||
 	    (r = read_string(p, node, "source", &mount->source)) < 0 ||
-	    (r = mount_options(p, node, mount)) < 0)
+	    (r = spec_read_mount_options(p, node, mount)) < 0)
 		return r;
 	if (!mount->destination || mount->destination[0] == '\0')
 		return read_missing(p, node, "destination");

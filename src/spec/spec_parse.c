@@ -142,23 +142,19 @@ static int spec_check_names(struct spec_parser *p, const struct json_node *root,
 	return 0;
 }
 
-int spec_parse(struct arena *arena, const char *text, size_t len, const char *bundle,
-	       const struct spec **ret_spec, struct rb_err *err)
+int spec_parse_node(struct arena *arena, const struct json_node *root, const char *bundle,
+		    struct spec *ret_spec, struct rb_err *err)
 {
 	struct spec_parser p = {.arena = arena, .err = err, .bundle = bundle};
-	const struct json_node *root;
+	struct spec read = {.cgroups_path = ""};
 	const struct json_node *mounts = NULL;
 	const struct json_node *hooks = NULL;
 	const struct json_node *linux_node = NULL;
 	const struct json_node *process = NULL;
-	struct spec *spec = arena_alloc(arena, sizeof(*spec));
+	struct spec *spec = &read;
 	int r;
 
-	if (!spec)
-		return err_set(err, RB_NO_MEMORY, ENOMEM, "config.json");
-	spec->cgroups_path = "";
-	if ((r = json_parse(arena, "config.json", text, len, &root, err)) < 0 ||
-	    (r = json_expect(root, JSON_OBJECT, err)) < 0 ||
+	if ((r = json_expect(root, JSON_OBJECT, err)) < 0 ||
 	    (r = spec_read_version(&p, root, spec)) < 0 ||
 	    (r = spec_read_root(&p, root, spec)) < 0 ||
 	    (r = read_object(&p, root, "process", &process)) < 0 ||
@@ -173,6 +169,22 @@ int spec_parse(struct arena *arena, const char *text, size_t len, const char *bu
 	    (r = read_object(&p, root, "linux", &linux_node)) < 0 ||
 	    (linux_node && (r = spec_read_linux(&p, linux_node, spec)) < 0) ||
 	    (r = spec_check_names(&p, root, spec)) < 0)
+		return r;
+	*ret_spec = read;
+	return 0;
+}
+
+int spec_parse(struct arena *arena, const char *text, size_t len, const char *bundle,
+	       const struct spec **ret_spec, struct rb_err *err)
+{
+	const struct json_node *root;
+	struct spec *spec = arena_alloc(arena, sizeof(*spec));
+	int r;
+
+	if (!spec)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "config.json");
+	if ((r = json_parse(arena, "config.json", text, len, &root, err)) < 0 ||
+	    (r = spec_parse_node(arena, root, bundle, spec, err)) < 0)
 		return r;
 	*ret_spec = spec;
 	return 0;

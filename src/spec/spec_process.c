@@ -30,6 +30,14 @@ static const struct {
 	{"RLIMIT_STACK", RLIMIT_STACK},
 };
 
+int spec_rlimit_number(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(spec_rlimit_names); i++)
+		if (str_eq(name, spec_rlimit_names[i].name))
+			return spec_rlimit_names[i].resource;
+	return -1;
+}
+
 static int spec_read_rlimit(struct spec_parser *p, const struct json_node *node,
 			    struct spec_rlimit *limit)
 {
@@ -44,10 +52,7 @@ static int spec_read_rlimit(struct spec_parser *p, const struct json_node *node,
 	    (r = json_u64(soft, UINT64_MAX, &limit->soft, p->err)) < 0 ||
 	    (r = json_u64(hard, UINT64_MAX, &limit->hard, p->err)) < 0)
 		return r;
-	limit->resource = -1;
-	for (size_t i = 0; i < ARRAY_LEN(spec_rlimit_names); i++)
-		if (str_eq(limit->name, spec_rlimit_names[i].name))
-			limit->resource = spec_rlimit_names[i].resource;
+	limit->resource = spec_rlimit_number(limit->name);
 	if (limit->resource < 0)
 		return json_error(type, p->err, RB_CONFIG_UNKNOWN,
 				  "unknown resource limit \"%.60s\"", limit->name);
@@ -139,8 +144,8 @@ static int spec_read_console(struct spec_parser *p, const struct json_node *node
 	return 0;
 }
 
-static int spec_read_oom_score(struct spec_parser *p, const struct json_node *node,
-			       struct spec_process *process)
+int spec_read_oom_score(struct spec_parser *p, const struct json_node *node,
+			struct spec_process *process)
 {
 	const struct json_node *member = json_member(node, "oomScoreAdj");
 	int64_t value;

@@ -48,6 +48,15 @@ int read_missing(struct spec_parser *p, const struct json_node *object, const ch
 int read_caps(struct spec_parser *p, const struct json_node *process, struct spec_caps *ret,
 	      bool *ret_unknown);
 
+/* RLIMIT_... for "RLIMIT_NOFILE", or -1. */
+int spec_rlimit_number(const char *name);
+
+/* Parts that step descriptions share with config.json. */
+int spec_read_oom_score(struct spec_parser *p, const struct json_node *node,
+			struct spec_process *process);
+int spec_read_mount_options(struct spec_parser *p, const struct json_node *node,
+			    struct spec_mount *mount);
+
 /* The parts of a document, each in a file of its own. */
 int spec_read_process(struct spec_parser *p, const struct json_node *node,
 		      struct spec_process *process);

@@ -55,7 +55,8 @@ static int add_overlay(struct arena *arena, struct handed *handed, struct spec_m
 		       int cache_dir, bool outlives_caller, struct rb_err *err)
 {
 	struct snap_spec spec;
-	int r = snap_spec_from_options(arena, mount->type, mount->data.v, mount->data.n, &spec, err);
+	int r = snap_spec_from_options(arena, mount->type, mount->data.v, mount->data.n, &spec,
+				       err);
 
 	spec.cache_dir = cache_dir;
 	spec.outlives_caller = outlives_caller;

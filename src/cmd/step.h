@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What `step`, `shell` and `replay` share; private to cmd/. */
+#include "cmd/cmd.h"
+#include "worker/job.h"
+
+struct step_options {
+	const char *rootfs;
+	struct option_list lower;
+	const char *upper;
+	const char *work;
+	const char *driver;
+	bool throw_away;
+	bool read_only;
+	struct option_list mount;
+	struct option_list env;
+	const char *net;
+	const char *user;
+	const char *cwd;
+	const char *hostname;
+	const char *seccomp;
+	const char *memory;
+	const char *cpus;
+	uint32_t pids;
+	const char *timeout;
+	bool tty;
+	bool insecure;
+	bool changes;
+	bool json;
+	bool quiet;
+	bool print;
+	const char *record;
+	bool record_env;
+};
+
+/* The step description that the options stand for, as runbuild-protocol(7) has it. */
+int step_spec_text(struct arena *arena, const struct step_options *options, char *const *argv,
+		   struct strbuf *out, struct rb_err *err);
+
+/* How a step is run in the foreground. */
+struct step_run {
+	const struct globals *globals;
+	const char *text; /* the description */
+	size_t len;
+	bool changes, json, quiet;
+	enum step_keep record;
+	bool record_env;
+};
+
+/* Runs a description to its end. Returns the exit status, or -errno. */
+int step_run(const struct step_run *run, struct rb_err *err);
+
+/*
+ * An ordinary user runs the same command line inside the launcher. Returns its status, or
+ * -EAGAIN when there is no need: this process may mount. n_words is the number of words behind
+ * the options.
+ */
+int step_nest(struct arena *arena, const struct globals *globals, const char *net, size_t n_words,
+	      struct rb_err *err);
+
+/* "A path", "M path", "D path": lines for people, from the text of a "changes" array. */
+void step_changes_text(struct arena *arena, const char *json, struct strbuf *out);
+
+/* step_progress.c: a status line on the terminal while a step runs, and its output beside it. */
+struct step_progress {
+	bool on;
+	bool shown; /* the line is on the screen */
+	bool at_line_start;
+	int pipes[2]; /* our ends of the step's output and error */
+	pid_t pid;
+	int64_t next_us;
+};
+int step_progress_begin(struct step_progress *progress, int stdio[3]);
+size_t step_progress_poll(const struct step_progress *progress, struct pollfd fds[2]);
+void step_progress_copy(struct step_progress *progress, const struct pollfd fds[2]);
+void step_progress_tick(struct step_progress *progress, const struct job *job);
+void step_progress_end(struct step_progress *progress);
+
+/* records.c: writes what `replay` needs. *ret_id names it. Errors: RB_RECORD. */
+int record_write(struct arena *arena, const struct step_run *run, const struct job *job,
+		 const char **ret_id, struct rb_err *err);

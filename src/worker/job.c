@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One step's life. Runs in the worker or in `runbuild step`, outside the step's namespaces, as
+ * root of the user namespace around it. Nothing here waits: what needs time is a state.
+ */
+#include <sys/statfs.h>
+#include <linux/magic.h>
+#include <time.h>
+#include "base/file.h"
+#include "base/sys.h"
+#include "worker/job.h"
+
+#ifndef NSFS_MAGIC
+#define NSFS_MAGIC 0x6e736673
+#endif
+
+int64_t job_now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int64_t wall_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+void job_init(struct job *job, struct engine *engine, const struct step *step)
+{
+	job->engine = engine;
+	job->step = step;
+	job->state = JOB_NEW;
+	job->began_us = job_now_us();
+	job->launch = (struct launch){
+		.pidfd = -1, .monitor_pidfd = -1, .sock = -1, .tty_master = -1};
+}
+
+void job_snap_spec(const struct engine *engine, const struct step_snapshot *snapshot,
+		   struct snap_spec *ret_spec)
+{
+	*ret_spec = (struct snap_spec){
+		.lower = snapshot->lower.v,
+		.n_lower = snapshot->lower.n,
+		.upper = snapshot->upper,
+		.work = snapshot->work,
+		.throw_away = snapshot->throw_away,
+		.cache_dir = engine->root.fd,
+	};
+	(void)snap_driver_parse(snapshot->driver, &ret_spec->driver); /* checked by step_parse() */
+}
+
+/* A descriptor of the peer that must be a directory, as a mount of its own. */
+static int take_directory(struct job *job, uint32_t index, int *ret_mount, struct rb_err *err)
+{
+	struct stat st;
+
+	if (fstat(job->fds[index], &st) < 0 || !S_ISDIR(st.st_mode))
+		return err_set(err, RB_STEP_FDS, ENOTDIR, "descriptor %u is not a directory",
+			       index);
+	*ret_mount = sys_open_tree(job->fds[index], "",
+				   AT_EMPTY_PATH | OPEN_TREE_CLONE | AT_RECURSIVE);
+	/* a mount that is not attached anywhere can be used as it is */
+	if (*ret_mount == -EINVAL)
+		*ret_mount = fd_take(&job->fds[index]);
+	return *ret_mount < 0
+		       ? err_set(err, RB_STEP_FDS, -*ret_mount, "cannot clone descriptor %u", index)
+		       : 0;
+}
+
+/* The part of a source that a selector names, resolved inside the source: openat2(2). */
+static int select_below(const char *source, const char *selector, int *ret_mount,
+			struct rb_err *err)
+{
+	CLEANUP_FD int root = sys_openat(AT_FDCWD, source, O_PATH | O_DIRECTORY, 0);
+	CLEANUP_FD int fd = root < 0 ? root
+				     : sys_openat2(root, selector, O_PATH, 0,
+						   RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+
+	*ret_mount = fd < 0 ? fd
+			    : sys_open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | AT_RECURSIVE);
+	if (*ret_mount >= 0)
+		return 0;
+	err_set(err, RB_MOUNT_SOURCE, -*ret_mount, "cannot open '%s' below '%s'", selector, source);
+	err_fix(err, "create it, or remove the mount");
+	return *ret_mount;
+}
+
+static void note_driver(struct job *job)
+{
+	const struct snapshot *snapshot = &job->handed.snapshots[job->handed.n_snapshots - 1];
+
+	job->driver = snap_driver_name(snapshot->driver);
+	job->driver_why = arena_strdup(&job->arena, snapshot->why);
+}
+
+static int add_root(struct job *job, struct rb_err *err)
+{
+	const struct step *step = job->step;
+	CLEANUP_FD int mount = -1;
+	struct snap_spec spec;
+	int r = 0;
+
+	if (step->root == STEP_SNAPSHOT) {
+		job_snap_spec(job->engine, step->root_snapshot, &spec);
+		r = handed_add_snapshot(&job->arena, &job->handed, &spec, &job->spec.root_handed,
+					err);
+		if (r < 0)
+			err_origin(err, step->root_snapshot->origin);
+		else
+			note_driver(job);
+	} else if (step->root == STEP_FD) {
+		r = take_directory(job, step->root_fd, &mount, err);
+		if (r == 0)
+			handed_add(&job->handed, &mount, &job->spec.root_handed);
+	}
+	return r;
+}
+
+static int add_mount(struct job *job, const struct step_mount *source, struct spec_mount *mount,
+		     struct rb_err *err)
+{
+	CLEANUP_FD int fd = -1;
+	struct snap_spec spec;
+	int r = 0;
+
+	if (source->source == STEP_SNAPSHOT && source->selector) {
+		err_set(err, RB_UNSUPPORTED, 0, "a selector below a snapshot is not supported");
+		r = -ENOTSUP;
+	} else if (source->source == STEP_SNAPSHOT) {
+		job_snap_spec(job->engine, source->snapshot, &spec);
+		r = handed_add_snapshot(&job->arena, &job->handed, &spec, &mount->handed, err);
+	} else if (source->source == STEP_FD) {
+		r = take_directory(job, source->fd, &fd, err);
+	} else if (source->selector && source->selector[0]) {
+		r = select_below(mount->source, source->selector, &fd, err);
+	}
+	if (r == 0 && fd >= 0)
+		handed_add(&job->handed, &fd, &mount->handed);
+	if (r < 0 && err)
+		err_origin(err, mount->origin);
+	return r;
+}
+
+/* /etc/hosts and the like: a file in our directory, bound read-write as other engines do. */
+static int add_file(struct job *job, const char *name, const char *text, const char *path,
+		    const char *destination, struct rb_err *err)
+{
+	struct spec_mount *mount = (struct spec_mount *)&job->spec.mounts[job->spec.n_mounts];
+	const char *file = arena_printf(&job->arena, "%s.%s", job->step->id, name);
+	int r;
+
+	if (!text && !path)
+		return 0;
+	if (!path) {
+		path = file ? arena_printf(&job->arena, "%s/%s", job->engine->directory, file)
+			    : NULL;
+		if (!path)
+			return err_set(err, RB_NO_MEMORY, ENOMEM, "%s", destination);
+		r = file_replace_at(job->engine->directory_fd, file, text, strlen(text), 0644);
+		if (r < 0)
+			return err_set(err, RB_STATE_WRITE, -r, "cannot write %s", destination);
+	}
+	*mount = (struct spec_mount){
+		.destination = destination,
+		.type = "",
+		.source = path,
+		.bind = true,
+		.origin = "",
+	};
+	job->spec.n_mounts++;
+	return 0;
+}
+
+static void remove_files(const struct job *job)
+{
+	static const char *const names[] = {"hosts", "resolv"};
+	char file[LIMIT_STEP_ID + 16];
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		snprintf(file, sizeof(file), "%s.%s", job->step->id, names[i]);
+		if (i == 0 ? job->step->hosts != NULL : job->step->resolv != NULL)
+			(void)unlinkat(job->engine->directory_fd, file, 0);
+	}
+}
+
+static int add_mounts(struct job *job, struct rb_err *err)
+{
+	const struct step *step = job->step;
+	struct spec_mount *mounts = arena_array(&job->arena, step->spec.n_mounts + 2,
+						sizeof(*mounts));
+	int r = handed_init(&job->arena, &job->handed, step->spec.n_mounts + 1, err);
+
+	if (!mounts)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "mounts");
+	memcpy(mounts, step->spec.mounts, step->spec.n_mounts * sizeof(*mounts));
+	job->spec.mounts = mounts;
+	if (r == 0)
+		r = add_root(job, err);
+	for (size_t i = 0; r == 0 && i < step->spec.n_mounts; i++)
+		r = add_mount(job, &step->mounts[i], &mounts[i], err);
+	if (r == 0)
+		r = add_file(job, "hosts", step->hosts, NULL, "/etc/hosts", err);
+	if (r == 0)
+		r = add_file(job, "resolv", step->resolv, step->resolv_path, "/etc/resolv.conf",
+			     err);
+	return r;
+}
+
+static int add_oci_mounts(struct job *job, struct rb_err *err)
+{
+	const struct spec *completed;
+	int r = handed_add_from_spec(&job->arena, &job->handed, &job->step->spec,
+				     job->engine->root.fd, false, &completed, err);
+
+	if (r == 0)
+		job->spec = *completed;
+	return r;
+}
+
+/* A network namespace of the peer; it is joined by its name in our /proc. */
+static int add_network(struct job *job, struct rb_err *err)
+{
+	struct spec_namespace *namespaces;
+	struct statfs fs;
+	int fd;
+
+	if (job->step->netns_fd == STEP_NO_FD)
+		return 0;
+	fd = job->fds[job->step->netns_fd];
+	if (fstatfs(fd, &fs) < 0 || (unsigned long)fs.f_type != NSFS_MAGIC)
+		return err_set(err, RB_STEP_FDS, EINVAL, "descriptor %d is not a namespace",
+			       job->step->netns_fd);
+	snprintf(job->net_path, sizeof(job->net_path), "/proc/self/fd/%d", fd);
+	namespaces = arena_array(&job->arena, job->spec.n_namespaces, sizeof(*namespaces));
+	if (!namespaces)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "namespaces");
+	memcpy(namespaces, job->spec.namespaces, job->spec.n_namespaces * sizeof(*namespaces));
+	for (size_t i = 0; i < job->spec.n_namespaces; i++)
+		if (namespaces[i].type == CLONE_NEWNET)
+			namespaces[i].path = job->net_path;
+	job->spec.namespaces = namespaces;
+	return 0;
+}
+
+/* A compiled filter of the peer; the kernel judges it. */
+static int read_filter(struct job *job, struct plan_options *options, struct rb_err *err)
+{
+	char *text;
+	size_t len;
+	int r = file_read_fd(&job->arena, job->fds[job->step->filter_fd],
+			     LIMIT_BPF_INSNS * sizeof(uint64_t), &text, &len);
+
+	if (r < 0 || len == 0 || len % sizeof(uint64_t))
+		return err_set(err, RB_STEP_FDS, r < 0 ? -r : EINVAL,
+			       "descriptor %d is not a file with a BPF program",
+			       job->step->filter_fd);
+	options->bpf = (const struct sock_filter *)text;
+	options->n_bpf = len / sizeof(uint64_t);
+	job->spec.seccomp.present = true;
+	return 0;
+}
+
+static int choose_filter(struct job *job, struct plan_options *options, struct rb_err *err)
+{
+	const struct engine *engine = job->engine;
+
+	if (job->step->filter_fd != STEP_NO_FD)
+		return read_filter(job, options, err);
+	if (!job->step->default_filter)
+		return 0;
+	job->spec.seccomp = engine->default_profile;
+	options->bpf = engine->bpf;
+	options->n_bpf = engine->n_bpf;
+	return 0;
+}
+
+/* The root as it will be for the step, for looking things up before it exists. */
+static int open_root(struct job *job, struct rb_err *err)
+{
+	int fd;
+
+	if (job->spec.root_handed)
+		return fd_dup(job->handed.mounts[job->spec.root_handed - 1], 3);
+	fd = sys_openat(AT_FDCWD, job->spec.root_path, O_PATH | O_DIRECTORY, 0);
+	if (fd < 0) {
+		err_set(err, RB_ROOTFS, -fd, "cannot use '%s' as the root file system",
+			job->spec.root_path);
+		err_origin(err, "/rootfs/path");
+		err_fix(err, "name an existing directory");
+	}
+	return fd;
+}
+
+static int look_into_root(struct job *job, struct rb_err *err)
+{
+	const struct step *step = job->step;
+	CLEANUP_FD int root = open_root(job, err);
+	int r = 0;
+
+	if (root < 0)
+		return root;
+	if (step->user_name || step->group_name)
+		r = job_find_user(&job->arena, root, step, &job->spec.process, err);
+	if (r == 0 && step->stubs.leaf)
+		r = job_note_stubs(job, root);
+	return r;
+}
+
+static void fill_context(struct job *job)
+{
+	job->record = (struct state_record){.id = job->step->id, .cgroup = ""};
+	job->context = (struct launch_context){
+		.arena = &job->arena,
+		.record = job->inside ? NULL : &job->record,
+		.init_pidfd = job->inside ? job->inside->launch.pidfd : -1,
+		.start_socket = -1,
+		.handed = job->handed.mounts,
+		.n_handed = job->handed.n_mounts,
+		.held = job->handed.held,
+		.n_held = job->handed.n_held,
+		.stdio = job->stdio,
+		.guard = &job->engine->guard,
+		.may_return = true,
+	};
+}
+
+static uint64_t joined_namespaces(const struct spec *spec)
+{
+	uint64_t mask = 0;
+
+	for (size_t i = 0; i < spec->n_namespaces; i++)
+		mask |= spec->namespaces[i].type;
+	return mask;
+}
+
+static int launch(struct job *job, struct rb_err *err)
+{
+	const struct spec *spec = job->inside ? &job->inside->spec : &job->spec;
+	struct plan_options options = {
+		.foreground = true,
+		.no_record = true,
+		.no_new_keyring = job->inside != NULL,
+		.console = job->spec.process.terminal ? CONSOLE_OWN : CONSOLE_NONE,
+	};
+	const struct plan *plan;
+	int r = choose_filter(job, &options, err);
+
+	if (job->inside && spec->seccomp.present) {
+		options.bpf = job->inside->bpf;
+		options.n_bpf = job->inside->n_bpf;
+	}
+	if (r < 0)
+		return r;
+	r = job->inside
+		    ? plan_build_exec(&job->arena, spec, &job->spec.process, &job->engine->host,
+				      joined_namespaces(spec),
+				      job->inside->launch.cgroup ? job->inside->launch.cgroup : "",
+				      &options, &plan, err)
+		    : plan_build(&job->arena, spec, &job->engine->host, &options, &plan, err);
+	if (r < 0 || (r = plan_check(plan, err)) < 0)
+		return r;
+	fill_context(job);
+	job->bpf = options.bpf;
+	job->n_bpf = options.n_bpf;
+	r = launch_begin(&job->launch, plan, &job->context, err);
+	if (r == 0)
+		job->state = JOB_LAUNCHING;
+	return r;
+}
+
+/* After the clone the child has all of these; ours would keep mounts and pipes open. */
+static void drop_child_side(struct job *job)
+{
+	handed_attached(&job->handed);
+	for (size_t i = 0; i < ARRAY_LEN(job->stdio); i++)
+		fd_close(&job->stdio[i]);
+	for (size_t i = 0; i < ARRAY_LEN(job->fds); i++)
+		fd_close(&job->fds[i]);
+}
+
+static int fail(struct job *job, int r)
+{
+	drop_child_side(job);
+	(void)handed_close(&job->handed, NULL);
+	remove_files(job);
+	job->state = JOB_RELEASED;
+	return r;
+}
+
+int job_begin(struct job *job, struct rb_err *err)
+{
+	int r = 0;
+
+	job->spec = job->step->spec;
+	job->state = JOB_MOUNTING;
+	if (job->inside)
+		return 0;
+	r = job->step->oci ? add_oci_mounts(job, err) : add_mounts(job, err);
+	if (r == 0)
+		r = add_network(job, err);
+	return r < 0 ? fail(job, r) : 0;
+}
+
+int job_advance(struct job *job, struct rb_err *err)
+{
+	int r;
+
+	if (job->state == JOB_MOUNTING) {
+		r = handed_advance(&job->handed, err);
+		if (r == 0)
+			return 0;
+		job->mounted_us = job_now_us();
+		if (r < 0 || (!job->inside && (r = look_into_root(job, err)) < 0) ||
+		    (r = launch(job, err)) < 0)
+			return fail(job, r);
+	}
+	if (job->state != JOB_LAUNCHING)
+		return 1;
+	r = launch_advance(&job->launch, err);
+	if (r < 0)
+		return fail(job, r);
+	drop_child_side(job);
+	if (r == 1) {
+		job->state = JOB_RUNNING;
+		job->started_us = job_now_us();
+		job->started_wall_us = wall_us();
+	}
+	return r;
+}
+
+size_t job_poll(const struct job *job, struct pollfd *fds, int64_t *deadline_ms)
+{
+	size_t n = 0;
+
+	if (job->state == JOB_LAUNCHING)
+		fds[n++] = (struct pollfd){.fd = job->launch.sock, .events = POLLIN};
+	else if (job->state == JOB_RUNNING)
+		fds[n++] = (struct pollfd){.fd = job->launch.pidfd, .events = POLLIN};
+	if (job->state == JOB_MOUNTING || job->state == JOB_RUNNING)
+		n += handed_poll(&job->handed, fds + n, deadline_ms);
+	return n;
+}
+
+bool job_reap(struct job *job)
+{
+	siginfo_t info = {0};
+
+	if (job->state != JOB_RUNNING)
+		return job->state > JOB_RUNNING;
+	if (SYS_CALL(SYS_waitid, P_PIDFD, job->launch.pidfd, &info, WEXITED | WNOHANG | __WALL,
+		     &job->usage) < 0 ||
+	    !info.si_pid)
+		return false;
+	job->ended_us = job_now_us();
+	if (info.si_code == CLD_EXITED)
+		job->code = info.si_status;
+	else
+		job->signal = info.si_status;
+	job->state = JOB_ENDED;
+	return true;
+}
+
+bool job_check_daemons(struct job *job, struct rb_err *err)
+{
+	if (job->state != JOB_RUNNING || !handed_is_dead(&job->handed, err))
+		return false;
+	(void)job_signal(job, SIGKILL, JOB_INIT);
+	return true;
+}
+
+int job_signal(struct job *job, int sig, enum job_target target)
+{
+	if (job->state != JOB_RUNNING)
+		return -ESRCH;
+	/* the death of a pid namespace's init is the death of all in it: pid_namespaces(7) */
+	if (target == JOB_INIT || (sig == SIGKILL && !job->inside))
+		return sys_pidfd_send_signal(job->launch.pidfd, sig);
+	/* the child called setsid(2), so its group is its own; it cannot be reused while we can
+	 * still wait for it */
+	if (kill(-job->launch.pid, sig) < 0)
+		return -errno;
+	return 0;
+}
+
+static void empty_directory(int dirfd, const char *path)
+{
+	CLEANUP_FD int fd = sys_openat(dirfd, path, O_RDONLY | O_DIRECTORY, 0);
+
+	if (fd >= 0)
+		(void)file_remove_content(fd, LIMIT_UPPER_DEPTH);
+}
+
+static void drop_upper(struct job *job)
+{
+	const struct step_snapshot *snapshot = job->step->root_snapshot;
+	bool keep = job->step->keep_upper == STEP_ALWAYS ||
+		    (job->step->keep_upper == STEP_FAILURE && !job_is_ok(job));
+
+	if (keep || !snapshot || !snapshot->upper)
+		return;
+	empty_directory(AT_FDCWD, snapshot->upper);
+	if (snapshot->work)
+		empty_directory(AT_FDCWD, snapshot->work);
+}
+
+int job_finish(struct job *job, struct rb_err *err)
+{
+	int r;
+
+	if (job->state == JOB_RELEASED)
+		return 0;
+	launch_end(&job->launch);
+	if (job->launch.cgroup && !job->inside) {
+		cgroup_kill(job->launch.cgroup);
+		(void)cgroup_remove(job->launch.cgroup);
+	}
+	drop_child_side(job);
+	r = handed_close(&job->handed, err);
+	job_remove_stubs(job);
+	drop_upper(job);
+	remove_files(job);
+	job->state = JOB_RELEASED;
+	return r;
+}
+
+void job_abandon(struct job *job)
+{
+	siginfo_t info;
+
+	switch (job->state) {
+	case JOB_LAUNCHING: launch_abandon(&job->launch); break;
+	case JOB_RUNNING:
+		(void)sys_pidfd_send_signal(job->launch.pidfd, SIGKILL);
+		(void)sys_wait_pidfd(job->launch.pidfd, &info, WEXITED);
+		break;
+	default: break;
+	}
+	(void)job_finish(job, NULL);
+}
+
+void job_free(struct job *job)
+{
+	drop_child_side(job);
+	arena_free(&job->arena);
+}
+
+bool job_is_ok(const struct job *job)
+{
+	if (job->signal || job->timed_out || job->cancelled)
+		return false;
+	for (size_t i = 0; i < job->step->n_valid_codes; i++)
+		if (job->step->valid_codes[i] == job->code)
+			return true;
+	return false;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The engine behind `runbuild step` and the worker: one step from its description to its result,
+ * in pieces that never wait, for a loop that has others to serve. The caller owns the loop, the
+ * streams and the words; the engine owns snapshots, processes and what they leave.
+ *
+ *	job_begin -> job_advance ... 1: the program runs
+ *	          -> job_reap    ... true: it has ended
+ *	          -> job_finish      everything is released, the result is complete
+ */
+#include <sys/resource.h>
+#include "launch/launch.h"
+#include "spec/step.h"
+#include "worker/handed.h"
+
+/* What outlives a step. */
+struct engine {
+	struct arena arena;
+	struct host host;
+	struct state_root root; /* caches, and the directory below */
+	struct guard guard;
+	const char *directory; /* absolute; private files of the steps, removed by the guard */
+	int directory_fd;      /* locked while we live */
+	struct spec_seccomp default_profile;
+	const struct sock_filter *bpf; /* compiled from it */
+	size_t n_bpf;
+};
+
+/*
+ * Opens the caches, starts the guard, removes what a dead engine left. root as for --root.
+ * Errors: RB_STATE_ROOT, RB_SETUP_STEP, RB_NOT_ROOT without CAP_SYS_ADMIN.
+ */
+int engine_open(struct engine *engine, const char *root, struct rb_err *err);
+void engine_close(struct engine *engine);
+
+enum job_state {
+	JOB_NEW,
+	JOB_MOUNTING,  /* waits for the daemons of its snapshots */
+	JOB_LAUNCHING, /* the child sets itself up */
+	JOB_RUNNING,
+	JOB_ENDED, /* reaped, not released */
+	JOB_RELEASED,
+};
+
+struct job_stub {
+	const char *path; /* below the root */
+	size_t existed;   /* bytes of it that were there before */
+};
+
+struct job {
+	struct engine *engine;
+	struct arena arena; /* everything of this job; freed by job_free() */
+	const struct step *step;
+	const struct job *inside; /* an exec: the running step, else NULL */
+	struct spec spec;         /* the step's, completed */
+	struct handed handed;
+	struct state_record record;
+	struct launch_context context;
+	struct launch launch;
+	enum job_state state;
+	int fds[LIMIT_MESSAGE_FDS]; /* what came with the message; taken by job_begin() */
+	int stdio[3];               /* the child's; closed once it has them */
+	struct job_stub *stubs;
+	size_t n_stubs;
+	char net_path[32];
+	const struct sock_filter *bpf; /* what an exec inside gets as well */
+	size_t n_bpf;
+	const char *driver; /* of the root's snapshot; NULL without */
+	const char *driver_why;
+	/* the result */
+	bool cancelled, timed_out;
+	int code, signal; /* signal 0: it exited with code */
+	struct rusage usage;
+	int64_t began_us, mounted_us, started_us, ended_us; /* CLOCK_MONOTONIC */
+	int64_t started_wall_us;                            /* CLOCK_REALTIME */
+};
+
+/* A job for a parsed step; step and what it points to must live in job->arena. */
+void job_init(struct job *job, struct engine *engine, const struct step *step);
+
+/*
+ * Each returns -errno with *err when the step failed before its program ran; everything is then
+ * released but the memory.
+ */
+int job_begin(struct job *job, struct rb_err *err);
+int job_advance(struct job *job, struct rb_err *err);
+
+/* What to wait for; room for JOB_POLL entries. *deadline_ms (CLOCK_MONOTONIC) may be lowered. */
+enum { JOB_POLL = LIMIT_SNAPSHOTS + 1 };
+size_t job_poll(const struct job *job, struct pollfd *fds, int64_t *deadline_ms);
+
+/* Has the program ended? Then its result is in the job. */
+bool job_reap(struct job *job);
+
+/* Has a daemon of its snapshots died under it? Then it is killed. */
+bool job_check_daemons(struct job *job, struct rb_err *err);
+
+enum job_target { JOB_INIT, JOB_GROUP, JOB_ALL };
+
+/* Sends a signal to a running job. -ESRCH: it has ended. */
+int job_signal(struct job *job, int sig, enum job_target target);
+
+/*
+ * Releases mounts, daemons, locks, cgroup and mount points. The error, if any, is that of a
+ * daemon that died (RB_SNAP_DAEMON).
+ */
+int job_finish(struct job *job, struct rb_err *err);
+
+/* Gives up a job in any state. */
+void job_abandon(struct job *job);
+void job_free(struct job *job);
+
+/* The result of step.run as a JSON object, without what the caller knows (output, changes). */
+struct strbuf;
+void job_result(const struct job *job, struct strbuf *out);
+bool job_is_ok(const struct job *job);
+
+/* Writes "changes": an array of at most `limit` entries after `cursor`. */
+int job_changes(struct job *job, const char *cursor, size_t limit, struct strbuf *out,
+		struct rb_err *err);
+int snapshot_changes_json(struct arena *arena, const struct snap_spec *spec, const char *cursor,
+			  size_t limit, struct strbuf *out, struct rb_err *err);
+
+/* A step's snapshot in the form that snapshot/ understands. */
+void job_snap_spec(const struct engine *engine, const struct step_snapshot *snapshot,
+		   struct snap_spec *ret_spec);
+
+/* job_user.c: names to numbers in the root file system that is open as `root`. */
+int job_find_user(struct arena *arena, int root, const struct step *step,
+		  struct spec_process *process, struct rb_err *err);
+
+/* job_stubs.c: mount points that the step's mounts will make, and their removal. */
+int job_note_stubs(struct job *job, int root);
+void job_remove_stubs(struct job *job);
+
+int64_t job_now_us(void);
