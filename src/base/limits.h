@@ -22,20 +22,20 @@
 #define LIMIT_STEP_MOUNTS    256u
 #define LIMIT_STEP_ID        64u
 #define LIMIT_WINDOW         262144u /* bytes of a stream before its acknowledgement */
-#define LIMIT_MESSAGE_FDS    16u /* descriptors with one message of the worker's protocol */
+#define LIMIT_MESSAGE_FDS    16u     /* descriptors with one message of the worker's protocol */
 #define LIMIT_RECORDS        4096u
-#define LIMIT_BPF_INSNS      4096u   /* seccomp(2): BPF_MAXINSNS */
+#define LIMIT_BPF_INSNS      4096u /* seccomp(2): BPF_MAXINSNS */
 #define LIMIT_SECCOMP_RULES  4096u
 #define LIMIT_PASSWD_BYTES   (1u << 20) /* /etc/passwd of an image */
 #define LIMIT_SUBID_BYTES    (1u << 20) /* /etc/subuid */
 #define LIMIT_RESOLV_BYTES   65536u
 #define LIMIT_SUBID_RANGES   4096u
-#define LIMIT_TREE_DEPTH     64u  /* directories below a tmpcopyup source */
-#define LIMIT_SYMLINKS       40u  /* path_resolution(7) */
-#define LIMIT_CHILDREN       256u /* of the launcher, before it is the launcher */
-#define LIMIT_HELD_FDS       32u /* locks that a monitor keeps for one container */
-#define LIMIT_SNAPSHOTS      16u /* of one container: two locks each */
-#define LIMIT_LAYERS         500u /* overlayfs: OVL_MAX_STACK */
+#define LIMIT_TREE_DEPTH     64u   /* directories below a tmpcopyup source */
+#define LIMIT_SYMLINKS       40u   /* path_resolution(7) */
+#define LIMIT_CHILDREN       256u  /* of the launcher, before it is the launcher */
+#define LIMIT_HELD_FDS       32u   /* locks that a monitor keeps for one container */
+#define LIMIT_SNAPSHOTS      16u   /* of one container: two locks each */
+#define LIMIT_LAYERS         500u  /* overlayfs: OVL_MAX_STACK */
 #define LIMIT_UPPER_DEPTH    1024u /* directories below an upper one */
 #define LIMIT_PRESERVED_FDS  1024u
 #define LIMIT_HELPER_SECONDS 30u /* newuidmap, newgidmap, slirp4netns start-up */

@@ -311,11 +311,12 @@ static int records_list(struct arena *arena, int records, struct rb_err *err)
 static int records_remove(int records, char **names, size_t n, struct rb_err *err)
 {
 	for (size_t i = 0; i < n; i++) {
+		struct stat st;
 		int r;
 
 		if (names[i][0] == '.' || strchr(names[i], '/'))
 			return record_error(err, 0, "no such record:", names[i]);
-		if (faccessat(records, names[i], F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		if (fstatat(records, names[i], &st, AT_SYMLINK_NOFOLLOW) < 0)
 			return record_error(err, 0, "no such record:", names[i]);
 		r = file_remove_tree_at(records, names[i], RECORD_DEPTH);
 		if (r < 0)

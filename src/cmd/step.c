@@ -207,6 +207,7 @@ static int open_streams(struct foreground *f, struct rb_err *err)
 	f->progress = (struct step_progress){.pipes = {-1, -1}};
 	if (!f->step.spec.process.terminal && !f->run->quiet)
 		r = step_progress_begin(&f->progress, f->job.stdio);
+	f->job.own_stdio[1] = f->job.own_stdio[2] = f->progress.on;
 	for (int i = 0; r == 0 && i < 3; i++) {
 		if (f->job.stdio[i] < 0)
 			f->job.stdio[i] = sys_fcntl(i, F_DUPFD_CLOEXEC, 3);

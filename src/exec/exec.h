@@ -11,10 +11,10 @@
 #define EXEC_HOME_BYTES (5 + 1024)
 
 struct exec_child {
-	const struct plan *plan;        /* checked by plan_check() */
-	int sock;                       /* the handshake; closed on exec */
-	int slots[SLOT_COUNT];          /* -1: empty. Inherited ones are filled by the parent */
-	const int *handed;              /* detached mounts for OP_TAKE_MOUNT */
+	const struct plan *plan; /* checked by plan_check() */
+	int sock;                /* the handshake; closed on exec */
+	int slots[SLOT_COUNT];   /* -1: empty. Inherited ones are filled by the parent */
+	const int *handed;       /* detached mounts for OP_TAKE_MOUNT */
 	size_t n_handed;
 	char **argv;                    /* of OP_EXEC, NULL-terminated */
 	char **envp;                    /* likewise, with one free place for HOME before the NULL */

@@ -24,13 +24,13 @@ struct launch_context {
 	int start_socket;           /* create: listening; else -1 */
 	const int *handed;          /* detached mounts that the plan takes by number */
 	size_t n_handed;
-	const int *stdio;           /* 0, 1 and 2 of the child; NULL: ours */
-	const int *held;            /* what must stay open until the child is dead: locks */
+	const int *stdio; /* 0, 1 and 2 of the child; NULL: ours */
+	const int *held;  /* what must stay open until the child is dead: locks */
 	size_t n_held;
 	const struct pollfd *watched; /* helpers without which a foreground child is ended */
 	size_t n_watched;
-	struct guard *guard;        /* the monitor shared by many children; NULL: one of its own */
-	bool may_return;            /* launch_advance() returns instead of waiting for the child */
+	struct guard *guard; /* the monitor shared by many children; NULL: one of its own */
+	bool may_return;     /* launch_advance() returns instead of waiting for the child */
 };
 
 struct launch {
@@ -47,7 +47,7 @@ struct launch {
 	const char *cgroup; /* joined group, or NULL */
 	bool reached[STAGE_COUNT];
 	bool exec_reported;
-	size_t next_op;    /* of the parent's list */
+	size_t next_op;     /* of the parent's list */
 	uint32_t guard_key; /* 0: not with a shared guard */
 };
 

@@ -50,10 +50,7 @@ static int failure_mount(const struct handshake *record, const char *what, struc
 			err_fix(err, "every directory above it must be searchable (chmod o+x) for "
 				     "the mapped root user");
 		return -e;
-	case OP_TAKE_MOUNT:
-	case OP_STACK_ROOT:
-		err_set(err, RB_ROOTFS, e, "cannot attach the snapshot");
-		return -e;
+	case OP_STACK_ROOT: return err_set(err, RB_ROOTFS, e, "cannot attach the snapshot");
 	case OP_OPEN_TREE:
 		err_set(err, RB_MOUNT_SOURCE, e, "cannot open mount source '%s'", what);
 		err_fix(err, "%s",

@@ -265,6 +265,7 @@ struct plan_options {
 	bool wait_start; /* `create`: wait for `start` */
 	bool no_pivot;
 	bool no_new_keyring;
+	bool keep_stdio_owner;  /* 0, 1 and 2 are not the runtime's to give away */
 	bool no_record;         /* nothing on disk: the container ends with the caller */
 	bool no_cgroup;         /* --cgroup-manager=disabled */
 	bool add_pid_namespace; /* when the configuration lists none */

@@ -223,7 +223,7 @@ void plan_add_process(struct plan_blob *b, const struct spec_process *process)
 	process_add_lsm(b, process);
 	if (!env_has(&process->env, "HOME="))
 		blob_child(b, OP_HOME, "/process/env")->arg[0] = process->uid;
-	if (process->uid != 0 && !process->terminal)
+	if (process->uid != 0 && !process->terminal && !b->options->keep_stdio_owner)
 		blob_child(b, OP_STDIO_OWNER, "/process/user/uid")->arg[0] = process->uid;
 	blob_child(b, OP_CLOSE_FDS, NULL)->arg[0] = 3 + (uint64_t)b->options->preserve_fds;
 	process_add_cwd(b, process, false);

@@ -239,6 +239,32 @@ static int fuse_await_path(struct snapshot *snapshot, const char *place, int bef
 	return -EIO;
 }
 
+/*
+ * fuse-overlayfs 1.x resolves the name of its upper directory and then reads the result as a list
+ * with escapes: a colon or a backslash in it means another directory.
+ */
+static int fuse_check_upper(const struct snap_layers *layers, struct rb_err *err)
+{
+	char link[32];
+	char path[LIMIT_PATH_BYTES];
+	ssize_t len;
+
+	if (layers->upper < 0)
+		return 0;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", layers->upper);
+	len = readlink(link, path, sizeof(path) - 1);
+	if (len < 0)
+		return err_set(err, RB_SNAP_UPPER, errno, "cannot read the upper directory's name");
+	path[len] = '\0';
+	if (!strpbrk(path, ":\\"))
+		return 0;
+	err_set(err, RB_SNAP_UPPER, 0,
+		"fuse-overlayfs misreads a colon or a backslash in the upper directory's name '%s'",
+		path);
+	err_fix(err, "rename it, or use the driver native");
+	return -EINVAL;
+}
+
 /* 10 s and, because each layer is compared with each, a thousandth of a ms for each pair. */
 static int64_t fuse_deadline(size_t layers)
 {
@@ -263,6 +289,8 @@ int fuse_begin(struct arena *arena, const struct snap_layers *layers, bool by_pa
 				  "install the package fuse-overlayfs");
 	if (!argv[3])
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "layers");
+	if ((r = fuse_check_upper(layers, err)) < 0)
+		return r;
 	if (by_path)
 		argv[4] = place;
 	else if ((r = fuse_make_mount(&fuse, &snapshot->mount, err)) < 0)

@@ -39,6 +39,8 @@ static int probe_mount(struct arena *arena, const struct probe *probe, enum snap
 
 static int probe_use(int mount, const char **ret_what)
 {
+	struct stat st;
+
 	*ret_what = "remove a file";
 	if (unlinkat(mount, "d/f", 0) < 0)
 		return -errno;
@@ -49,7 +51,7 @@ static int probe_use(int mount, const char **ret_what)
 	if (mkdirat(mount, "d", 0755) < 0)
 		return -errno;
 	*ret_what = "hide its old content";
-	return faccessat(mount, "d/f", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? -EEXIST : 0;
+	return fstatat(mount, "d/f", &st, AT_SYMLINK_NOFOLLOW) == 0 ? -EEXIST : 0;
 }
 
 static int probe_prepare(struct probe *probe, int parent)

@@ -6,6 +6,7 @@
  */
 #include <time.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "snapshot/snap_private.h"
 
 static const char *const driver_names[] = {
@@ -118,8 +119,10 @@ static int mount_layers(struct arena *arena, const struct snap_layers *layers,
 /* overlayfs.rst, "Volatile mount": the mark that a mount which did not end well leaves behind. */
 static int check_volatile(const struct snap_layers *layers, struct rb_err *err)
 {
+	struct stat st;
+
 	if (layers->work < 0 ||
-	    faccessat(layers->work, "work/incompat/volatile", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+	    fstatat(layers->work, "work/incompat/volatile", &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
 	err_set(err, RB_SNAP_UPPER, 0,
 		"the upper directory '%s' was in use with \"volatile\" and not left cleanly: files "
@@ -246,7 +249,7 @@ bool snapshot_is_dead(struct snapshot *snapshot, struct rb_err *err)
 static void clear_volatile(const struct snapshot *snapshot)
 {
 	if (snapshot->throw_away && snapshot->work >= 0 && snapshot->driver == SNAP_NATIVE)
-		(void)unlinkat(snapshot->work, "work/incompat/volatile", AT_REMOVEDIR);
+		(void)file_remove_tree_at(snapshot->work, "work/incompat", 4);
 }
 
 int snapshot_close(struct snapshot *snapshot, struct rb_err *err)

@@ -338,11 +338,20 @@ static uint64_t joined_namespaces(const struct spec *spec)
 	return mask;
 }
 
+/* A step opens /dev/stdout again as its user; descriptors of others are left alone. */
+static void own_pipes(struct job *job)
+{
+	for (size_t i = 0; i < ARRAY_LEN(job->stdio); i++)
+		if (job->own_stdio[i] && job->stdio[i] >= 0)
+			(void)fchown(job->stdio[i], job->spec.process.uid, job->spec.process.gid);
+}
+
 static int launch(struct job *job, struct rb_err *err)
 {
 	const struct spec *spec = job->inside ? &job->inside->spec : &job->spec;
 	struct plan_options options = {
 		.foreground = true,
+		.keep_stdio_owner = true,
 		.no_record = true,
 		.no_new_keyring = job->inside != NULL,
 		.console = job->spec.process.terminal ? CONSOLE_OWN : CONSOLE_NONE,
@@ -364,6 +373,7 @@ static int launch(struct job *job, struct rb_err *err)
 		    : plan_build(&job->arena, spec, &job->engine->host, &options, &plan, err);
 	if (r < 0 || (r = plan_check(plan, err)) < 0)
 		return r;
+	own_pipes(job);
 	fill_context(job);
 	job->bpf = options.bpf;
 	job->n_bpf = options.n_bpf;

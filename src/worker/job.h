@@ -61,6 +61,7 @@ struct job {
 	enum job_state state;
 	int fds[LIMIT_MESSAGE_FDS]; /* what came with the message; taken by job_begin() */
 	int stdio[3];               /* the child's; closed once it has them */
+	bool own_stdio[3];          /* a pipe that was made for the step */
 	struct job_stub *stubs;
 	size_t n_stubs;
 	char net_path[32];

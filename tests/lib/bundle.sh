@@ -37,7 +37,7 @@ find_busybox() {
 build_probe() {
 	local cc
 
-	cc=$(type -P cc gcc clang | head -n 1) && [[ -n $cc ]] &&
+	cc=$(type -P cc || type -P gcc || type -P clang) &&
 		"$cc" -O1 -Wall -static -o "$2" "$1"
 }
 
