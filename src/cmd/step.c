@@ -14,67 +14,56 @@
 enum { CAP_NUMBER_SYS_ADMIN = 21, STATUS_TIMEOUT = 124 };
 
 #define OPT(member) offsetof(struct step_options, member)
-#define ROOT_OPTIONS                                                                                \
-	{"rootfs", 0, OPTION_STRING, OPT(rootfs), "DIR", "the root file system, used as it is"},    \
-		{"lower",    0,     OPTION_LIST,                                                    \
-		 OPT(lower), "DIR", "a layer of the root file system, topmost first"},              \
-		{"upper",    0,     OPTION_STRING,                                                  \
-		 OPT(upper), "DIR", "where changes go; without it the root is read-only"},          \
-		{"work",    0,     OPTION_STRING,                                                   \
-		 OPT(work), "DIR", "an empty directory on the same file system as --upper"},        \
-		{"snapshot",                                                                        \
-		 0,                                                                                 \
-		 OPTION_STRING,                                                                     \
-		 OPT(driver),                                                                       \
-		 "auto|native|fuse|bind",                                                           \
-		 "how layers are stacked"},                                                         \
-		{"volatile",  0,                                                                    \
-		 OPTION_FLAG, OPT(throw_away),                                                      \
-		 NULL,        "do not sync the upper directory: for results that are thrown away"}, \
-		{"read-only", 0, OPTION_FLAG, OPT(read_only), NULL, "mount the root read-only"},    \
-		{"mount",                                                                           \
-		 0,                                                                                 \
-		 OPTION_LIST,                                                                       \
-		 OPT(mount),                                                                        \
-		 "src=DIR,dst=DIR[,ro]",                                                            \
-		 "a further mount; type=tmpfs,dst=DIR[,size=N] for memory"},                        \
-		{"net",                                                                             \
-		 0,                                                                                 \
-		 OPTION_STRING,                                                                     \
-		 OPT(net),                                                                          \
-		 "none|host|slirp4netns",                                                           \
-		 "the step's network; default: none"},                                              \
-		{"user", 'u', OPTION_STRING, OPT(user), "USER[:GROUP]", "names or numbers"},        \
-		{"env", 'e', OPTION_LIST, OPT(env), "NAME=VALUE", "a variable"},                    \
-		{"cwd", 0, OPTION_STRING, OPT(cwd), "DIR", "the working directory"},                \
-		{"hostname", 0, OPTION_STRING, OPT(hostname), "NAME", "the host name"},             \
-		{"memory",    0,      OPTION_STRING,                                                \
-		 OPT(memory), "SIZE", "at most this much memory, where cgroups allow it"},          \
-		{"pids", 0, OPTION_U32, OPT(pids), "N", "at most this many processes, likewise"},   \
-		{"seccomp",      0,                                                                 \
-		 OPTION_STRING,  OPT(seccomp),                                                      \
-		 "default|none", "the filter of system calls"},                                     \
-		{"insecure",    0,    OPTION_FLAG,                                                  \
-		 OPT(insecure), NULL, "every capability there is, no masks, no filter"},            \
-		{"timeout",     0,                                                                  \
-		 OPTION_STRING, OPT(timeout),                                                       \
-		 "TIME",        "end the step after this time (90, 500ms, 15m, 1h); status 124"},   \
-		{"record",                                                                          \
-		 0,                                                                                 \
-		 OPTION_STRING,                                                                     \
-		 OPT(record),                                                                       \
-		 "never|failure|always",                                                            \
-		 "keep the description for 'replay'"},                                              \
-		{"record-env",    0,    OPTION_FLAG,                                                \
-		 OPT(record_env), NULL, "with the values of all variables"},                        \
-		{"quiet", 'q', OPTION_FLAG, OPT(quiet), NULL, "no progress and no summary"},        \
-	{                                                                                           \
-		"print", 0, OPTION_FLAG, OPT(print), NULL,                                          \
-			"print the description as a worker takes it, and do nothing"                \
-	}
+/* clang-format off */
+#define STEP_OPTIONS \
+	{"rootfs", 0, OPTION_STRING, OPT(rootfs), "DIR", \
+	 "the root file system, used as it is"}, \
+	{"lower", 0, OPTION_LIST, OPT(lower), "DIR", \
+	 "a layer of the root file system, topmost first"}, \
+	{"upper", 0, OPTION_STRING, OPT(upper), "DIR", \
+	 "where changes go; without it the root is read-only"}, \
+	{"work", 0, OPTION_STRING, OPT(work), "DIR", \
+	 "an empty directory on the same file system as --upper"}, \
+	{"snapshot", 0, OPTION_STRING, OPT(driver), "auto|native|fuse|bind", \
+	 "how layers are stacked"}, \
+	{"volatile", 0, OPTION_FLAG, OPT(throw_away), NULL, \
+	 "do not sync the upper directory: for results that are thrown away"}, \
+	{"read-only", 0, OPTION_FLAG, OPT(read_only), NULL, \
+	 "mount the root read-only"}, \
+	{"mount", 0, OPTION_LIST, OPT(mount), "MOUNT", \
+	 "a further mount: src=DIR,dst=DIR[,ro] or type=tmpfs,dst=DIR[,size=N]"}, \
+	{"net", 0, OPTION_STRING, OPT(net), "none|host|slirp4netns", \
+	 "the step's network; default: none"}, \
+	{"user", 'u', OPTION_STRING, OPT(user), "USER[:GROUP]", \
+	 "names or numbers"}, \
+	{"env", 'e', OPTION_LIST, OPT(env), "NAME=VALUE", \
+	 "a variable"}, \
+	{"cwd", 0, OPTION_STRING, OPT(cwd), "DIR", \
+	 "the working directory"}, \
+	{"hostname", 0, OPTION_STRING, OPT(hostname), "NAME", \
+	 "the host name"}, \
+	{"memory", 0, OPTION_STRING, OPT(memory), "SIZE", \
+	 "at most this much memory, where cgroups allow it"}, \
+	{"pids", 0, OPTION_U32, OPT(pids), "N", \
+	 "at most this many processes, likewise"}, \
+	{"seccomp", 0, OPTION_STRING, OPT(seccomp), "default|none", \
+	 "the filter of system calls"}, \
+	{"insecure", 0, OPTION_FLAG, OPT(insecure), NULL, \
+	 "every capability there is, no masks, no filter"}, \
+	{"timeout", 0, OPTION_STRING, OPT(timeout), "TIME", \
+	 "end the step after this time (90, 500ms, 15m, 1h); status 124"}, \
+	{"record", 0, OPTION_STRING, OPT(record), "never|failure|always", \
+	 "keep the description for 'replay'"}, \
+	{"record-env", 0, OPTION_FLAG, OPT(record_env), NULL, \
+	 "with the values of all variables"}, \
+	{"quiet", 'q', OPTION_FLAG, OPT(quiet), NULL, \
+	 "no progress and no summary"}, \
+	{"print", 0, OPTION_FLAG, OPT(print), NULL, \
+	 "print the description as a worker takes it, and do nothing"}
+/* clang-format on */
 
 static const struct option_entry step_option_table[] = {
-	ROOT_OPTIONS,
+	STEP_OPTIONS,
 	{"tty", 't', OPTION_FLAG, OPT(tty), NULL, "give the step a terminal"},
 	{"changes", 0, OPTION_FLAG, OPT(changes), NULL,
 	 "list what the step changed in --upper, on standard error"},
@@ -83,7 +72,7 @@ static const struct option_entry step_option_table[] = {
 	OPTION_END,
 };
 
-static const struct option_entry shell_option_table[] = {ROOT_OPTIONS, OPTION_END};
+static const struct option_entry shell_option_table[] = {STEP_OPTIONS, OPTION_END};
 
 struct foreground {
 	const struct step_run *run;

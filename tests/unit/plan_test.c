@@ -450,6 +450,54 @@ static void plan_of_buildkit_is_checked_for_every_host(void)
 	}
 }
 
+/* A spec whose root and one mount are handed over, as the worker makes it. */
+static const struct plan *handed_plan(struct arena *arena)
+{
+	const struct spec *parsed = parse_text(
+		arena, config_text(arena, TOP,
+				   ",\"mounts\":[{\"destination\":\"/m\",\"type\":\"bind\","
+				   "\"source\":\"/host\",\"options\":[\"rbind\",\"ro\"]}]"));
+	struct spec *spec = arena_alloc(arena, sizeof(*spec));
+	struct spec_mount *mount = arena_alloc(arena, sizeof(*mount));
+	struct host *host = arena_alloc(arena, sizeof(*host));
+	const struct plan *plan = NULL;
+	struct rb_err err = {0};
+
+	CHECK(parsed && parsed->n_mounts == 1 && host_load(host_rootless, host, &err) == 0);
+	*spec = *parsed;
+	*mount = parsed->mounts[0];
+	spec->root_handed = 2;
+	mount->handed = 1;
+	spec->mounts = mount;
+	CHECK(plan_build(arena, spec, host, &run_options, &plan, &err) == 0);
+	CHECK(plan && plan_check(plan, &err) == 0);
+	return plan;
+}
+
+static void plan_takes_handed_mounts_and_opens_no_source(void)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	const struct plan *plan = handed_plan(&arena);
+	const struct plan_op *ops = plan_child_ops(plan);
+
+	CHECK(child_first(plan, OP_OPEN_TREE) < 0 && child_first(plan, OP_ATTACH_ROOT) < 0);
+	CHECK(ops[child_first(plan, OP_TAKE_MOUNT)].arg[0] == 1); /* the root is number 2 */
+	CHECK(ops[child_last(plan, OP_TAKE_MOUNT)].arg[0] == 0);
+	CHECK(ops[child_last(plan, OP_TAKE_MOUNT)].slot == SLOT_TREE);
+	BEFORE(plan, OP_TAKE_MOUNT, OP_MOVE_MOUNT);
+	BEFORE(plan, OP_TAKE_MOUNT, OP_MOUNT_SETATTR); /* read-only before it can be seen */
+}
+
+static void plan_stacks_a_handed_root_for_the_pivot(void)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	const struct plan *plan = handed_plan(&arena);
+
+	CHECK(child_op(plan, OP_STACK_ROOT)->slot == SLOT_ROOT);
+	BEFORE(plan, OP_PROPAGATION, OP_STACK_ROOT);
+	BEFORE(plan, OP_STACK_ROOT, OP_PIVOT);
+}
+
 TAP_MAIN(TEST(plan_is_undumpable_before_it_touches_the_image),
 	 TEST(plan_makes_the_tree_private_before_it_mounts), TEST(plan_masks_paths_after_mounts),
 	 TEST(plan_masks_after_hooks_that_see_the_mounts), TEST(plan_pivots_after_masks),
@@ -477,4 +525,6 @@ TAP_MAIN(TEST(plan_is_undumpable_before_it_touches_the_image),
 	 TEST(plan_prints_the_same_after_a_copy),
 	 TEST(plan_prints_no_environment_values_unless_asked),
 	 TEST(plan_prints_json_that_lists_every_op), TEST(plan_names_every_kind_of_op_once),
+	 TEST(plan_takes_handed_mounts_and_opens_no_source),
+	 TEST(plan_stacks_a_handed_root_for_the_pivot),
 	 TEST(plan_of_buildkit_is_checked_for_every_host))

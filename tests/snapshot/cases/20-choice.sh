@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # set by the suite and by capture
+# shellcheck disable=SC2154,SC2034 # set by the suite and by capture; read there
 #
 # Which driver is chosen, and uppers that the other one wrote.
+
+need_fuse() {
+	type -P fuse-overlayfs >/dev/null || skip 'fuse-overlayfs is not installed'
+	: 2>/dev/null <>/dev/fuse || skip '/dev/fuse is not there, or not open to this user'
+}
 
 # auto_step TEXT: as in_step, but the driver is chosen, and nothing is quiet.
 auto_step() {
@@ -27,8 +32,7 @@ test_the_trial_is_remembered() {
 	rm -f "$state_root"/@snapshot-*
 	auto_step true
 	same 'files' 1 "$(find "$state_root" -name '@snapshot-*' | wc -l)"
-	[[ -c /dev/fuse ]] && type -P fuse-overlayfs >/dev/null || skip 'no fuse-overlayfs or /dev/fuse'
-	: 2>/dev/null <>/dev/fuse || skip '/dev/fuse is not open to this user'
+	need_fuse
 	# what the file says is believed: only its owner can write it
 	sed -i 's/^native$/fuse/' "$state_root"/@snapshot-*
 	auto_step true
@@ -40,8 +44,7 @@ test_the_trial_is_remembered() {
 }
 
 test_an_upper_on_an_overlay_falls_back_to_fuse() {
-	[[ -c /dev/fuse ]] && type -P fuse-overlayfs >/dev/null || skip 'no fuse-overlayfs or /dev/fuse'
-	: 2>/dev/null <>/dev/fuse || skip '/dev/fuse is not open to this user'
+	need_fuse
 	new_snapshot stacked
 	mkdir -p "$dir/l" "$dir/u" "$dir/w" "$scratch/mounts/stacked"
 	mount -t overlay -o "userxattr,lowerdir=$dir/l,upperdir=$dir/u,workdir=$dir/w" overlay "$scratch/mounts/stacked"
@@ -55,8 +58,7 @@ test_an_upper_on_an_overlay_falls_back_to_fuse() {
 }
 
 test_a_fuse_upper_is_translated_for_native() {
-	[[ -c /dev/fuse ]] && type -P fuse-overlayfs >/dev/null || skip 'no fuse-overlayfs or /dev/fuse'
-	: 2>/dev/null <>/dev/fuse || skip '/dev/fuse is not open to this user'
+	need_fuse
 	new_snapshot translated
 	mkdir -p "$lower/d"
 	echo old >"$lower/d/f"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # set by the suite and by capture
+# shellcheck disable=SC2154,SC2034 # set by the suite and by capture; read there
 #
 # fuse-overlayfs that is missing, dies, hangs or lies. A program takes its place
 # by a mount in the namespace of the suite.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # set by the suite and by capture
+# shellcheck disable=SC2154,SC2034 # set by the suite and by capture; read there
 #
 # The kernel's overlay: the trap of mounts without userxattr, volatile, old kernels.
 

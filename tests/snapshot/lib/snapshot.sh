@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # scratch, runbuild, driver, state_root: set by the suite
+# shellcheck disable=SC2154,SC2034 # scratch, runbuild, driver, state_root: set by the suite
 #
 # Directories of a snapshot, and steps on them.
 
