@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "launch/launch_private.h"
+#include "launch/tty_pump.h"
 
 int launch_receive(int sock, int flags, struct handshake *record, int *ret_fd)
 {
@@ -319,6 +320,8 @@ static int run_hook(struct launch *l, const struct plan_op *op, struct rb_err *e
 		return r;
 	/* runtime.md#lifecycle: a failing poststart hook is logged, the container goes on */
 	log_warn("%s", err->what);
+	/* before the program can ask; ENOTTY: we have no terminal to take a size from */
+	(void)tty_pump_size(master);
 	return 0;
 }
 

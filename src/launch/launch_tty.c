@@ -62,7 +62,6 @@ void tty_pump_begin(struct tty_pump *pump, int master)
 
 	*pump = (struct tty_pump){.master = master, .input = STDIN_FILENO};
 	(void)fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK);
-	(void)tty_pump_size(master);
 	if (tcgetattr(STDIN_FILENO, &pump->saved) == 0) {
 		raw = pump->saved;
 		cfmakeraw(&raw);
