@@ -72,8 +72,22 @@ static int check_count(const struct verb *verb, int n, struct rb_err *err)
 	return -EINVAL;
 }
 
+/* Too few or too many words: runc prints the verb's help on standard output as well. */
+static int refuse_count(const struct verb *verb, int n, struct rb_err *err)
+{
+	CLEANUP_STRBUF struct strbuf text = {0};
+	int r = check_count(verb, n, err);
+
+	if (r < 0) {
+		help_verb(verb, &text);
+		(void)print_all(&text, NULL);
+	}
+	return r;
+}
+
+/* *ret_started is set once the call as such was right: its errors have the verb's own status. */
 static int run_verb(struct arena *arena, const struct verb *verb, const struct globals *globals,
-		    int argc, char **argv, struct rb_err *err)
+		    int argc, char **argv, const struct verb **ret_started, struct rb_err *err)
 {
 	void *options = arena_alloc(arena, verb->options_size ? verb->options_size : 1);
 	bool help = false;
@@ -92,16 +106,18 @@ static int run_verb(struct arena *arena, const struct verb *verb, const struct g
 	}
 	argc -= r;
 	argv += r;
-	r = check_count(verb, argc, err);
+	r = refuse_count(verb, argc, err);
 	if (r < 0)
 		return r;
+	*ret_started = verb;
 	return verb->run(arena, globals, options, argc, argv, err);
 }
 
 static int run_program(struct arena *arena, struct globals *globals, int argc, char **argv,
-		       const struct verb **ret_verb, struct rb_err *err)
+		       const struct verb **ret_started, struct rb_err *err)
 {
 	CLEANUP_STRBUF struct strbuf text = {0};
+	const struct verb *verb;
 	bool help = false;
 	int at = options_parse(arena, global_options, argc, argv, globals, &help, err);
 	int r;
@@ -126,30 +142,32 @@ static int run_program(struct arena *arena, struct globals *globals, int argc, c
 		     globals->debug, err);
 	if (r < 0)
 		return r;
-	*ret_verb = verb_find(argv[at]);
-	if (!*ret_verb) {
+	verb = verb_find(argv[at]);
+	if (!verb) {
 		err_set(err, RB_UNKNOWN_COMMAND, 0, "No help topic for '%.60s'", argv[at]);
 		err_fix(err, "'runbuild --help' lists the verbs");
 		return -EINVAL;
 	}
-	return run_verb(arena, *ret_verb, globals, argc - at, argv + at, err);
+	return run_verb(arena, verb, globals, argc - at, argv + at, ret_started, err);
 }
 
 int main(int argc, char **argv)
 {
 	CLEANUP_ARENA struct arena arena = {0};
 	struct globals globals = {.argv = argv};
-	const struct verb *verb = NULL;
+	const struct verb *started = NULL;
 	struct rb_err err = {0};
 	int r;
 
 	/* a closed log or pipe is an error of one write, not the end of a step's supervision */
 	signal(SIGPIPE, SIG_IGN);
-	r = run_program(&arena, &globals, argc, argv, &verb, &err);
+	/* ignored by our caller, children would vanish without a status: waitid(2), NOTES */
+	signal(SIGCHLD, SIG_DFL);
+	r = run_program(&arena, &globals, argc, argv, &started, &err);
 	if (r >= 0)
 		return r;
 	log_error(&err);
 	if (err.code == RB_UNKNOWN_COMMAND)
 		return 3;
-	return verb && verb->error_status ? verb->error_status : 1;
+	return started && started->error_status ? started->error_status : 1;
 }
