@@ -130,11 +130,13 @@ static void plan_add_pivot(struct plan_blob *b)
 							: OP_PIVOT;
 
 	blob_child(b, kind, "/root/path")->slot = SLOT_ROOT;
-	if (b->spec->rootfs_propagation) {
+	/* private it is from the beginning; again, it would undo what single mounts were given */
+	if (b->spec->rootfs_propagation && b->spec->rootfs_propagation != MS_PRIVATE) {
 		struct plan_op *op = blob_child(b, OP_PROPAGATION, "/linux/rootfsPropagation");
 
 		op->slot = SLOT_ROOT;
 		op->arg[0] = b->spec->rootfs_propagation;
+		op->flags = b->spec->rootfs_propagation_recursive ? OPF_RECURSIVE : 0;
 	}
 }
 

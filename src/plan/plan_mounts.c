@@ -19,15 +19,18 @@
 static void plan_add_root(struct plan_blob *b)
 {
 	const struct spec *spec = b->spec;
-	uint64_t propagation = spec->rootfs_propagation ? spec->rootfs_propagation : MS_SLAVE;
+	bool isolated = spec->rootfs_propagation & (MS_PRIVATE | MS_UNBINDABLE);
 	uint32_t slash = blob_str(b, "/");
 	uint32_t root = blob_str(b, spec->root_path);
 	struct plan_op *op = blob_child(b, OP_PROPAGATION, NULL);
 	enum plan_op_kind attach = spec->root_handed ? OP_STACK_ROOT : OP_ATTACH_ROOT;
 
-	/* before anything is mounted: nothing of ours may reach the host's mount namespace */
+	/*
+	 * Before anything is mounted: nothing of ours may reach the host's mount namespace, so
+	 * "shared" only comes after the pivot; and an unbindable tree could not be cloned.
+	 */
 	op->str[0] = slash;
-	op->arg[0] = propagation;
+	op->arg[0] = isolated ? MS_PRIVATE : MS_SLAVE;
 	op->flags = OPF_RECURSIVE;
 	if (spec->root_handed) {
 		op = blob_child(b, OP_TAKE_MOUNT, "/root/path");

@@ -200,6 +200,7 @@ struct spec {
 	const struct json_node *resources; /* linux.resources, or NULL; checked by cgroup/ */
 	struct spec_seccomp seccomp;
 	uint64_t rootfs_propagation; /* MS_... or 0 */
+	bool rootfs_propagation_recursive;
 	struct spec_strings masked_paths;
 	struct spec_strings readonly_paths;
 	const char *mount_label;

@@ -268,7 +268,8 @@ static int linux_read_propagation(struct spec_parser *p, const struct json_node 
 	r = json_expect(member, JSON_STRING, p->err);
 	if (r < 0 || member->len == 0)
 		return r;
-	spec->rootfs_propagation = spec_propagation(member->text, &recursive);
+	spec->rootfs_propagation = spec_propagation(member->text,
+						    &spec->rootfs_propagation_recursive);
 	if (!spec->rootfs_propagation)
 		return json_error(member, p->err, RB_CONFIG_UNKNOWN,
 				  "unknown propagation \"%.40s\"", member->text);
