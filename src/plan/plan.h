@@ -184,6 +184,9 @@ enum plan_op_flags {
 	OPF_REPLACE = 1 << 5,     /* symlink_in_root: in place of what is there */
 };
 
+/* Attributes that protect nothing: an OP_MOUNT_SETATTR of these, or one that clears, may fail. */
+#define PLAN_ATTR_TIMES ((uint64_t)(MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME))
+
 /* How OP_IDMAP writes the maps. */
 enum plan_idmap_method {
 	IDMAP_DIRECT,      /* we hold CAP_SETUID and CAP_SETGID */

@@ -62,7 +62,7 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_OPEN_TREE] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, true, false},
 	[OP_OPEN_DEVICE] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, 1, true, false},
 	[OP_FSMOUNT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_EPERM, 1, true, false},
-	/* EPERM only where flags are cleared: checked in op_check_errors() */
+	/* EPERM only where flags are cleared or about times: checked in op_check_errors() */
 	[OP_MOUNT_SETATTR] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_EPERM, 1, false, false},
 	[OP_OPEN_IN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_ENOENT, 1, true, true},
 	[OP_MAKE_TARGET] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 2, true, true},
@@ -208,8 +208,7 @@ static int op_check_errors(struct checker *c, const struct plan_op *op)
 
 	if (op->on_error & ~rule->may_ignore)
 		return broken(c, "an error that must not be ignored");
-	if (op->kind == OP_MOUNT_SETATTR && op->on_error &&
-	    (!op->arg[1] || op->arg[0] & ~(uint64_t)MOUNT_ATTR__ATIME))
+	if (op->kind == OP_MOUNT_SETATTR && op->on_error && (op->arg[0] & ~PLAN_ATTR_TIMES))
 		return broken(c, "setting a mount attribute must not be optional");
 	if (rule->in_root && plan_str(c->plan, op->str[0])[0] != '/')
 		return broken(c, "a path inside the root that is not absolute");

@@ -63,17 +63,17 @@ static void plan_add_setattr(struct plan_blob *b, const char *origin, uint64_t s
 {
 	struct plan_op *op;
 
-	if (set & ~MOUNT_ATTR__ATIME) {
+	if (set & ~PLAN_ATTR_TIMES) {
 		op = blob_child(b, OP_MOUNT_SETATTR, origin);
 		op->slot = SLOT_TREE;
-		op->arg[0] = set & ~(uint64_t)MOUNT_ATTR__ATIME;
+		op->arg[0] = set & ~PLAN_ATTR_TIMES;
 		op->flags = flags;
 	}
-	if (!clear)
+	if (!clear && !(set & PLAN_ATTR_TIMES))
 		return;
 	op = blob_child(b, OP_MOUNT_SETATTR, origin);
 	op->slot = SLOT_TREE;
-	op->arg[0] = set & MOUNT_ATTR__ATIME;
+	op->arg[0] = set & PLAN_ATTR_TIMES;
 	op->arg[1] = clear;
 	op->flags = flags;
 	/* mount_namespaces(7): flags that came in from a more privileged namespace are locked.
