@@ -49,6 +49,7 @@ void plan_add_devices(struct plan_blob *b);     /* nodes and links below /dev */
 void plan_add_protections(struct plan_blob *b); /* masked, read-only paths, read-only root */
 void plan_add_open_null(struct plan_blob *b);   /* -> SLOT_NULL */
 int plan_check_process_ids(struct plan_blob *b, const struct spec_process *process);
+void plan_add_oom_score(struct plan_blob *b, const struct spec_process *process);
 void plan_add_process(struct plan_blob *b, const struct spec_process *process);
 void plan_add_hooks(struct plan_blob *b, enum spec_hook_kind kind, bool in_child);
 int plan_add_parent_start(struct plan_blob *b); /* up to and including the clone and its guards */

@@ -176,7 +176,6 @@ static void plan_add_proc_writes(struct plan_blob *b)
 {
 	const struct spec *spec = b->spec;
 
-	plan_add_private_proc(b, spec->n_sysctls > 0, &spec->process);
 	for (size_t i = 0; i < spec->n_sysctls; i++) {
 		char *path = arena_printf(b->arena, "sys/%s", spec->sysctls[i].path);
 		uint32_t file = blob_str(b, path);
@@ -238,6 +237,8 @@ int plan_build(struct arena *arena, const struct spec *spec, const struct host *
 		blob_abandon(&b);
 		return r;
 	}
+	plan_add_private_proc(&b, spec->n_sysctls > 0, &spec->process);
+	plan_add_oom_score(&b, &spec->process);
 	plan_add_namespace_setup(&b);
 	plan_add_mounts(&b);
 	plan_add_devices(&b);

@@ -61,7 +61,7 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_OPEN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, true, false},
 	[OP_OPEN_TREE] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, true, false},
 	[OP_OPEN_DEVICE] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, 1, true, false},
-	[OP_FSMOUNT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_EPERM, 1, true, false},
+	[OP_FSMOUNT] = {CHILD, PHASE_BEGIN, PHASE_PROTECT, ON_EPERM, 1, true, false},
 	/* EPERM only where flags are cleared or about times: checked in op_check_errors() */
 	[OP_MOUNT_SETATTR] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_EPERM, 1, false, false},
 	[OP_OPEN_IN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_ENOENT, 1, true, true},
@@ -77,7 +77,7 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_PIVOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, 1, false, false},
 	[OP_MOVE_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, 1, false, false},
 	[OP_CHROOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, 1, false, false},
-	[OP_WRITE_PROC] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, ON_EACCES | ON_EPERM, 1, false,
+	[OP_WRITE_PROC] = {CHILD, PHASE_BEGIN, PHASE_ROOTED, ON_EACCES | ON_EPERM, 1, false,
 			   false},
 	[OP_RLIMIT] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
 	[OP_OPEN_TTY] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 2, true, false},

@@ -106,22 +106,32 @@ static void process_add_lsm(struct plan_blob *b, const struct spec_process *proc
 	}
 }
 
+/* While the process is dumpable: /proc/self belongs to the host's root afterwards, proc(5). */
+void plan_add_oom_score(struct plan_blob *b, const struct spec_process *process)
+{
+	uint32_t file;
+	uint32_t value;
+	struct plan_op *op;
+
+	if (!process->has_oom_score_adj)
+		return;
+	file = blob_str(b, "self/oom_score_adj");
+	value = blob_str(b, arena_printf(b->arena, "%d", process->oom_score_adj));
+	op = blob_child(b, OP_WRITE_PROC, "/process/oomScoreAdj");
+	op->slot = SLOT_PROC;
+	op->str[0] = file;
+	op->str[1] = value;
+	/* proc(5): lowering it needs CAP_SYS_RESOURCE on the host */
+	if (plan_in_user_namespace(b))
+		op->on_error = ON_EACCES | ON_EPERM;
+}
+
 static void process_add_limits(struct plan_blob *b, const struct spec_process *process)
 {
 	struct plan_op *op;
 
-	if (process->has_oom_score_adj) {
-		uint32_t file = blob_str(b, "self/oom_score_adj");
-		uint32_t value = blob_str(b, arena_printf(b->arena, "%d", process->oom_score_adj));
-
-		op = blob_child(b, OP_WRITE_PROC, "/process/oomScoreAdj");
-		op->slot = SLOT_PROC;
-		op->str[0] = file;
-		op->str[1] = value;
-		/* proc(5): lowering it needs CAP_SYS_RESOURCE on the host */
-		if (plan_in_user_namespace(b))
-			op->on_error = ON_EACCES | ON_EPERM;
-	}
+	if (!b->first_process)
+		plan_add_oom_score(b, process);
 	for (size_t i = 0; i < process->n_rlimits; i++) {
 		const struct spec_rlimit *limit = &process->rlimits[i];
 
