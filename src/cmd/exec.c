@@ -209,7 +209,8 @@ static int exec_join_mask(pid_t pid, uint64_t *ret_join, struct rb_err *err)
 		if (stat(path, &theirs) < 0) {
 			err_set(err, RB_NAMESPACE, errno, "cannot see the container's namespaces");
 			err_fix(err, "exec must be called by the user, and in the user namespace, "
-				     "that started the container");
+				     "that started the container; a created one needs a "
+				     "'start' first");
 			return -EACCES;
 		}
 		if (ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev)

@@ -2,10 +2,11 @@
 /*
  * The birth of the child. Runs in the parent. Usually one clone3(2) with all new namespaces.
  *
- * When the configuration joins namespaces by path, the parent must stay where it is (hooks run in
- * the runtime's namespaces), so a short-lived joiner enters them and clones the child with
- * CLONE_PARENT: the child is ours, born into the joined namespaces, and owned by the joined user
- * namespace from its first instruction on.
+ * When the child is to be born into existing namespaces (by path, or those of a container for
+ * `exec`), the parent must stay where it is: hooks and the monitor belong into the runtime's
+ * namespaces. A short-lived joiner enters them and clones the child with CLONE_PARENT: the child
+ * is ours, born into the joined namespaces, and owned by the joined user namespace from its first
+ * instruction on.
  */
 #include "host/userns_check.h"
 #include "launch/launch_private.h"
@@ -72,18 +73,31 @@ static int join_all(struct launch *l, int *ret_slot)
 	return 0;
 }
 
+/*
+ * The namespaces of a container that runs: setns(2) takes the user namespace first, and with it
+ * the right to enter the others. Not dumpable before: whoever is in there must not trace the
+ * child before its own first operation (CVE-2016-9962).
+ */
+static int join_container(struct launch *l, uint64_t types)
+{
+	int r = sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+
+	return r < 0 ? r : sys_setns(l->child.slots[SLOT_INIT], types);
+}
+
 /* In the joiner: enter, clone, send the pidfd. status of the record is the pid or the bad slot. */
-static void joiner_main(struct launch *l, uint64_t fresh, int report) __attribute__((noreturn));
-static void joiner_main(struct launch *l, uint64_t fresh, int report)
+static void joiner_main(struct launch *l, const struct plan_op *op, int report)
+	__attribute__((noreturn));
+static void joiner_main(struct launch *l, const struct plan_op *op, int report)
 {
 	struct handshake record = {.type = HS_GO};
-	int slot = SLOT_NONE;
+	int slot = op->slot;
 	int pidfd = -1;
-	int r = join_all(l, &slot);
+	int r = slot == SLOT_INIT ? join_container(l, op->arg[1]) : join_all(l, &slot);
 
 	if (r == 0) {
 		slot = SLOT_NONE;
-		r = clone_child(l, fresh, CLONE_PARENT, &pidfd);
+		r = clone_child(l, op->arg[0], CLONE_PARENT, &pidfd);
 	}
 	if (r < 0) {
 		record.type = HS_FAIL;
@@ -103,6 +117,12 @@ static int joiner_failure(struct launch *l, const struct handshake *record, bool
 
 	if (record->status == SLOT_NONE)
 		return userns_explain(record->errnum, user, err);
+	if (record->status == SLOT_INIT) {
+		err_set(err, RB_NAMESPACE, record->errnum,
+			"cannot join the container's namespaces");
+		err_fix(err, "exec must be called by the user, and in the user namespace, that "
+			     "started the container");
+	}
 	for (size_t i = 0; i < l->plan->n_parent; i++) {
 		if (ops[i].kind != OP_OPEN_NS || ops[i].slot != record->status)
 			continue;
@@ -137,7 +157,7 @@ static int clone_joined(struct launch *l, const struct plan_op *op, struct rb_er
 	ours = pair[0];
 	pid = sys_clone3(&args);
 	if (pid == 0)
-		joiner_main(l, op->arg[0], pair[1]);
+		joiner_main(l, op, pair[1]);
 	close(pair[1]);
 	if (pid < 0)
 		return err_set(err, RB_NAMESPACE, -pid, "cannot clone");
@@ -156,10 +176,9 @@ static int clone_joined(struct launch *l, const struct plan_op *op, struct rb_er
 
 int launch_clone(struct launch *l, const struct plan_op *op, struct rb_err *err)
 {
-	bool by_path = op->arg[1] && l->child.slots[SLOT_INIT] < 0;
 	pid_t pid;
 
-	if (by_path)
+	if (op->arg[1])
 		return clone_joined(l, op, err);
 	pid = clone_child(l, op->arg[0], 0, &l->pidfd);
 	if (pid < 0)

@@ -228,18 +228,6 @@ static int run_open_ns(struct launch *l, const struct plan_op *op, struct rb_err
 	return 0;
 }
 
-static int run_join_pidns(struct launch *l, const struct plan_op *op, struct rb_err *err)
-{
-	int r = sys_setns(l->child.slots[op->slot], CLONE_NEWPID);
-
-	if (r < 0) {
-		err_set(err, RB_NAMESPACE, -r, "cannot join the container's pid namespace");
-		err_fix(err, "exec must be called by the user, and in the user namespace, that "
-			     "started the container");
-	}
-	return r;
-}
-
 static int run_idmap(struct launch *l, const struct plan_op *op, struct rb_err *err)
 {
 	int r = idmap_write(l->context->arena, l->pid, plan_str(l->plan, op->str[0]),
@@ -320,8 +308,6 @@ static int run_hook(struct launch *l, const struct plan_op *op, struct rb_err *e
 		return r;
 	/* runtime.md#lifecycle: a failing poststart hook is logged, the container goes on */
 	log_warn("%s", err->what);
-	/* before the program can ask; ENOTTY: we have no terminal to take a size from */
-	(void)tty_pump_size(master);
 	return 0;
 }
 
@@ -334,6 +320,8 @@ static int run_take_tty(struct launch *l, const struct plan_op *op, struct rb_er
 		return r;
 	if (op->arg[0] == CONSOLE_SOCKET)
 		return console_send(l->context->console_socket, master, err);
+	/* before the program can ask; ENOTTY: we have no terminal to take a size from */
+	(void)tty_pump_size(master);
 	l->tty_master = fd_take(&master);
 	return 0;
 }
@@ -363,7 +351,6 @@ static int run_op(struct launch *l, const struct plan_op *op, struct rb_err *err
 {
 	switch (op->kind) {
 	case OP_OPEN_NS: return run_open_ns(l, op, err);
-	case OP_JOIN_PIDNS: return run_join_pidns(l, op, err);
 	case OP_CLONE: return launch_clone(l, op, err);
 	case OP_IDMAP: return run_idmap(l, op, err);
 	case OP_CGROUP: return run_cgroup(l, op, err);

@@ -129,8 +129,8 @@ enum plan_slot {
 	X(OP_EXEC,            "execve")          /* list args, list2 env: execve(2) */ \
 	/* the parent's */ \
 	X(OP_OPEN_NS,         "open_ns")         /* str[0] path -> slot: open(2), namespaces(7) */ \
-	X(OP_JOIN_PIDNS,      "join_pidns")      /* slot: setns(2), for the child to be born into */ \
-	X(OP_CLONE,           "clone")           /* arg[0] new CLONE_NEW*, arg[1] joined ones: clone3(2) */ \
+	X(OP_CLONE,           "clone")           /* arg[0] new CLONE_NEW*, arg[1] those to be born into, of \
+						    SLOT_INIT's process or open_ns: setns(2), clone3(2) */ \
 	X(OP_IDMAP,           "write_idmap")     /* str[0] uid map, str[1] gid map, arg[0] IDMAP_*: \
 						    user_namespaces(7), newuidmap(1) */ \
 	X(OP_CGROUP,          "cgroup")          /* str[0] path: created and joined; arg[0] 1: must: cgroups(7) */ \

@@ -53,6 +53,8 @@ void plan_add_oom_score(struct plan_blob *b, const struct spec_process *process)
 void plan_add_process(struct plan_blob *b, const struct spec_process *process);
 void plan_add_hooks(struct plan_blob *b, enum spec_hook_kind kind, bool in_child);
 int plan_add_parent_start(struct plan_blob *b); /* up to and including the clone and its guards */
+/* `exec`: what the child is born into; it enters the other namespaces by itself: setns(2) */
+#define PLAN_BORN_INTO (CLONE_NEWUSER | CLONE_NEWPID)
 void plan_add_exec_clone(struct plan_blob *b, uint64_t join, const char *cgroup);
 void plan_add_parent_end(struct plan_blob *b, bool terminal);
 enum plan_idmap_method plan_idmap_method(const struct plan_blob *b);

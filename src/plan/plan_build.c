@@ -273,9 +273,11 @@ int plan_build_exec(struct arena *arena, const struct spec *spec,
 	}
 	plan_add_exec_clone(&b, join, cgroup);
 	blob_child(&b, OP_UNDUMPABLE, NULL);
-	op = blob_child(&b, OP_SETNS, NULL);
-	op->slot = SLOT_INIT;
-	op->arg[0] = join & ~(uint64_t)CLONE_NEWPID; /* it was born into that one */
+	if (join & ~(uint64_t)PLAN_BORN_INTO) {
+		op = blob_child(&b, OP_SETNS, NULL);
+		op->slot = SLOT_INIT;
+		op->arg[0] = join & ~(uint64_t)PLAN_BORN_INTO;
+	}
 	if (join & CLONE_NEWUSER)
 		blob_child(&b, OP_ROOT_IDS, NULL)->on_error = ON_EINVAL;
 	blob_child(&b, OP_OPEN_ROOT, NULL)->slot = SLOT_ROOT;

@@ -102,7 +102,6 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_SECCOMP] = {CHILD, PHASE_USER, PHASE_USER, 0, 0, false, false},
 	[OP_EXEC] = {CHILD, PHASE_USER, PHASE_FILTERED, 0, 0, false, false},
 	[OP_OPEN_NS] = {PARENT, 0, 0, 0, 1, true, false},
-	[OP_JOIN_PIDNS] = {PARENT, 0, 0, 0, 1, false, false},
 	[OP_CLONE] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_IDMAP] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_CGROUP] = {PARENT, 0, 0, 0, 0, false, false},

@@ -206,14 +206,10 @@ int plan_add_parent_start(struct plan_blob *b)
 
 void plan_add_exec_clone(struct plan_blob *b, uint64_t join, const char *cgroup)
 {
-	struct plan_op *op;
+	struct plan_op *op = blob_parent(b, OP_CLONE, NULL);
 
-	if (join & CLONE_NEWPID) {
-		op = blob_parent(b, OP_JOIN_PIDNS, NULL);
-		op->slot = SLOT_INIT;
-	}
-	op = blob_parent(b, OP_CLONE, NULL);
-	op->arg[1] = join;
+	op->slot = SLOT_INIT;
+	op->arg[1] = join & PLAN_BORN_INTO;
 	plan_add_namespaces_sync(b, plan_add_cgroup(b, cgroup));
 	if (b->options->foreground)
 		blob_parent(b, OP_MONITOR, NULL);

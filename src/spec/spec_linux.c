@@ -260,7 +260,6 @@ static int linux_read_propagation(struct spec_parser *p, const struct json_node 
 				  struct spec *spec)
 {
 	const struct json_node *member = json_member(node, "rootfsPropagation");
-	bool recursive;
 	int r;
 
 	if (!member)

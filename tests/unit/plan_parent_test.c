@@ -337,7 +337,7 @@ static void plan_of_exec_has_no_mounts_and_no_hooks(void)
 {
 	CLEANUP_ARENA struct arena arena = {0};
 	const struct spec *spec = parse_text(&arena, rich_config(&arena, "", ""));
-	const uint64_t join = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET;
+	const uint64_t join = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET;
 	const struct plan *plan;
 	struct host host;
 	struct rb_err err = {0};
@@ -348,8 +348,9 @@ static void plan_of_exec_has_no_mounts_and_no_hooks(void)
 	CHECK(plan_check(plan, &err) == 0);
 	CHECK(child_first(plan, OP_HOOK) < 0 && child_first(plan, OP_MOVE_MOUNT) < 0 &&
 	      child_first(plan, OP_PIVOT) < 0 && parent_first(plan, OP_RUN_HOOK) < 0);
-	/* born into the pid namespace, joins the others before it opens its root */
-	CHECK(parent_first(plan, OP_JOIN_PIDNS) < parent_first(plan, OP_CLONE));
+	/* born into the user and pid namespaces, joins the others before it opens its root */
+	CHECK(parent_op(plan, OP_CLONE)->slot == SLOT_INIT);
+	CHECK(parent_op(plan, OP_CLONE)->arg[1] == (CLONE_NEWUSER | CLONE_NEWPID));
 	CHECK(child_op(plan, OP_SETNS)->arg[0] == (CLONE_NEWNS | CLONE_NEWNET));
 	BEFORE(plan, OP_SETNS, OP_OPEN_ROOT);
 	BEFORE(plan, OP_UNDUMPABLE, OP_SETNS);
