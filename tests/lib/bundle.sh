@@ -148,7 +148,10 @@ runtime() {
 # capture COMMAND…: status in $status, output in $bundle/out and $bundle/err.
 # shellcheck disable=SC2034 # status: read by the tests
 capture() {
+	bundle=${bundle:-$scratch}
 	status=0
+	# a step gets its standard streams as its own: the last ones may not be ours any more
+	rm -f -- "$bundle/out" "$bundle/err"
 	"$@" >"$bundle/out" 2>"$bundle/err" || status=$?
 }
 
@@ -163,7 +166,7 @@ run_container() {
 # ran_well: the last capture ended with status 0 and wrote nothing to stderr.
 ran_well() {
 	if ((status != 0)) || [[ -s $bundle/err ]]; then
-		fail "status $status; stdout, stderr, log:" "$(cat "$bundle/out" "$bundle/err" "$bundle/log")"
+		fail "status $status; stdout, stderr, log:" "$(cat "$bundle/out" "$bundle/err" "$bundle/log" 2>/dev/null)"
 	fi
 }
 

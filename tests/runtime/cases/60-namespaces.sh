@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# shellcheck disable=SC2154,SC2016 # variables of the suite; single quotes hold the container's scripts
+#
+# Namespaces new and by path, id maps, host names.
+
+own_ns() {
+	readlink "/proc/self/ns/$1"
+}
+
+test_listed_namespaces_are_new_and_others_are_the_callers() {
+	local type expected='' kind user_ns=''
+
+	[[ $mode != userns ]] || user_ns='user '
+	new_bundle newns
+	edit_config '.linux.namespaces |= (map(select(.type == "user" or .type == "mount")) + [{type: "uts"}, {type: "pid"}])
+		| .mounts |= map(select(.type != "cgroup" and .destination != "/sys" and .type != "mqueue")) | del(.hostname)'
+	set_script 'for t in cgroup ipc mnt net pid user uts; do echo $t $(readlink /proc/self/ns/$t); done'
+	run_container newns
+	ran_well
+	while read -r type kind; do
+		[[ $(own_ns "$type") == "$kind" ]] || expected+="$type "
+	done <"$bundle/out"
+	same 'new ones' "mnt pid $user_ns""uts " "$expected"
+}
+
+test_all_seven_namespaces_can_be_new() {
+	local type kind old='' shared='user '
+
+	[[ $mode != userns ]] || shared=
+	new_bundle allns
+	edit_config --argjson types "$([[ $mode == userns ]] && echo '["user"]' || echo '[]')" \
+		'.linux.namespaces = (["pid", "network", "ipc", "uts", "mount", "cgroup"] + $types | map({type: .}))'
+	set_script 'for t in cgroup ipc mnt net pid uts user; do echo $t $(readlink /proc/self/ns/$t); done'
+	run_container allns
+	ran_well
+	while read -r type kind; do
+		[[ $(own_ns "$type") != "$kind" ]] || old+="$type "
+	done <"$bundle/out"
+	same 'not new' "$shared" "$old"
+}
+
+test_new_network_namespace_has_only_loopback_and_it_is_up() {
+	new_bundle netns
+	edit_config '.linux.namespaces |= (map(select(.type != "network")) + [{type: "network"}])'
+	set_script 'awk -F: "NR > 2 { print \$1 }" /proc/net/dev | tr -d " " | grep -vE "^(sit|tunl|ip6|gre|erspan|ip_vti)"; ping -c 1 127.0.0.1 >/dev/null 2>&1 ||
+		cat /sys/class/net/lo/flags'
+	run_container netns
+	ran_well
+	same 'the first interface' lo "$(head -n 1 "$bundle/out")"
+	set_script 'ip link show lo | grep -o "[<,]UP[,>]" | tr -d "<,>"'
+	run_container netns
+	output_is UP
+}
+
+test_namespaces_are_joined_by_path() {
+	local pid type
+
+	new_bundle joinee
+	edit_config --argjson types "$([[ $mode == userns ]] && echo '["user"]' || echo '[]')" \
+		'.linux.namespaces = (["pid", "network", "ipc", "uts", "mount", "cgroup"] + $types | map({type: .})) | .hostname = "joined"'
+	set_script 'exec sleep 600'
+	start_detached joinee
+	pid=$(pid_of joinee)
+	for type in net ipc uts pid; do
+		readlink "/proc/$pid/ns/$type"
+	done >"$scratch/joinee.ns"
+	new_bundle joiner
+	edit_config --arg pid "$pid" --argjson user "$([[ $mode == userns ]] && echo true || echo false)" '
+		.linux.namespaces = ([{type: "network", path: "/proc/\($pid)/ns/net"}, {type: "ipc", path: "/proc/\($pid)/ns/ipc"},
+			{type: "uts", path: "/proc/\($pid)/ns/uts"}, {type: "pid", path: "/proc/\($pid)/ns/pid"}, {type: "mount"}]
+			+ if $user then [{type: "user", path: "/proc/\($pid)/ns/user"}] else [] end)
+		| if $user then del(.linux.uidMappings, .linux.gidMappings) else . end | del(.hostname)
+		| .mounts |= map(select(.type != "cgroup"))'
+	set_script 'for t in net ipc uts pid; do readlink /proc/self/ns/$t; done; hostname; ps -o comm | grep -c sleep'
+	run_container joiner
+	output_is "$(<"$scratch/joinee.ns")
+joined
+1"
+	remove joinee
+}
+
+test_namespace_path_of_another_type_names_the_element() {
+	new_bundle wrongns
+	edit_config '.linux.namespaces |= (map(select(.type != "ipc")) + [{type: "ipc", path: "/proc/self/ns/uts"}]) | .mounts |= map(select(.type != "mqueue"))'
+	run_container wrongns
+	refused 1 /proc/self/ns/uts '(at /linux/namespaces/'
+	edit_config '.linux.namespaces[-1].path = "/no/such/ns"'
+	run_container wrongns
+	refused 1 /no/such/ns '(at /linux/namespaces/'
+}
+
+test_hostname_and_domainname_are_the_containers() {
+	local before
+
+	before=$(uname -n)
+	new_bundle names
+	edit_config '.hostname = "inside" | .domainname = "example.org"'
+	set_script 'hostname; cat /proc/sys/kernel/domainname'
+	run_container names
+	output_is 'inside
+example.org'
+	same 'the host' "$before" "$(uname -n)"
+}
+
+test_hostname_without_uts_namespace_is_refused() {
+	new_bundle nouts
+	edit_config '.hostname = "x" | .linux.namespaces |= map(select(.type != "uts"))'
+	refused_at /hostname
+}
+
+test_id_maps_are_written_as_configured() {
+	local uid gid
+
+	need_mode userns
+	uid=$(first_subid /etc/subuid) gid=$(first_subid /etc/subgid)
+	new_bundle idmap
+	set_script 'tr -s " " </proc/self/uid_map; tr -s " " </proc/self/gid_map; touch /own; chown 1000:33 /own'
+	edit_config '.process.capabilities = (["CAP_CHOWN"] | {bounding: ., permitted: ., effective: .})'
+	run_container idmap
+	output_is " 0 $EUID 1
+ 1 $uid 65535
+ 0 $(id -g) 1
+ 1 $gid 65535"
+	same 'the owner outside' "$((uid + 999)):$((gid + 32))" "$(stat -c %u:%g "$bundle/rootfs/own")"
+}
+
+test_single_id_map_needs_no_helper() {
+	need_mode userns
+	new_bundle singlemap
+	edit_config '.linux.uidMappings |= [.[0]] | .linux.gidMappings |= [.[0]]'
+	set_script 'id -u; cat /proc/self/setgroups'
+	capture env PATH=/nonexistent "$runbuild" --root "$state_root" run --bundle "$bundle" singlemap
+	output_is '0
+deny'
+}
+
+test_map_inside_the_launchers_namespace() {
+	need_mode user root
+	new_bundle nestedmap
+	edit_config '.linux.namespaces += [{type: "user"}]
+		| .linux.uidMappings = [{containerID: 0, hostID: 0, size: 1}, {containerID: 1, hostID: 1000, size: 100}]
+		| .linux.gidMappings = .linux.uidMappings
+		| .mounts |= map(if .options then .options |= map(select(. != "gid=5")) else . end)'
+	set_script 'id -u; tr -s " " </proc/self/uid_map'
+	run_container nestedmap
+	output_is '0
+ 0 0 1
+ 1 1000 100'
+}
+
+test_ids_outside_the_map_are_refused() {
+	new_bundle outside
+	edit_config '.linux.namespaces |= (map(select(.type != "user")) + [{type: "user"}])
+		| .linux.uidMappings = [{containerID: 0, hostID: 0, size: 4294967294}]
+		| .linux.gidMappings = .linux.uidMappings'
+	if [[ $mode == root ]]; then
+		edit_config '.linux.uidMappings = [{containerID: 0, hostID: 0, size: 1}] | .linux.gidMappings = .linux.uidMappings
+			| .process.user.uid = 5'
+		refused_at /process/user/uid 'uid 5'
+	else
+		run_container outside
+		refused 1 'not' '(at /linux/uidMappings'
+	fi
+}
+
+test_missing_pid_namespace_is_added_with_a_warning() {
+	new_bundle nopid
+	edit_config '.linux.namespaces |= map(select(.type != "pid"))'
+	set_script 'echo $$'
+	run_container nopid
+	same 'the status' 0 "$status"
+	same 'stdout' 1 "$(<"$bundle/out")"
+	same 'warnings' 1 "$(grep -c 'level=warning' "$bundle/log")"
+}
+
+test_missing_mount_namespace_is_refused() {
+	new_bundle nomount
+	edit_config '.linux.namespaces |= map(select(.type != "mount"))'
+	refused_at /linux/namespaces 'mount'
+}
