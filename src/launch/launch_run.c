@@ -444,7 +444,10 @@ int launch_start(struct launch *launch, const struct plan *plan,
 {
 	int r = launch_begin(launch, plan, context, err);
 
-	return r < 0 ? r : launch_advance(launch, err);
+	if (r == 0)
+		r = launch_advance(launch, err);
+	/* 1: it is through, as it must be when it may not return before */
+	return r < 0 ? r : 0;
 }
 
 void launch_end(struct launch *launch)
