@@ -121,6 +121,7 @@ enum rb_code {
 struct rb_err {
 	enum rb_code code;
 	int errnum;       /* positive errno, 0 when no system call failed */
+	int status;       /* the command's exit status; 0: the usual one of its verb */
 	char what[512];   /* one sentence without a full stop; the errno text is included */
 	char fix[320];    /* what the user can do; empty when there is nothing to say */
 	char origin[160]; /* JSON pointer into the configuration; empty when there is none */

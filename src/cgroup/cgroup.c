@@ -162,7 +162,7 @@ static bool path_is_clean(const char *path)
 }
 
 /* A relative path goes below our own group, as /proc/self/cgroup names it. */
-static const char *path_absolute(struct arena *arena, const char *path)
+const char *cgroup_absolute(struct arena *arena, const char *path)
 {
 	char text[8192];
 	ssize_t len;
@@ -193,7 +193,7 @@ int cgroup_join(struct arena *arena, const char *path, pid_t pid, const char **r
 		err_set(err, RB_CGROUP, 0, "the cgroup path \"%.100s\" contains \"..\"", path);
 		return -EINVAL;
 	}
-	absolute = path_absolute(arena, path);
+	absolute = cgroup_absolute(arena, path);
 	if (!absolute)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "cgroup");
 	r = hierarchies_open(&all);

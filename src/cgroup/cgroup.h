@@ -18,6 +18,9 @@
 int cgroup_join(struct arena *arena, const char *path, pid_t pid, const char **ret_path,
 		struct rb_err *err);
 
+/* What names a group of that path, as cgroup_join() finds it; NULL without memory. */
+const char *cgroup_absolute(struct arena *arena, const char *path);
+
 /* Moves a further process into an existing group. */
 int cgroup_enter(const char *path, pid_t pid, struct rb_err *err);
 

@@ -4,7 +4,8 @@
  * The verbs: arguments, one call, one printed error, one exit status. Private to cmd/.
  *
  * Exit status: the step's own for a foreground `run` and `exec`; 0; 1 for an error (255 for
- * `exec`), 3 for an unknown command: runc's numbers, which its clients know.
+ * `exec`), 3 for an unknown command: runc's numbers, which its clients know. 125 is ours: `run`
+ * has started the step, and then lost it to an error of its own.
  */
 #include "base/log.h"
 #include "base/strbuf.h"

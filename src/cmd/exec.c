@@ -266,6 +266,7 @@ static int exec_run_process(struct arena *arena, const struct globals *globals,
 	CLEANUP_CONTAINER struct container container = {.dir = -1};
 	CLEANUP(state_root_close) struct state_root root = {.fd = -1};
 	CLEANUP_FD int init = -1;
+	CLEANUP_FD int signals = -1;
 	struct state_record record;
 	struct spec_process process = {0};
 	struct plan_options plan_options;
@@ -291,20 +292,20 @@ static int exec_run_process(struct arena *arena, const struct globals *globals,
 	    (r = bundle_filter(arena, spec, &root, &plan_options, err)) < 0 ||
 	    (r = plan_build_exec(arena, spec, &process, &host, join, record.cgroup, &plan_options,
 				 &plan, err)) < 0 ||
-	    (r = plan_check(plan, err)) < 0)
+	    (r = plan_check(plan, err)) < 0 || (r = signals = launch_take_signals(err)) < 0)
 		return r;
 	context = (struct launch_context){
 		.arena = arena,
 		.console_socket = options->console_socket,
 		.init_pidfd = init,
 		.start_socket = -1,
+		.signals = signals,
 	};
-	launch_block_signals();
 	r = launch_start(&launch, plan, &context, err);
 	if (r < 0)
 		return r;
 	if (plan_options.foreground)
-		r = launch_wait(&launch);
+		r = launch_wait(&launch, err);
 	launch_end(&launch);
 	return r;
 }

@@ -225,26 +225,18 @@ static void delete_poststop(struct arena *arena, const struct container *contain
 }
 
 /*
- * A `run` that has the lock but no process yet, or whose record is damaged: whoever holds the
- * lock is ended; its child then sees the end of file, or its monitor kills the container.
+ * A `run` that has the lock but no process yet, whose record is damaged, or that hangs: whoever
+ * holds the lock is ended; its child then sees the end of file, or its monitor kills the
+ * container.
  */
-static int delete_evict(struct container *container, struct rb_err *err)
+static int delete_evict(const struct container *container)
 {
-	CLEANUP_FD int owner = -1;
-	int r;
+	CLEANUP_FD int owner = container_lock_owner(container);
 
-	if (!container_locked(container))
-		return 0;
-	if (container_wait_init(container, 1000) == 0)
-		return 0;
-	owner = container_lock_owner(container);
-	r = owner < 0 ? owner : kill_and_wait(owner, DELETE_WAIT_MS);
-	if (r == 0)
-		r = container_wait_unlocked(container, DELETE_WAIT_MS);
-	if (r < 0)
-		err_set(err, RB_STILL_RUNNING, -r, "cannot end the process that holds container %s",
-			container->id);
-	return r;
+	/* -ESRCH: it let go, or only its monitor is left, which is about to */
+	if (owner < 0)
+		return owner == -ESRCH ? 0 : owner;
+	return kill_and_wait(owner, DELETE_WAIT_MS);
 }
 
 static int delete_end(struct container *container, bool force, struct rb_err *err)
@@ -261,9 +253,10 @@ static int delete_end(struct container *container, bool force, struct rb_err *er
 			err_fix(err, "kill it first, or use --force");
 			return -EBUSY;
 		}
-		r = delete_evict(container, err);
-		if (r < 0)
-			return r;
+		if (container_locked(container) && container_wait_init(container, 1000) < 0 &&
+		    (r = delete_evict(container)) < 0)
+			return err_set(err, RB_STILL_RUNNING, -r, "cannot end the 'run' of %s",
+				       container->id);
 	}
 	pidfd = container_init_open(container);
 	if (pidfd < 0)
@@ -281,6 +274,23 @@ static int delete_end(struct container *container, bool force, struct rb_err *er
 		     : 0;
 }
 
+/*
+ * The container's lock, so that nobody else removes it or takes its name: a foreground `run`
+ * holds it until it has tidied up itself. 1: locked; 0: the container is gone.
+ */
+static int delete_lock(const struct container *container, bool force, struct rb_err *err)
+{
+	int r = container_lock(container, DELETE_WAIT_MS);
+
+	if (r == -ETIMEDOUT && force && (r = delete_evict(container)) == 0)
+		r = container_lock(container, DELETE_WAIT_MS);
+	if (r == 0)
+		return container_linked(container);
+	err_set(err, RB_STILL_RUNNING, -r, "the 'run' of container %s does not end", container->id);
+	err_fix(err, force ? "end that process, then run the command again" : "use --force");
+	return r;
+}
+
 static int delete_main(struct arena *arena, const struct globals *globals, const void *options,
 		       int argc UNUSED, char **argv, struct rb_err *err)
 {
@@ -290,11 +300,12 @@ static int delete_main(struct arena *arena, const struct globals *globals, const
 	const char *cgroup;
 	int r = open_container(arena, globals, argv[0], &root, &container, err);
 
+	if (r < 0 && err->code == RB_STATE_DAMAGED && delete_options->force)
+		r = container_open_damaged(&root, argv[0], &container, err);
 	if (r == -ENOENT && err->code == RB_STATE_MISSING && delete_options->force)
 		return 0;
-	if (r < 0 && err->code == RB_STATE_DAMAGED && delete_options->force)
-		return container_remove(&root, argv[0]) < 0 ? r : 0;
-	if (r < 0 || (r = delete_end(&container, delete_options->force, err)) < 0)
+	if (r < 0 || (r = delete_end(&container, delete_options->force, err)) < 0 ||
+	    (r = delete_lock(&container, delete_options->force, err)) <= 0)
 		return r;
 	cgroup = container_cgroup(arena, &container);
 	if (cgroup) {
@@ -302,7 +313,7 @@ static int delete_main(struct arena *arena, const struct globals *globals, const
 		(void)cgroup_remove(cgroup);
 	}
 	delete_poststop(arena, &container);
-	r = container_remove(&root, argv[0]);
+	r = container_remove(&root, &container);
 	if (r < 0) {
 		err_set(err, RB_STATE_WRITE, -r, "cannot remove '%s/%s'", root.path, argv[0]);
 		err_fix(err, "run the command again");

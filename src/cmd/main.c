@@ -167,6 +167,8 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	log_error(&err);
+	if (err.status)
+		return err.status;
 	if (err.code == RB_UNKNOWN_COMMAND)
 		return 3;
 	return started && started->error_status ? started->error_status : 1;

@@ -49,6 +49,9 @@ static const struct option_entry run_option_table[] = {
 
 static const struct option_entry create_option_table[] = {COMMON_OPTIONS, OPTION_END};
 
+/* Of a `run` that killed its step because it could not go on; see cmd.h. */
+enum { STATUS_LOST = 125 };
+
 struct run_job {
 	struct arena *arena;
 	const struct globals *globals;
@@ -203,7 +206,9 @@ static int run_fill_context(struct run_job *job, const char *id, struct rb_err *
 		.annotations = bundle_annotations(job->arena, spec),
 		.n_annotations = spec->n_annotations,
 		.state_flags = (spec->hooks[HOOK_POSTSTOP].n ? STATE_POSTSTOP : 0) |
-			       (spec->hooks[HOOK_POSTSTART].n ? STATE_POSTSTART : 0),
+			       (spec->hooks[HOOK_POSTSTART].n ? STATE_POSTSTART : 0) |
+			       (job->plan_options.foreground && !job->options->keep ? STATE_FOREGROUND
+										    : 0),
 		.keep = job->options->keep,
 		.console_socket = job->options->console_socket,
 		.init_pidfd = -1,
@@ -213,6 +218,7 @@ static int run_fill_context(struct run_job *job, const char *id, struct rb_err *
 		.held = job->handed.held,
 		.n_held = job->handed.n_held,
 		.watched = job->watched,
+		.signals = -1,
 	};
 	return job->context.annotations ? 0 : err_set(err, RB_NO_MEMORY, ENOMEM, "state");
 }
@@ -244,7 +250,7 @@ static void run_remove(struct run_job *job)
 		cgroup_kill(job->launch.cgroup);
 		(void)cgroup_remove(job->launch.cgroup);
 	}
-	r = container_remove(&job->root, job->record.id);
+	r = container_remove(&job->root, &job->container);
 	if (r < 0)
 		log_warn("cannot remove the state of container %s: %s", job->record.id,
 			 strerrordesc_np(-r));
@@ -275,7 +281,7 @@ static int run_foreground(struct run_job *job, struct rb_err *err)
 	job->context.n_watched = handed_poll(&job->handed, job->watched, &deadline);
 
 	job->times.started_ns = report_now_ns();
-	status = launch_wait(&job->launch);
+	status = launch_wait(&job->launch, err);
 	job->times.ended_ns = report_now_ns();
 	if (!job->options->keep) {
 		if (job->bundle.spec->hooks[HOOK_POSTSTOP].n)
@@ -300,8 +306,9 @@ static int run_launch(struct run_job *job, const char *id, struct rb_err *err)
 	    (r = plan_check(plan, err)) < 0 || (r = run_fill_context(job, id, err)) < 0)
 		return r;
 	/* before anything exists that a signal could orphan */
-	launch_block_signals();
-	r = container_create(&job->root, id, &job->container, err);
+	r = job->context.signals = launch_take_signals(err);
+	if (r >= 0)
+		r = container_create(&job->root, id, &job->container, err);
 	if (r < 0)
 		return r;
 	if (job->create)
@@ -335,6 +342,7 @@ static int run_main(struct arena *arena, const struct globals *globals, const vo
 		.create = create,
 		.root.fd = -1,
 		.container.dir = -1,
+		.context.signals = -1,
 		.launch = {.pidfd = -1, .monitor_pidfd = -1},
 		.times.begin_ns = report_now_ns(),
 	};
@@ -343,6 +351,9 @@ static int run_main(struct arena *arena, const struct globals *globals, const vo
 		r = run_launch(job, id, err);
 	if (r < 0)
 		(void)handed_close(&job->handed, NULL);
+	if (r < 0 && job->launch.started)
+		err->status = STATUS_LOST;
+	fd_close(&job->context.signals);
 	container_close(&job->container);
 	state_root_close(&job->root);
 	return r;

@@ -31,6 +31,7 @@ struct launch_context {
 	size_t n_watched;
 	struct guard *guard; /* the monitor shared by many children; NULL: one of its own */
 	bool may_return;     /* launch_advance() returns instead of waiting for the child */
+	int signals;                /* of launch_take_signals() */
 };
 
 struct launch {
@@ -45,6 +46,8 @@ struct launch {
 	int monitor_pidfd;
 	int tty_master;     /* CONSOLE_OWN */
 	const char *cgroup; /* joined group, or NULL */
+	int pid_file_dir;   /* opened before anything exists, or -1 */
+	bool started;       /* the program may have run its first instruction */
 	bool reached[STAGE_COUNT];
 	bool exec_reported;
 	size_t next_op;     /* of the parent's list */
@@ -89,9 +92,9 @@ void guard_remove_directory(const char *directory);
 
 /*
  * Supervises a foreground child until its end: forwards signals, copies the terminal. Returns
- * its exit status, or 128 + N when signal N ended it.
+ * its exit status, or 128 + N when signal N ended it. Errors: RB_INTERNAL, its status is lost.
  */
-int launch_wait(struct launch *launch);
+int launch_wait(struct launch *launch, struct rb_err *err);
 
 /* Ends the monitor and closes everything. The child is not touched. */
 void launch_end(struct launch *launch);
@@ -121,8 +124,11 @@ void hooks_run(const struct spec *spec, enum spec_hook_kind kind, const struct s
 /* `start`: waits on the connection to a created container until its program runs. */
 int launch_await_start(int sock, struct rb_err *err);
 
-/* Blocks the signals that launch_wait() takes from a descriptor; call before anything is made. */
-void launch_block_signals(void);
+/*
+ * Blocks the signals that launch_wait() forwards; returns the descriptor it takes them from. Call
+ * before anything is made. Errors: RB_SETUP_STEP.
+ */
+int launch_take_signals(struct rb_err *err);
 
 /*
  * A helper program with a fixed environment, started and later waited for. It dies with us, is

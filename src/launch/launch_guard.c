@@ -139,9 +139,10 @@ static void guard_main(struct guard_state *state)
 		};
 		ssize_t r = recvmsg(state->sock, &header, MSG_CMSG_CLOEXEC);
 
-		if (r < 0 && errno == EINTR)
+		/* an error is not the parent's end: only the end of the file is */
+		if (r < 0)
 			continue;
-		if (r <= 0)
+		if (r == 0)
 			break;
 		if ((size_t)r == sizeof(message))
 			guard_take(state, &message, &header);
@@ -225,6 +226,7 @@ int guard_add(struct launch *l, struct rb_err *err)
 	struct guard *guard = l->context->guard;
 	struct guard_message message = {.key = ++guard->last_key};
 	int fds[1 + LIMIT_HELD_FDS] = {l->pidfd};
+	const char *cgroup;
 	size_t n = 1;
 	int r;
 
@@ -233,7 +235,8 @@ int guard_add(struct launch *l, struct rb_err *err)
 	for (size_t i = 0; i < l->context->n_held && n < ARRAY_LEN(fds); i++)
 		if (l->context->held[i] >= 0)
 			fds[n++] = l->context->held[i];
-	snprintf(message.cgroup, sizeof(message.cgroup), "%s", l->cgroup ? l->cgroup : "");
+	cgroup = launch_cgroup(l);
+	snprintf(message.cgroup, sizeof(message.cgroup), "%s", cgroup ? cgroup : "");
 	r = guard_send(guard, &message, fds, n);
 	if (r < 0)
 		return err_set(err, RB_SETUP_STEP, -r, "the guard is gone");

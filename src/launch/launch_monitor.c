@@ -38,23 +38,46 @@ void monitor_wait_dead(int pidfd)
 		;
 }
 
+const char *launch_cgroup(const struct launch *l)
+{
+	const struct plan_op *ops = plan_parent_ops(l->plan);
+
+	/* without a record it is a further process, and the group is the container's */
+	for (size_t i = 0; l->context->record && !l->cgroup && i < l->plan->n_parent; i++)
+		if (ops[i].kind == OP_CGROUP)
+			return cgroup_absolute(l->context->arena, plan_str(l->plan, ops[i].str[0]));
+	return l->cgroup;
+}
+
 /* What `run` would have removed at its end, if it is still there. */
 static void monitor_clean_up(const struct launch *l)
 {
 	const struct launch_context *context = l->context;
-	struct stat st;
+	const char *cgroup;
 
 	if (context->keep)
 		return;
-	if (l->cgroup) {
-		cgroup_kill(l->cgroup);
-		(void)cgroup_remove(l->cgroup);
+	cgroup = launch_cgroup(l);
+	if (cgroup) {
+		cgroup_kill(cgroup);
+		(void)cgroup_remove(cgroup);
 	}
-	if (!context->container)
-		return;
-	/* no links: it was removed, and the name may belong to another container by now */
-	if (fstat(context->container->dir, &st) == 0 && st.st_nlink > 0)
-		(void)container_remove(context->root, context->container->id);
+	/* else it was removed, and the name may belong to another container by now */
+	if (context->container && container_linked(context->container))
+		(void)container_remove(context->root, context->container);
+}
+
+/* True when our parent is gone; false when it needs us no more. */
+static bool monitor_listen(int pipe_end)
+{
+	ssize_t r;
+	char byte;
+
+	/* an error is neither: only the end of the file is the parent's end */
+	do
+		r = sys_read(pipe_end, &byte, 1);
+	while (r < 0);
+	return r == 0;
 }
 
 static void monitor_main(struct launch *l, int pipe_end) __attribute__((noreturn));
@@ -68,8 +91,6 @@ static void monitor_main(struct launch *l, int pipe_end)
 		context->container ? context->container->dir : -1,
 	};
 	sigset_t all;
-	ssize_t r;
-	char byte;
 
 	(void)setpgid(0, 0);
 	sigfillset(&all);
@@ -79,10 +100,8 @@ static void monitor_main(struct launch *l, int pipe_end)
 	for (size_t i = 0; i < LIMIT_HELD_FDS; i++)
 		keep[4 + i] = i < context->n_held ? context->held[i] : -1;
 	monitor_keep_only(keep, ARRAY_LEN(keep));
-	do
-		r = sys_read(pipe_end, &byte, 1);
-	while (r == -EINTR);
-	/* end of file: the parent is gone */
+	if (!monitor_listen(pipe_end))
+		sys_exit(0);
 	(void)sys_pidfd_send_signal(l->pidfd, SIGKILL);
 	monitor_wait_dead(l->pidfd);
 	monitor_clean_up(l);
@@ -126,8 +145,12 @@ void launch_monitor_end(struct launch *l)
 	guard_drop(l);
 	if (l->monitor_pidfd < 0)
 		return;
-	/* before its pipe closes: it must not remove what was kept */
-	(void)sys_pidfd_send_signal(l->monitor_pidfd, SIGKILL);
+	/*
+	 * Before its pipe closes: it must not remove what was kept. ESRCH: it was killed. Should
+	 * the signal fail in another way, a word does as well.
+	 */
+	if (sys_pidfd_send_signal(l->monitor_pidfd, SIGKILL) < 0)
+		(void)sys_write(l->monitor_pipe, "", 1);
 	(void)sys_wait_pidfd(l->monitor_pidfd, &info, WEXITED);
 	fd_close(&l->monitor_pidfd);
 	fd_close(&l->monitor_pipe);

@@ -11,6 +11,11 @@ int launch_clone(struct launch *l, const struct plan_op *op, struct rb_err *err)
 
 /* launch_monitor.c: OP_MONITOR */
 int launch_monitor(struct launch *l, struct rb_err *err);
+/*
+ * The group that the child was joined to, or will be: the plan says which; NULL: none of its own.
+ * The monitor removes it.
+ */
+const char *launch_cgroup(const struct launch *l);
 void launch_monitor_end(struct launch *l);
 
 /* Closes every descriptor but those of the list (in any order, negative ones are ignored). */

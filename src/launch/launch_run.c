@@ -190,10 +190,17 @@ static int child_listen(struct launch *l, int stage, bool want_exec, int *ret_tt
 		r = launch_receive(l->sock, flags, &record, &fd);
 		if (r == -EAGAIN)
 			return 1;
+		if (r == -ECONNRESET) /* unix(7): it ended before it had read what we sent */
+			r = 0;
 		if (r < 0)
 			return err_set(err, RB_INTERNAL, -r, "handshake");
+		if (r == 0 && want_exec && l->exec_reported)
+			return 0;
+		/* both say that the program has not run */
+		if (r == 0 || record.type == HS_FAIL)
+			l->started = false;
 		if (r == 0)
-			return want_exec && l->exec_reported ? 0 : child_vanished(l, err);
+			return child_vanished(l, err);
 		switch (record.type) {
 		case HS_FAIL: return launch_failure(&record, l->plan, l->child.argv[0], err);
 		case HS_EXEC: l->exec_reported = true; break;
@@ -267,8 +274,10 @@ static int run_record(struct launch *l, const struct plan_op *op UNUSED, struct 
 	struct state_process init;
 	int r = state_process_identify(l->pid, &init);
 
-	if (r < 0)
+	if (r == -ESRCH)
 		return child_vanished(l, err);
+	if (r < 0)
+		return err_set(err, RB_SETUP_STEP, -r, "cannot identify the container's process");
 	r = container_write(context->container, &init, context->state_flags, context->record,
 			    context->annotations, context->n_annotations, err);
 	return r < 0 ? r : fill_child_states(l, err);
@@ -282,6 +291,7 @@ static int run_release(struct launch *l, const struct plan_op *op, struct rb_err
 	/* it died, or failed, after it had reached the stage */
 	if (r == -EPIPE)
 		return child_listen(l, -1, false, NULL, err);
+	l->started |= r == 0 && op->stage == STAGE_READY;
 	return r < 0 ? err_set(err, RB_INTERNAL, -r, "handshake") : 0;
 }
 
@@ -326,25 +336,47 @@ static int run_take_tty(struct launch *l, const struct plan_op *op, struct rb_er
 	return 0;
 }
 
+static int pid_file_failure(const char *path, int r, struct rb_err *err)
+{
+	err_set(err, RB_PID_FILE, -r, "cannot write the pid file '%s'", path);
+	err_fix(err, "name a file in a directory that exists and is writable");
+	return r;
+}
+
 /* Writes PID, without a line end, by rename: readers parse it without trimming. */
 static int run_pid_file(struct launch *l, const struct plan_op *op, struct rb_err *err)
 {
 	const char *path = plan_str(l->plan, op->str[0]);
 	const char *slash = strrchr(path, '/');
-	char *directory = slash ? arena_strndup(l->context->arena, path, (size_t)(slash - path) + 1)
-				: arena_strdup(l->context->arena, ".");
-	CLEANUP_FD int dir = directory ? sys_openat(AT_FDCWD, directory, O_PATH | O_DIRECTORY, 0)
-				       : -ENOMEM;
 	char number[16];
 	int len = snprintf(number, sizeof(number), "%d", (int)l->pid);
-	int r = dir < 0 ? dir
-			: file_replace_at(dir, slash ? slash + 1 : path, number, (size_t)len, 0644);
+	int r = file_replace_at(l->pid_file_dir, slash ? slash + 1 : path, number, (size_t)len,
+				0644);
 
-	if (r < 0) {
-		err_set(err, RB_PID_FILE, -r, "cannot write the pid file '%s'", path);
-		err_fix(err, "name a file in a directory that exists and is writable");
+	return r < 0 ? pid_file_failure(path, r, err) : 0;
+}
+
+/* A wrong path must be noticed before the program runs, though the file is written after. */
+static int open_pid_file_dir(struct launch *l, struct rb_err *err)
+{
+	const struct plan_op *ops = plan_parent_ops(l->plan);
+
+	for (size_t i = 0; i < l->plan->n_parent; i++) {
+		const char *path = plan_str(l->plan, ops[i].str[0]);
+		const char *slash = strrchr(path, '/');
+		char *directory;
+		int fd;
+
+		if (ops[i].kind != OP_PID_FILE)
+			continue;
+		directory = slash ? arena_strndup(l->context->arena, path, (size_t)(slash - path) + 1)
+				  : arena_strdup(l->context->arena, ".");
+		fd = directory ? sys_openat(AT_FDCWD, directory, O_PATH | O_DIRECTORY, 0) : -ENOMEM;
+		if (fd < 0)
+			return pid_file_failure(path, fd, err);
+		l->pid_file_dir = fd;
 	}
-	return r;
+	return 0;
 }
 
 static int run_op(struct launch *l, const struct plan_op *op, struct rb_err *err)
@@ -405,9 +437,11 @@ int launch_begin(struct launch *launch, const struct plan *plan,
 		.monitor_pipe = -1,
 		.monitor_pidfd = -1,
 		.tty_master = -1,
+		.pid_file_dir = -1,
 	};
 	launch->child.sock = -1;
-	if ((r = plan_seal(launch, plan, err)) < 0 || (r = child_prepare(launch, err)) < 0) {
+	if ((r = plan_seal(launch, plan, err)) < 0 || (r = child_prepare(launch, err)) < 0 ||
+	    (r = open_pid_file_dir(launch, err)) < 0) {
 		launch_end(launch);
 		return r;
 	}
@@ -457,6 +491,7 @@ void launch_end(struct launch *launch)
 	fd_close(&launch->child.sock);
 	fd_close(&launch->pidfd);
 	fd_close(&launch->tty_master);
+	fd_close(&launch->pid_file_dir);
 	for (int slot = 0; slot < SLOT_COUNT; slot++)
 		if (slot != SLOT_INIT && slot != SLOT_START)
 			fd_close(&launch->child.slots[slot]);

@@ -5,6 +5,7 @@
  * open is not waited for.
  */
 #include <sys/signalfd.h>
+#include "base/log.h"
 #include "launch/launch_private.h"
 #include "launch/tty_pump.h"
 
@@ -18,12 +19,19 @@ static void forwarded_signals(sigset_t *set)
 		sigdelset(set, own[i]);
 }
 
-void launch_block_signals(void)
+int launch_take_signals(struct rb_err *err)
 {
 	sigset_t set;
+	int fd;
 
 	forwarded_signals(&set);
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0) {
+		err_set(err, RB_SETUP_STEP, errno, "cannot take signals");
+		fd_close(&fd);
+		return -EIO;
+	}
+	return fd;
 }
 
 static void handle_signal(struct launch *l, int signals)
@@ -53,42 +61,58 @@ static void end_without_helpers(struct launch *l, const struct pollfd *fds)
 			(void)sys_pidfd_send_signal(l->pidfd, SIGKILL);
 }
 
-static int exit_status(struct launch *l)
+static int exit_status(struct launch *l, struct rb_err *err)
 {
 	siginfo_t info = {0};
+	int r = -EAGAIN;
 
-	if (sys_wait_pidfd(l->pidfd, &info, WEXITED) < 0)
-		return 255;
+	/* ECHILD: somebody reaped our child; anything else may pass, and the status is dear */
+	for (int tries = 0; tries < 3 && r < 0 && r != -ECHILD; tries++)
+		r = sys_wait_pidfd(l->pidfd, &info, WEXITED);
+	if (r < 0)
+		return err_set(err, RB_INTERNAL, -r, "the exit status of the step is lost");
 	return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
 }
 
-int launch_wait(struct launch *launch)
+/* Somebody killed the monitor (the OOM killer, perhaps): the step gets another one. */
+static void replace_monitor(struct launch *l)
 {
-	CLEANUP_FD int signals = -1;
+	struct rb_err err = {0};
+
+	launch_monitor_end(l);
+	if (launch_monitor(l, &err) < 0)
+		log_warn("%s: processes of the step may outlive this one", err.what);
+}
+
+int launch_wait(struct launch *launch, struct rb_err *err)
+{
+	int signals = launch->context->signals;
 	bool terminal = launch->tty_master >= 0;
 	struct tty_pump pump;
-	sigset_t set;
 
-	forwarded_signals(&set);
-	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (terminal)
 		tty_pump_begin(&pump, launch->tty_master);
 	for (;;) {
-		struct pollfd fds[5 + LIMIT_SNAPSHOTS] = {{.fd = launch->pidfd, .events = POLLIN},
-							  {.fd = signals, .events = POLLIN}};
-		size_t n = terminal ? 5 : 2;
+		struct pollfd fds[6 + LIMIT_SNAPSHOTS] = {
+			{.fd = launch->pidfd, .events = POLLIN},
+			{.fd = signals, .events = POLLIN},
+			{.fd = launch->monitor_pidfd, .events = POLLIN},
+		};
+		size_t n = terminal ? 6 : 3;
 		size_t n_watched = launch->context->n_watched;
 
 		if (terminal)
-			tty_pump_poll(&pump, fds + 2);
+			tty_pump_poll(&pump, fds + 3);
 		for (size_t i = 0; i < n_watched; i++)
 			fds[n + i] = launch->context->watched[i];
 		if (poll(fds, n + n_watched, -1) < 0)
 			continue; /* EINTR, ENOMEM: nothing is lost by asking again */
 		if (fds[1].revents)
 			handle_signal(launch, signals);
+		if (fds[2].revents)
+			replace_monitor(launch);
 		if (terminal)
-			tty_pump_copy(&pump, fds + 2);
+			tty_pump_copy(&pump, fds + 3);
 		end_without_helpers(launch, fds + n);
 		if (fds[0].revents)
 			break;
@@ -97,5 +121,5 @@ int launch_wait(struct launch *launch)
 		tty_pump_drain(&pump);
 		tty_pump_end(&pump);
 	}
-	return exit_status(launch);
+	return exit_status(launch, err);
 }

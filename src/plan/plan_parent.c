@@ -151,13 +151,18 @@ static void plan_add_clone(struct plan_blob *b)
 	op->arg[1] = joined;
 }
 
+static bool plan_wants_cgroup(const struct plan_blob *b, const char *cgroup)
+{
+	return cgroup[0] != '\0' && !b->options->no_cgroup;
+}
+
 /* May a step go on without its cgroup? Only where nobody delegated one to us. */
 static bool plan_add_cgroup(struct plan_blob *b, const char *cgroup)
 {
 	uint32_t path;
 	struct plan_op *op;
 
-	if (cgroup[0] == '\0' || b->options->no_cgroup)
+	if (!plan_wants_cgroup(b, cgroup))
 		return false;
 	path = blob_str(b, cgroup);
 	op = blob_parent(b, OP_CGROUP, "/linux/cgroupsPath");
@@ -183,17 +188,22 @@ static void plan_add_namespaces_sync(struct plan_blob *b, bool needed)
 int plan_add_parent_start(struct plan_blob *b)
 {
 	bool cgroup;
+	bool early;
 	int r;
 
 	plan_add_clone(b);
 	r = plan_add_idmap(b);
 	if (r < 0)
 		return r;
+	/* a death between cgroup and monitor would leave the group: then the monitor comes first */
+	early = b->options->foreground && plan_wants_cgroup(b, b->spec->cgroups_path);
+	if (early)
+		blob_parent(b, OP_MONITOR, NULL);
 	cgroup = plan_add_cgroup(b, b->spec->cgroups_path);
 	plan_add_namespaces_sync(b, cgroup || b->spec->n_uid_map);
 	if (!b->options->no_record)
 		blob_parent(b, OP_RECORD, NULL);
-	if (b->options->foreground)
+	if (b->options->foreground && !early)
 		blob_parent(b, OP_MONITOR, NULL);
 	if (plan_has_early_hooks(b->spec)) {
 		blob_parent(b, OP_AWAIT, NULL)->stage = STAGE_MOUNTS;

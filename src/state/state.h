@@ -7,7 +7,8 @@
  *	ROOT/ID/init        a symbolic link whose text identifies the first process:
  *	                    "PID START BOOT FLAGS", made and read in one system call each
  *	ROOT/ID/cgroup      a symbolic link whose text is the cgroup, when there is one
- *	ROOT/ID/state.json  one line of JSON, then the configuration as it was read
+ *	ROOT/ID/state.json  one line of JSON, with the identity once more, then the
+ *	                    configuration as it was read
  *	ROOT/ID/start.sock  `create` only: where `start` connects; gone once started
  *	ROOT/@seccomp/      compiled filters ('@' cannot occur in an id)
  *
@@ -48,6 +49,7 @@ struct state_process {
 enum state_flags {
 	STATE_POSTSTOP = 1 << 0,  /* poststop hooks: `delete` must read the configuration */
 	STATE_POSTSTART = 1 << 1, /* poststart hooks: `start` must */
+	STATE_FOREGROUND = 1 << 2, /* a `run` without --keep: of no use once that is gone */
 };
 
 struct container {
@@ -62,8 +64,8 @@ enum container_status { STATUS_CREATED, STATUS_RUNNING, STATUS_PAUSED, STATUS_ST
 extern const char *const container_status_names[];
 
 /*
- * A new directory, locked by the caller: exactly one of several callers gets it.
- * Errors: RB_STATE_EXISTS, RB_STATE_WRITE.
+ * A directory locked by the caller: a new one, or what a killed `run` left, emptied. Exactly one
+ * of several callers gets it. Errors: RB_STATE_EXISTS, RB_STATE_WRITE.
  */
 int container_create(const struct state_root *root, const char *id, struct container *ret,
 		     struct rb_err *err);
@@ -74,7 +76,7 @@ int container_open(const struct state_root *root, const char *id, struct contain
 void container_close(struct container *container);
 #define CLEANUP_CONTAINER CLEANUP(container_close)
 
-/* Reads the init link again. -errno: still absent or damaged. */
+/* Reads the init link again. -errno: still absent (-ENOENT) or damaged. */
 int container_reload(struct container *container);
 
 /*
@@ -87,10 +89,10 @@ int container_wait_init(struct container *container, int timeout_ms);
 bool container_locked(const struct container *container);
 /* A pidfd of the process that holds the lock; -ESRCH when it cannot be found. */
 int container_lock_owner(const struct container *container);
-/* Until nobody holds the lock; 0 or -ETIMEDOUT. */
-int container_wait_unlocked(const struct container *container, int timeout_ms);
-/* Takes the lock without waiting: 0 or -EWOULDBLOCK. */
-int container_try_lock(const struct container *container);
+/* Takes the lock, waiting for it; 0 or -ETIMEDOUT. */
+int container_lock(const struct container *container, int timeout_ms);
+/* Is the directory still there? False for ever once it was removed. */
+bool container_linked(const struct container *container);
 
 /* Fills *ret for a live process. -ESRCH: it has ended. */
 int state_process_identify(pid_t pid, struct state_process *ret);
@@ -120,6 +122,10 @@ struct state_annotation {
 	const char *key, *value;
 };
 
+/* "PID START BOOT FLAGS", as the init link and state.json hold it. -EINVAL: it is not. */
+#define STATE_INIT_BYTES 128
+int container_parse_init(struct container *container, const char *text);
+
 /* Writes the init link (and the cgroup link), then state.json. Errors: RB_STATE_WRITE. */
 int container_write(struct container *container, const struct state_process *init, unsigned flags,
 		    const struct state_record *record, const struct state_annotation *annotations,
@@ -129,14 +135,26 @@ int container_write(struct container *container, const struct state_process *ini
 int container_read(struct arena *arena, const struct container *container,
 		   struct state_record *ret_record, struct rb_err *err);
 
+/*
+ * The first process out of state.json, for a container whose init link is missing or damaged.
+ * -errno: it is damaged as well.
+ */
+int container_recover(struct container *container);
+
 /* The cgroup link's text into the arena, or NULL. */
 const char *container_cgroup(struct arena *arena, const struct container *container);
 
 /*
- * Removes the directory and all that is in it. May be repeated. The caller has made sure that
- * nothing of the container lives. 0 or -errno.
+ * As container_open(), for `delete --force`, after that has found RB_STATE_DAMAGED: makes the
+ * directory accessible, or removes what stands in its place (then: RB_STATE_MISSING).
  */
-int container_remove(const struct state_root *root, const char *id);
+int container_open_damaged(const struct state_root *root, const char *id, struct container *ret,
+			   struct rb_err *err);
+
+/*
+ * Removes the directory and all that is in it. May be repeated. The caller has made sure that nothing of the container lives. 0 or -errno.
+ */
+int container_remove(const struct state_root *root, const struct container *container);
 
 /* The state of runtime-spec runtime.md#state, as hooks read it on standard input. */
 void state_json(const struct state_record *record, const struct state_annotation *annotations,

@@ -58,15 +58,11 @@ void state_json(const struct state_record *record, const struct state_annotation
 }
 
 static int write_links(struct container *container, const struct state_process *init,
-		       unsigned flags, const char *cgroup)
+		       unsigned flags, const char *cgroup, const char *identity)
 {
-	char text[128];
-
 	if (cgroup[0] && symlinkat(cgroup, container->dir, "cgroup") < 0)
 		return -errno;
-	snprintf(text, sizeof(text), "%d %" PRIu64 " %s %u", (int)init->pid, init->start,
-		 init->boot, flags);
-	if (symlinkat(text, container->dir, "init") < 0)
+	if (symlinkat(identity, container->dir, "init") < 0)
 		return -errno;
 	container->init = *init;
 	container->flags = flags;
@@ -79,9 +75,13 @@ int container_write(struct container *container, const struct state_process *ini
 		    size_t n_annotations, struct rb_err *err)
 {
 	CLEANUP_STRBUF struct strbuf text = {0};
+	char identity[STATE_INIT_BYTES];
 	int r;
 
+	snprintf(identity, sizeof(identity), "%d %" PRIu64 " %s %u", (int)init->pid, init->start,
+		 init->boot, flags);
 	strbuf_add(&text, "{\"version\":1");
+	json_member_string(&text, "init", identity);
 	json_member_string(&text, "ociVersion", record->oci_version);
 	json_member_string(&text, "id", record->id);
 	json_member_string(&text, "bundle", record->bundle);
@@ -95,7 +95,7 @@ int container_write(struct container *container, const struct state_process *ini
 	if (text.failed)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "state record");
 	/* the identity first: from then on the container can be killed and deleted */
-	r = write_links(container, init, flags, record->cgroup);
+	r = write_links(container, init, flags, record->cgroup, identity);
 	if (r == 0)
 		r = file_replace_at(container->dir, "state.json", text.text, text.len, 0600);
 	if (r < 0) {
@@ -111,6 +111,26 @@ static int record_damaged(const char *id, struct rb_err *err)
 	err_set(err, RB_STATE_DAMAGED, 0, "the state of container %s is damaged", id);
 	err_fix(err, "remove it with 'runbuild delete --force %s'", id);
 	return -EINVAL;
+}
+
+int container_recover(struct container *container)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	const struct json_node *root;
+	const struct json_node *init;
+	const char *identity;
+	char *text;
+	size_t len;
+	int r = file_read_at(&arena, container->dir, "state.json", LIMIT_STATE_BYTES, &text, &len);
+
+	if (r < 0)
+		return r;
+	r = json_parse(&arena, "state.json", text, strcspn(text, "\n"), &root, NULL);
+	if (r < 0)
+		return r;
+	init = json_member(root, "init");
+	r = init ? json_string(init, &identity, NULL) : -EINVAL;
+	return r < 0 ? r : container_parse_init(container, identity);
 }
 
 int container_read(struct arena *arena, const struct container *container,

@@ -15,6 +15,9 @@
 #include "base/sys.h"
 #include "state/state.h"
 
+/* How often a directory may be removed under a `run`, and how long it may be locked by a reader. */
+enum { CLAIM_TRIES = 8, CLAIM_WAIT_MS = 20 };
+
 static const char *state_root_default(struct arena *arena)
 {
 	const char *runtime = env_get("XDG_RUNTIME_DIR");
@@ -114,32 +117,105 @@ int state_id_check(const char *id, struct rb_err *err)
 	return -EINVAL;
 }
 
+static void pause_ms(long ms)
+{
+	struct timespec pause = {.tv_nsec = ms * 1000000};
+
+	(void)nanosleep(&pause, NULL);
+}
+
+int container_lock(const struct container *container, int timeout_ms)
+{
+	/* flock(2) has no timeout and signals nobody: ask every 2 ms */
+	for (int waited = 0;; waited += 2) {
+		if (flock(container->dir, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -errno;
+		if (waited >= timeout_ms)
+			return -ETIMEDOUT;
+		pause_ms(2);
+	}
+}
+
+bool container_linked(const struct container *container)
+{
+	struct stat st;
+
+	return fstat(container->dir, &st) == 0 && st.st_nlink > 0;
+}
+
+/*
+ * Does the directory, whose lock we hold, belong to nobody? Then the `run` that made it was
+ * killed: before it had written anything, or together with its monitor.
+ */
+static bool container_abandoned(struct container *container)
+{
+	struct stat st;
+	int r = container_reload(container);
+
+	if (r == -ENOENT)
+		/* with a record, the link was damaged later, and the process may live */
+		return fstatat(container->dir, "state.json", &st, AT_SYMLINK_NOFOLLOW) < 0 &&
+		       errno == ENOENT;
+	return r == 0 && (container->flags & STATE_FOREGROUND) &&
+	       container_init_open(container) == -ESRCH;
+}
+
+static int directory_empty(int dir, unsigned depth);
+
+/*
+ * Opens, locks and empties the directory of ID if nobody owns it. -EEXIST: somebody does; -EAGAIN:
+ * it was removed meanwhile.
+ */
+static int container_take(const struct state_root *root, const char *id, struct container *take)
+{
+	int r;
+
+	take->dir = sys_openat(root->fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (take->dir < 0)
+		return take->dir == -ENOENT ? -EAGAIN : take->dir;
+	/* not at once: a `kill` that asks whether it is locked holds it for an instant */
+	r = container_lock(take, CLAIM_WAIT_MS);
+	if (r < 0)
+		return r == -ETIMEDOUT ? -EEXIST : r;
+	if (!container_linked(take))
+		return -EAGAIN;
+	/* even if we made it: whoever had the lock first may have filled it */
+	return container_abandoned(take) ? directory_empty(take->dir, 0) : -EEXIST;
+}
+
+static int container_claim(const struct state_root *root, const char *id, struct container *claim)
+{
+	bool made = mkdirat(root->fd, id, 0700) == 0;
+	int r = made || errno == EEXIST ? container_take(root, id, claim) : -errno;
+
+	/* empty still, unless somebody else has it */
+	if (r < 0 && made)
+		(void)unlinkat(root->fd, id, AT_REMOVEDIR);
+	return r == -ENOTDIR || r == -ELOOP ? -EEXIST : r;
+}
+
 int container_create(const struct state_root *root, const char *id, struct container *ret,
 		     struct rb_err *err)
 {
-	CLEANUP_FD int dir = -1;
-	struct stat st;
+	int r = -EAGAIN;
 
-	if (mkdirat(root->fd, id, 0700) < 0) {
-		if (errno != EEXIST)
-			return err_set(err, RB_STATE_WRITE, errno, "cannot create '%s/%s'",
-				       root->path, id);
-		err_set(err, RB_STATE_EXISTS, 0, "container with given ID already exists: %s", id);
-		err_fix(err, "use another id, or remove it with 'runbuild delete --force %s'", id);
-		return -EEXIST;
+	for (int tries = 0; tries < CLAIM_TRIES && r == -EAGAIN; tries++) {
+		CLEANUP_CONTAINER struct container claim = {.dir = -1};
+
+		r = container_claim(root, id, &claim);
+		if (r == 0) {
+			*ret = (struct container){.dir = fd_take(&claim.dir)};
+			memcpy(ret->id, id, strlen(id) + 1);
+			return 0;
+		}
 	}
-	dir = sys_openat(root->fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	/*
-	 * A `delete --force` that runs at this moment may hold the lock for an instant and may have
-	 * removed the directory: then the links are gone and the container is not ours.
-	 */
-	if (dir >= 0 && flock(dir, LOCK_EX) == 0 && fstat(dir, &st) == 0 && st.st_nlink > 0) {
-		*ret = (struct container){.dir = fd_take(&dir)};
-		memcpy(ret->id, id, strlen(id) + 1);
-		return 0;
-	}
-	return err_set(err, RB_STATE_WRITE, dir < 0 ? -dir : ENOENT,
-		       "'%s/%s' was removed while the container was being created", root->path, id);
+	if (r != -EEXIST)
+		return err_set(err, RB_STATE_WRITE, -r, "cannot create '%s/%s'", root->path, id);
+	err_set(err, RB_STATE_EXISTS, 0, "container with given ID already exists: %s", id);
+	err_fix(err, "use another id, or remove it with 'runbuild delete --force %s'", id);
+	return -EEXIST;
 }
 
 /* The number at *at, which ends at `end`; *at moves behind that. */
@@ -177,19 +253,24 @@ static int init_parse(const char *text, struct state_process *ret_init, unsigned
 	return 0;
 }
 
+int container_parse_init(struct container *container, const char *text)
+{
+	int r = init_parse(text, &container->init, &container->flags);
+
+	if (r == 0)
+		container->has_init = true;
+	return r;
+}
+
 int container_reload(struct container *container)
 {
-	char text[128];
+	char text[STATE_INIT_BYTES];
 	ssize_t len = readlinkat(container->dir, "init", text, sizeof(text) - 1);
-	int r;
 
 	if (len < 0)
 		return -errno;
 	text[len] = '\0';
-	r = init_parse(text, &container->init, &container->flags);
-	if (r == 0)
-		container->has_init = true;
-	return r;
+	return container_parse_init(container, text);
 }
 
 int container_open(const struct state_root *root, const char *id, struct container *ret,
@@ -200,11 +281,15 @@ int container_open(const struct state_root *root, const char *id, struct contain
 
 	if (r < 0)
 		return r;
-	if (root->fd >= 0)
-		container.dir = sys_openat(root->fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	if (container.dir < 0 && container.dir != -1 && container.dir != -ENOENT)
-		return err_set(err, RB_STATE_DAMAGED, -container.dir, "cannot open '%s/%s'",
-			       root->path, id);
+	container.dir = root->fd < 0 ? -ENOENT
+				     : sys_openat(root->fd, id,
+						  O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (container.dir < 0 && container.dir != -ENOENT) {
+		err_set(err, RB_STATE_DAMAGED, -container.dir, "cannot open '%s/%s'", root->path,
+			id);
+		err_fix(err, "remove it with 'runbuild delete --force %s'", id);
+		return container.dir;
+	}
 	if (container.dir < 0) {
 		err_set(err, RB_STATE_MISSING, 0, "container does not exist");
 		err_fix(err, "'%s' holds no container \"%.60s\"; --root names another place",
@@ -212,8 +297,9 @@ int container_open(const struct state_root *root, const char *id, struct contain
 		return -ENOENT;
 	}
 	memcpy(container.id, id, strlen(id) + 1);
-	/* absent: being created, or what a killed `run` left; damaged: delete --force copes */
-	(void)container_reload(&container);
+	/* absent: being created, or what a killed `run` left; damaged: there is a second place */
+	if (container_reload(&container) < 0)
+		(void)container_recover(&container);
 	*ret = container;
 	return 0;
 }
@@ -221,11 +307,6 @@ int container_open(const struct state_root *root, const char *id, struct contain
 void container_close(struct container *container)
 {
 	fd_close(&container->dir);
-}
-
-int container_try_lock(const struct container *container)
-{
-	return flock(container->dir, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
 }
 
 bool container_locked(const struct container *container)
@@ -271,26 +352,27 @@ int container_lock_owner(const struct container *container)
 	return -ESRCH;
 }
 
-int container_wait_unlocked(const struct container *container, int timeout_ms)
+static int entry_remove(int dir, const char *name, unsigned depth)
 {
-	struct timespec pause = {.tv_nsec = 2000000};
+	CLEANUP_FD int below = -1;
 
-	/* flock(2) has no timeout and signals nobody: ask every 2 ms */
-	for (int waited = 0; waited < timeout_ms; waited += 2) {
-		if (!container_locked(container))
-			return 0;
-		(void)nanosleep(&pause, NULL);
-	}
-	return -ETIMEDOUT;
+	if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	/* a directory, which is not from us */
+	below = sys_openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (below >= 0 && depth < LIMIT_TREE_DEPTH)
+		(void)directory_empty(below, depth + 1);
+	return unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-/* Removes every entry of a flat directory; what cannot be removed is reported at the end. */
-static int directory_empty(int dir)
+/* Removes every entry of a directory; what cannot be removed is reported at the end. */
+static int directory_empty(int dir, unsigned depth)
 {
 	DIR *stream;
 	struct dirent *entry;
 	int fd = sys_openat(dir, ".", O_RDONLY | O_DIRECTORY, 0);
 	int result = 0;
+	int r;
 
 	if (fd < 0)
 		return fd;
@@ -302,32 +384,43 @@ static int directory_empty(int dir)
 	while ((entry = readdir(stream))) {
 		if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, ".."))
 			continue;
-		if (unlinkat(dir, entry->d_name, 0) < 0 && errno != ENOENT &&
-		    unlinkat(dir, entry->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-			result = -errno;
+		r = entry_remove(dir, entry->d_name, depth);
+		if (r < 0)
+			result = r;
 	}
 	closedir(stream);
 	return result;
 }
 
-int container_remove(const struct state_root *root, const char *id)
+int container_open_damaged(const struct state_root *root, const char *id, struct container *ret,
+			   struct rb_err *err)
+{
+	struct stat st;
+	/* the root is ours alone: nobody exchanges the entry meanwhile */
+	int r = fstatat(root->fd, id, &st, AT_SYMLINK_NOFOLLOW);
+
+	if (r == 0 && S_ISDIR(st.st_mode))
+		r = fchmodat(root->fd, id, 0700, 0);
+	else if (r == 0)
+		r = unlinkat(root->fd, id, 0);
+	if (r < 0 && errno != ENOENT)
+		return err_set(err, RB_STATE_DAMAGED, errno, "cannot repair '%s/%s'", root->path,
+			       id);
+	return container_open(root, id, ret, err);
+}
+
+int container_remove(const struct state_root *root, const struct container *container)
 {
 	static const char *const names[] = {"init", "state.json"};
-	CLEANUP_FD int dir = sys_openat(root->fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	const char *id = container->id;
 	int r;
 
-	if (dir == -ENOENT)
-		return 0;
-	if (dir == -ENOTDIR || dir == -ELOOP) /* not a directory of ours, but in its place */
-		return unlinkat(root->fd, id, 0) < 0 ? -errno : 0;
-	if (dir < 0)
-		return dir;
 	/* the usual content without reading the directory */
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		(void)unlinkat(dir, names[i], 0);
+		(void)unlinkat(container->dir, names[i], 0);
 	if (unlinkat(root->fd, id, AT_REMOVEDIR) == 0 || errno == ENOENT)
 		return 0;
-	r = directory_empty(dir);
+	r = directory_empty(container->dir, 0);
 	if (unlinkat(root->fd, id, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		return r < 0 ? r : -errno;
 	return 0;
