@@ -81,6 +81,9 @@ int open_container(struct arena *arena, const struct globals *globals, const cha
 		   struct state_root *ret_root, struct container *ret_container,
 		   struct rb_err *err);
 
+/* For an -errno with which it cannot be known whether the container lives. Returns it. */
+int status_unknown(int r, const struct container *container, struct rb_err *err);
+
 /* "KILL", "SIGKILL", "9", "RTMIN+1" -> number. Errors: RB_BAD_SIGNAL. */
 int signal_parse(const char *text, int *ret_signal, struct rb_err *err);
 

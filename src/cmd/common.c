@@ -173,6 +173,13 @@ int open_container(struct arena *arena, const struct globals *globals, const cha
 	return r;
 }
 
+int status_unknown(int r, const struct container *container, struct rb_err *err)
+{
+	err_set(err, RB_INTERNAL, -r, "cannot tell whether container %s is running", container->id);
+	err_fix(err, "run the command again");
+	return r;
+}
+
 int signal_parse(const char *text, int *ret_signal, struct rb_err *err)
 {
 	const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;

@@ -251,6 +251,8 @@ static int exec_open(struct arena *arena, const struct globals *globals, const c
 	if (r < 0)
 		return r;
 	pidfd = container_init_open(container);
+	if (pidfd < 0 && pidfd != -ESRCH)
+		return status_unknown(pidfd, container, err);
 	if (pidfd < 0) {
 		err_set(err, RB_STATE_WRONG, 0, "cannot exec in a stopped container");
 		err_fix(err, "start a container first: 'runbuild state %s' shows what it is", id);

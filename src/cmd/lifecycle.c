@@ -62,7 +62,10 @@ static int start_main(struct arena *arena, const struct globals *globals,
 
 	if (r < 0)
 		return r;
-	switch (container_status(&container)) {
+	r = container_status(&container);
+	if (r < 0)
+		return status_unknown(r, &container, err);
+	switch (r) {
 	case STATUS_CREATED: break;
 	case STATUS_STOPPED:
 		return err_set(err, RB_STATE_WRONG, 0, "cannot start a container that has stopped");
@@ -160,6 +163,8 @@ static int kill_main(struct arena *arena, const struct globals *globals, const v
 		if (r != -ESRCH)
 			return err_set(err, RB_INTERNAL, -r, "cannot signal the container");
 	}
+	if (pidfd < 0 && pidfd != -ESRCH)
+		return status_unknown(pidfd, &container, err);
 	if (kill_options->all) {
 		const char *cgroup = container_cgroup(arena, &container);
 
@@ -242,7 +247,7 @@ static int delete_evict(const struct container *container)
 static int delete_end(struct container *container, bool force, struct rb_err *err)
 {
 	CLEANUP_FD int pidfd = -1;
-	enum container_status status;
+	int status;
 	int r;
 
 	if (!container->has_init) {
@@ -259,9 +264,11 @@ static int delete_end(struct container *container, bool force, struct rb_err *er
 				       container->id);
 	}
 	pidfd = container_init_open(container);
-	if (pidfd < 0)
+	if (pidfd == -ESRCH)
 		return 0;
-	status = container_status(container);
+	status = pidfd < 0 ? pidfd : container_status(container);
+	if (status < 0)
+		return status_unknown(status, container, err);
 	if (!force && status != STATUS_CREATED) {
 		err_set(err, RB_STILL_RUNNING, 0,
 			"cannot delete container %s that is not stopped: %s", container->id,
@@ -377,12 +384,16 @@ static int state_main(struct arena *arena, const struct globals *globals,
 	CLEANUP_STRBUF struct strbuf text = {0};
 	struct state_record record;
 	struct state_root root;
+	int status;
 	int r;
 
 	if ((r = open_container(arena, globals, argv[0], &root, &container, err)) < 0 ||
 	    (r = container_read(arena, &container, &record, err)) < 0)
 		return r;
-	state_print(&record, argv[0], container_status(&container), container.init.pid, &text);
+	status = container_status(&container);
+	if (status < 0)
+		return status_unknown(status, &container, err);
+	state_print(&record, argv[0], (enum container_status)status, container.init.pid, &text);
 	return print_all(&text, err);
 }
 

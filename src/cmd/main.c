@@ -163,6 +163,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	/* ignored by our caller, children would vanish without a status: waitid(2), NOTES */
 	signal(SIGCHLD, SIG_DFL);
+	/* a limit on file sizes is EFBIG for us: setrlimit(2) */
+	signal(SIGXFSZ, SIG_IGN);
 	r = run_program(&arena, &globals, argc, argv, &started, &err);
 	if (r >= 0)
 		return r;

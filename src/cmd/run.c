@@ -207,8 +207,9 @@ static int run_fill_context(struct run_job *job, const char *id, struct rb_err *
 		.n_annotations = spec->n_annotations,
 		.state_flags = (spec->hooks[HOOK_POSTSTOP].n ? STATE_POSTSTOP : 0) |
 			       (spec->hooks[HOOK_POSTSTART].n ? STATE_POSTSTART : 0) |
-			       (job->plan_options.foreground && !job->options->keep ? STATE_FOREGROUND
-										    : 0),
+			       (job->plan_options.foreground && !job->options->keep
+					? STATE_FOREGROUND
+					: 0),
 		.keep = job->options->keep,
 		.console_socket = job->options->console_socket,
 		.init_pidfd = -1,

@@ -12,21 +12,25 @@
 #include "base/sys.h"
 #include "host/host.h"
 
-static void host_probe_caps(struct host *host)
+static int host_probe_caps(struct host *host, struct rb_err *err)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
 
-	if (syscall(SYS_capget, &header, data) == 0)
-		host->caps_effective = (uint64_t)data[1].effective << 32 | data[0].effective;
+	if (syscall(SYS_capget, &header, data) < 0)
+		return err_set(err, RB_INTERNAL, errno, "cannot read the capabilities");
+	host->caps_effective = (uint64_t)data[1].effective << 32 | data[0].effective;
 	for (unsigned cap = 0; cap < 64; cap++) {
 		int r = sys_prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
 
-		if (r < 0) /* EINVAL: beyond the kernel's last capability */
+		if (r == -EINVAL) /* beyond the kernel's last capability */
 			break;
+		if (r < 0)
+			return err_set(err, RB_INTERNAL, -r, "cannot read the bounding set");
 		if (r == 1)
 			host->caps_bounding |= UINT64_C(1) << cap;
 	}
+	return 0;
 }
 
 int host_idmap_parse(const char *text, struct host_idmap *ret_map)
@@ -113,21 +117,20 @@ static void host_probe_lsm(struct host *host)
 int host_probe(unsigned want, struct host *ret_host, struct rb_err *err)
 {
 	struct host *host = ret_host;
+	int r;
 
 	*host = (struct host){.euid = geteuid(), .egid = getegid()};
-	host_probe_caps(host);
+	r = host_probe_caps(host, err);
+	if (r < 0)
+		return r;
 	host->no_new_privileges = sys_prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
 	/*
 	 * A program file that we may write could be replaced by the container through
 	 * /proc/PID/exe (CVE-2019-5736). EROFS (a read-only mount) counts as not writable.
 	 */
 	host->exe_writable = sys_faccessat2(AT_FDCWD, "/proc/self/exe", W_OK, AT_EACCESS) == 0;
-	if (want & HOST_WANT_IDMAPS) {
-		int r = host_probe_idmaps(host, err);
-
-		if (r < 0)
-			return r;
-	}
+	if ((want & HOST_WANT_IDMAPS) && (r = host_probe_idmaps(host, err)) < 0)
+		return r;
 	if (want & HOST_WANT_CGROUP)
 		host->cgroup_mode = host_probe_cgroup();
 	if (want & HOST_WANT_LSM)

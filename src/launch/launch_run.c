@@ -369,7 +369,8 @@ static int open_pid_file_dir(struct launch *l, struct rb_err *err)
 
 		if (ops[i].kind != OP_PID_FILE)
 			continue;
-		directory = slash ? arena_strndup(l->context->arena, path, (size_t)(slash - path) + 1)
+		directory = slash ? arena_strndup(l->context->arena, path,
+						  (size_t)(slash - path) + 1)
 				  : arena_strdup(l->context->arena, ".");
 		fd = directory ? sys_openat(AT_FDCWD, directory, O_PATH | O_DIRECTORY, 0) : -ENOMEM;
 		if (fd < 0)

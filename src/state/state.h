@@ -47,8 +47,8 @@ struct state_process {
 };
 
 enum state_flags {
-	STATE_POSTSTOP = 1 << 0,  /* poststop hooks: `delete` must read the configuration */
-	STATE_POSTSTART = 1 << 1, /* poststart hooks: `start` must */
+	STATE_POSTSTOP = 1 << 0,   /* poststop hooks: `delete` must read the configuration */
+	STATE_POSTSTART = 1 << 1,  /* poststart hooks: `start` must */
 	STATE_FOREGROUND = 1 << 2, /* a `run` without --keep: of no use once that is gone */
 };
 
@@ -97,12 +97,16 @@ bool container_linked(const struct container *container);
 /* Fills *ret for a live process. -ESRCH: it has ended. */
 int state_process_identify(pid_t pid, struct state_process *ret);
 
-/* A pidfd for exactly that process, or -ESRCH when it has ended (a zombie has). */
+/*
+ * A pidfd for exactly that process, or -ESRCH when it has ended (a zombie has). Another -errno says
+ * nothing about the process: it must not be taken for an ended one.
+ */
 int state_process_open(const struct state_process *process);
 
 /* The first process, by pidfd; -ESRCH when there is none or it has ended. */
 int container_init_open(const struct container *container);
-enum container_status container_status(const struct container *container);
+/* enum container_status, or -errno: it cannot be known. */
+int container_status(const struct container *container);
 
 /* What state.json's first line holds. Strings live in the arena that read it. */
 struct state_record {

@@ -57,12 +57,15 @@ int state_process_open(const struct state_process *process)
 	CLEANUP_FD int pidfd = sys_pidfd_open(process->pid);
 	struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
 	struct state_process now;
+	int r;
 
 	if (pidfd < 0)
 		return pidfd == -EINVAL ? -ESRCH : pidfd;
 	/* the descriptor names one process for good; then compare */
-	if (state_process_identify(process->pid, &now) < 0 || now.start != process->start ||
-	    !str_eq(now.boot, process->boot))
+	r = state_process_identify(process->pid, &now);
+	if (r < 0)
+		return r;
+	if (now.start != process->start || !str_eq(now.boot, process->boot))
 		return -ESRCH;
 	if (poll(&poll_fd, 1, 0) == 1)
 		return -ESRCH;
@@ -76,13 +79,13 @@ int container_init_open(const struct container *container)
 
 const char *const container_status_names[] = {"created", "running", "paused", "stopped"};
 
-enum container_status container_status(const struct container *container)
+int container_status(const struct container *container)
 {
 	CLEANUP_FD int pidfd = container_init_open(container);
 	struct stat st;
 
 	if (pidfd < 0)
-		return STATUS_STOPPED;
+		return pidfd == -ESRCH ? STATUS_STOPPED : pidfd;
 	if (fstatat(container->dir, "start.sock", &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return STATUS_CREATED;
 	return STATUS_RUNNING;

@@ -281,9 +281,9 @@ int container_open(const struct state_root *root, const char *id, struct contain
 
 	if (r < 0)
 		return r;
-	container.dir = root->fd < 0 ? -ENOENT
-				     : sys_openat(root->fd, id,
-						  O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	container.dir = root->fd < 0
+				? -ENOENT
+				: sys_openat(root->fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (container.dir < 0 && container.dir != -ENOENT) {
 		err_set(err, RB_STATE_DAMAGED, -container.dir, "cannot open '%s/%s'", root->path,
 			id);

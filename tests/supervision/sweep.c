@@ -12,6 +12,7 @@
  *	--when TEXT       kill the command once TEXT stands on its standard output, --last times
  *	--first N, --last N, --step K      the points: every K-th from N on; the sweep ends by
  *	                  itself when the process ends before the point
+ *	--random N        N points between 1 and --last, drawn from a fixed sequence
  *	--expect N        the status of an undisturbed command (default 0)
  *	--mark TEXT       what the step prints when it was started
  *	--error N         the status of an error before the start (default 1)
@@ -47,7 +48,7 @@
 
 struct sweep {
 	char **argv;
-	unsigned child, first, last, step;
+	unsigned child, first, last, step, random;
 	int errnum, expect, error, lost, deadline, timeout;
 	const char *when, *mark, *before, *after, *state, *below;
 	bool survives, owned, verbose;
@@ -80,14 +81,13 @@ static int usage(const char *text)
 static int parse(int argc, char **argv, struct sweep *s)
 {
 	static const struct option longs[] = {
-		{"child", 1, NULL, 'c'},    {"errno", 1, NULL, 'e'},  {"when", 1, NULL, 'w'},
-		{"first", 1, NULL, 'f'},    {"last", 1, NULL, 'l'},   {"step", 1, NULL, 's'},
-		{"expect", 1, NULL, 'x'},   {"mark", 1, NULL, 'm'},   {"error", 1, NULL, 'E'},
-		{"lost", 1, NULL, 'L'},	    {"survives", 0, NULL, 'S'}, {"before", 1, NULL, 'b'},
-		{"after", 1, NULL, 'a'},    {"owned", 0, NULL, 'o'},  {"state", 1, NULL, 'd'},
-		{"deadline", 1, NULL, 'D'}, {"timeout", 1, NULL, 't'}, {"below", 1, NULL, 'B'},
-		{"verbose", 0, NULL, 'v'},
-		{NULL, 0, NULL, 0},
+		{"child", 1, NULL, 'c'},    {"errno", 1, NULL, 'e'},    {"when", 1, NULL, 'w'},
+		{"first", 1, NULL, 'f'},    {"last", 1, NULL, 'l'},     {"step", 1, NULL, 's'},
+		{"expect", 1, NULL, 'x'},   {"mark", 1, NULL, 'm'},     {"error", 1, NULL, 'E'},
+		{"lost", 1, NULL, 'L'},     {"survives", 0, NULL, 'S'}, {"before", 1, NULL, 'b'},
+		{"after", 1, NULL, 'a'},    {"owned", 0, NULL, 'o'},    {"state", 1, NULL, 'd'},
+		{"deadline", 1, NULL, 'D'}, {"timeout", 1, NULL, 't'},  {"below", 1, NULL, 'B'},
+		{"verbose", 0, NULL, 'v'},  {"random", 1, NULL, 'r'},   {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -112,6 +112,7 @@ static int parse(int argc, char **argv, struct sweep *s)
 		case 'a': s->after = optarg; break;
 		case 'o': s->owned = true; break;
 		case 'd': s->state = optarg; break;
+		case 'r': s->random = (unsigned)atoi(optarg); break;
 		case 'v': s->verbose = true; break;
 		case 'B': s->below = optarg; break;
 		case 'D': s->deadline = atoi(optarg); break;
@@ -167,6 +168,7 @@ static bool hook(const char *text, unsigned point)
 	char number[16];
 	int said = output_make("hook");
 	int status = -1;
+	pid_t reaped;
 	pid_t pid;
 
 	if (!text)
@@ -185,8 +187,10 @@ static bool hook(const char *text, unsigned point)
 		execl("/bin/sh", "sh", "-c", text, (char *)NULL);
 		_exit(127);
 	}
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	/* every orphan, as an init does: a dying pid namespace waits for the last of its zombies */
+	do
+		reaped = waitpid(-1, &status, __WALL);
+	while (reaped != pid && (reaped >= 0 || errno == EINTR));
 	if (status != 0)
 		printf("# point %u: '%s' failed: %s\n", point, text, output_text(said));
 	close(said);
@@ -379,8 +383,11 @@ int main(int argc, char **argv)
 	s.mounts = leftovers_mounts(s.below);
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 || !s.mounts)
 		return usage("cannot be a subreaper, or no /proc");
+	srandom(1);
+	for (unsigned i = 0; i < s.random; i++)
+		(void)run_point(&s, &totals, 1 + (unsigned)random() % s.last);
 	/* the number of calls varies a little (EAGAIN, EINTR): look twice before stopping */
-	for (unsigned point = s.first; point <= s.last && early < 2; point += s.step)
+	for (unsigned point = s.first; !s.random && point <= s.last && early < 2; point += s.step)
 		early = run_point(&s, &totals, point) ? 0 : early + 1;
 	report(&totals);
 	return totals.wrong || !totals.points;

@@ -9,11 +9,11 @@
 
 struct trace_job {
 	char *const *argv;
-	unsigned child;      /* 0: the command itself; K: the K-th process that it makes */
-	unsigned point;      /* the system call at whose entry it happens, from 1 */
-	int errnum;          /* 0: SIGKILL; else that call fails with this errno instead of running */
-	bool after_loader;   /* count from the program's first rt_sigaction(2): its main() */
-	int output;          /* descriptors for standard output and standard error */
+	unsigned child;    /* 0: the command itself; K: the K-th process that it makes */
+	unsigned point;    /* the system call at whose entry it happens, from 1 */
+	int errnum;        /* 0: SIGKILL; else that call fails with this errno instead of running */
+	bool after_loader; /* count from the program's first rt_sigaction(2): its main() */
+	int output;        /* descriptors for standard output and standard error */
 	int error;
 	int timeout_ms;
 };

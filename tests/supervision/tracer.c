@@ -21,11 +21,11 @@ struct tracer {
 	const struct trace_job *job;
 	struct trace_result *result;
 	pid_t command;
-	pid_t target;      /* 0: not born yet */
+	pid_t target; /* 0: not born yet */
 	bool command_done;
-	bool target_done;  /* ended, or let go */
-	bool armed;        /* calls are counted */
-	bool inject;       /* at the exit of the current call */
+	bool target_done; /* ended, or let go */
+	bool armed;       /* calls are counted */
+	bool inject;      /* at the exit of the current call */
 	unsigned calls;
 	pid_t children[CHILDREN_MAX]; /* processes of the command, in the order of their birth */
 	unsigned n_children;
