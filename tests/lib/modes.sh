@@ -73,6 +73,7 @@ suite_needs() {
 	[[ $mode != root ]] || ((EUID == 0)) || skip_everything 'mode root needs root'
 }
 
+# shellcheck disable=SC2154 # state_root: of bundle.sh
 # Files of ids that only a user namespace with the same map can remove.
 suite_remove_scratch() {
 	local status=$?

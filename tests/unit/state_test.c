@@ -168,7 +168,7 @@ static void record_written_is_read_back(void)
 	CHECK_STR(container_cgroup(&arena, &opened), "/x/y");
 	CHECK(fstatat(opened.dir, "state.json", &st, 0) == 0 && (st.st_mode & 07777) == 0600);
 	CHECK(container_status(&opened) == STATUS_RUNNING);
-	CHECK(container_remove(&root, "c1") == 0 && container_remove(&root, "c1") == 0);
+	CHECK(container_remove(&root, &made) == 0 && container_remove(&root, &made) == 0);
 }
 
 static void record_cut_at_any_byte_is_damaged(void)
@@ -200,7 +200,7 @@ static void record_cut_at_any_byte_is_damaged(void)
 	CHECK(line > 100 && wrong == 0);
 	/* and yet it is known whose it was, so it can be killed and removed */
 	CHECK(container_reload(&container) == 0 && container.init.pid == getpid());
-	CHECK(container_remove(&root, "c1") == 0);
+	CHECK(container_remove(&root, &container) == 0);
 }
 
 static void record_of_another_kind_is_damaged(void)
@@ -287,8 +287,65 @@ static void id_is_given_to_one_of_two(void)
 	CHECK(err.code == RB_STATE_EXISTS && second.dir == -1);
 	CHECK(container_locked(&first));
 	CHECK(container_create(&root, "c2", &second, &err) == 0);
+	CHECK(container_remove(&root, &second) == 0);
 	container_close(&second);
-	CHECK(container_remove(&root, "c2") == 0);
+	CHECK(container_remove(&root, &first) == 0);
+}
+
+static void directory_that_a_killed_run_left_is_taken_over(void)
+{
+	CLEANUP_SCRATCH struct scratch scratch = scratch_enter();
+	struct state_root root = root_in(&scratch);
+	CLEANUP_CONTAINER struct container left = {.dir = -1};
+	CLEANUP_CONTAINER struct container taken = {.dir = -1};
+	struct rb_err err = {0};
+	char text[64];
+
+	/* before anything was started */
+	CHECK(mkdirat(scratch.fd, "c1", 0700) == 0);
+	CHECK(container_create(&root, "c1", &left, &err) == 0);
+	/* a process of another boot, of a foreground run */
+	snprintf(text, sizeof(text), "%d 1 0-0 %d", getpid(), STATE_FOREGROUND);
+	CHECK(symlinkat(text, left.dir, "init") == 0);
+	CHECK(container_create(&root, "c1", &taken, &err) == -EEXIST);
+	container_close(&left);
+	CHECK(container_create(&root, "c1", &taken, &err) == 0);
+	CHECK(container_reload(&taken) == -ENOENT);
+	CHECK(container_remove(&root, &taken) == 0);
+}
+
+static void directory_that_was_kept_is_not_taken_over(void)
+{
+	CLEANUP_SCRATCH struct scratch scratch = scratch_enter();
+	struct state_root root = root_in(&scratch);
+	CLEANUP_CONTAINER struct container kept = {.dir = -1};
+	CLEANUP_CONTAINER struct container taken = {.dir = -1};
+	struct rb_err err = {0};
+
+	CHECK(container_create(&root, "c1", &kept, &err) == 0);
+	CHECK(symlinkat("1 1 0-0 0", kept.dir, "init") == 0);
+	container_close(&kept);
+	CHECK(container_create(&root, "c1", &taken, &err) == -EEXIST);
+	CHECK(container_open(&root, "c1", &kept, &err) == 0);
+	CHECK(container_remove(&root, &kept) == 0);
+}
+
+static void process_is_found_again_without_the_link(void)
+{
+	CLEANUP_SCRATCH struct scratch scratch = scratch_enter();
+	struct state_root root = root_in(&scratch);
+	CLEANUP_CONTAINER struct container made = {.dir = -1};
+	CLEANUP_CONTAINER struct container opened = {.dir = -1};
+	struct rb_err err = {0};
+
+	CHECK(container_create(&root, "c1", &made, &err) == 0 && write_container(&made, &err) == 0);
+	CHECK(unlinkat(made.dir, "init", 0) == 0);
+	CHECK(container_open(&root, "c1", &opened, &err) == 0 && opened.has_init);
+	CHECK(opened.init.pid == getpid() && opened.flags == STATE_POSTSTOP);
+	/* it may live, so nobody takes its place */
+	container_close(&made);
+	CHECK(container_create(&root, "c1", &made, &err) == -EEXIST);
+	CHECK(container_remove(&root, &opened) == 0);
 }
 
 static void container_that_is_absent_is_not_found(void)
@@ -318,7 +375,8 @@ static void link_in_place_of_a_container_is_not_followed(void)
 	CHECK(symlinkat(other.path, scratch.fd, "c1") == 0);
 	CHECK(container_open(&root, "c1", &container, &err) < 0 && err.code == RB_STATE_DAMAGED);
 	CHECK(container_create(&root, "c1", &container, &err) == -EEXIST);
-	CHECK(container_remove(&root, "c1") == 0);
+	CHECK(container_open_damaged(&root, "c1", &container, &err) == -ENOENT &&
+	      err.code == RB_STATE_MISSING);
 	CHECK(faccessat(other.fd, "keep", F_OK, 0) == 0);
 	CHECK(faccessat(scratch.fd, "c1", F_OK, AT_SYMLINK_NOFOLLOW) < 0);
 }
@@ -336,7 +394,7 @@ static void unexpected_files_do_not_keep_a_container(void)
 	scratch_file(&inside, "core", "x", 1);
 	CHECK(mkdirat(container.dir, "dir", 0700) == 0 &&
 	      mkfifoat(container.dir, "fifo", 0600) == 0);
-	CHECK(container_remove(&root, "c1") == 0);
+	CHECK(container_remove(&root, &container) == 0);
 	CHECK(faccessat(scratch.fd, "c1", F_OK, 0) < 0);
 }
 
@@ -517,6 +575,9 @@ TAP_MAIN(TEST(root_is_made_private_with_its_parents),
 	 TEST(record_written_is_read_back), TEST(record_cut_at_any_byte_is_damaged),
 	 TEST(record_of_another_kind_is_damaged), TEST(record_that_is_no_file_is_damaged),
 	 TEST(init_link_of_another_kind_is_no_process), TEST(id_is_given_to_one_of_two),
+	 TEST(directory_that_a_killed_run_left_is_taken_over),
+	 TEST(directory_that_was_kept_is_not_taken_over),
+	 TEST(process_is_found_again_without_the_link),
 	 TEST(container_that_is_absent_is_not_found),
 	 TEST(link_in_place_of_a_container_is_not_followed),
 	 TEST(unexpected_files_do_not_keep_a_container), TEST(state_json_is_what_hooks_read),
