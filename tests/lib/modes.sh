@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # here, state_root: of the suite
 #
 # A suite that an ordinary user runs in one of two modes, and root only starts:
 #   user    as uid 0 of a user namespace that 'runbuild rootless --net=host' made
@@ -73,7 +73,6 @@ suite_needs() {
 	[[ $mode != root ]] || ((EUID == 0)) || skip_everything 'mode root needs root'
 }
 
-# shellcheck disable=SC2154 # state_root: of bundle.sh
 # Files of ids that only a user namespace with the same map can remove.
 suite_remove_scratch() {
 	local status=$?
