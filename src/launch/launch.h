@@ -31,7 +31,7 @@ struct launch_context {
 	size_t n_watched;
 	struct guard *guard; /* the monitor shared by many children; NULL: one of its own */
 	bool may_return;     /* launch_advance() returns instead of waiting for the child */
-	int signals;                /* of launch_take_signals() */
+	int signals;         /* of launch_take_signals() */
 };
 
 struct launch {

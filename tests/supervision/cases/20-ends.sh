@@ -112,6 +112,8 @@ test_kill_of_a_container_that_is_gone_says_so() {
 }
 
 test_a_reader_that_stops_blocks_nobody_but_the_step() {
+	local line
+
 	new_bundle reader
 	set_script 'echo started; exec 2>/dev/null; while :; do echo 0123456789012345678901234567890123456789; done'
 	mkfifo "$bundle/pipe"
@@ -119,7 +121,7 @@ test_a_reader_that_stops_blocks_nobody_but_the_step() {
 	"$runbuild" --root "$state_root" --log "$bundle/log" run --bundle "$bundle" full \
 		>"$bundle/pipe" 2>"$bundle/err" </dev/null {reader}<&- &
 	run=$!
-	await 20 runtime state full >"$bundle/out" 2>&1
+	read -r -t 20 -u "$reader" line && [[ $line == started ]]
 	runtime kill full KILL
 	ended 137
 	state_is_empty
