@@ -4,8 +4,21 @@
 #include "base/env.h"
 
 static const char *const env_names[] = {
-	"XDG_RUNTIME_DIR", "XDG_STATE_HOME", "HOME",       "USER",           "PATH",
-	"TMPDIR",          "LISTEN_FDS",     "LISTEN_PID", "RUNBUILD_PIDNS", "RUNBUILD_REPORT",
+	"XDG_RUNTIME_DIR",
+	"XDG_STATE_HOME",
+	"HOME",
+	"USER",
+	"PATH",
+	"TMPDIR",
+	"LISTEN_FDS",
+	"LISTEN_PID",
+	"NOTIFY_SOCKET",
+	"ROOTLESSKIT_STATE_DIR",
+	"SHELL",
+	"BUILDKITD",
+	"BUILDKITD_FLAGS",
+	"RUNBUILD_PIDNS",
+	"RUNBUILD_REPORT",
 };
 
 const char *env_get(const char *name)

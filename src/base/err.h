@@ -96,6 +96,13 @@
 	X(RB_COPY_UP, 603)                                                                         \
 	X(RB_RESOLV_CONF, 604)                                                                     \
 	X(RB_STATE_DIR, 605)                                                                       \
+	X(RB_NETLINK, 606)                                                                         \
+	X(RB_PORT, 607)                                                                            \
+	X(RB_PASTA_MISSING, 608)                                                                   \
+	X(RB_PASTA_FAILED, 609)                                                                    \
+	X(RB_LIBMNL, 610)                                                                          \
+	X(RB_LAUNCHER_NONE, 611)                                                                   \
+	X(RB_DAEMON, 612)                                                                          \
 	/* snapshots */                                                                            \
 	X(RB_SNAP_LAYER, 700)                                                                      \
 	X(RB_SNAP_UPPER, 701)                                                                      \

@@ -38,4 +38,8 @@
 #define LIMIT_LAYERS         500u  /* overlayfs: OVL_MAX_STACK */
 #define LIMIT_UPPER_DEPTH    1024u /* directories below an upper one */
 #define LIMIT_PRESERVED_FDS  1024u
+#define LIMIT_API_BYTES      16384u /* a request on api.sock */
+#define LIMIT_API_CLIENTS    8
+#define LIMIT_PORTS          256u /* published at once */
+#define LIMIT_HELPER_OUTPUT  65536u
 #define LIMIT_HELPER_SECONDS 30u /* newuidmap, newgidmap, slirp4netns start-up */

@@ -276,6 +276,21 @@ static inline int sys_execve(const char *path, char *const argv[], char *const e
 	return SYS_CALL(SYS_execve, path, argv, envp);
 }
 
+/*
+ * Before an execve(2) of somebody else's program: nothing blocked, and SIGPIPE and SIGXFSZ, which
+ * this program ignores, as usual.
+ */
+static inline void sys_signals_reset(void)
+{
+	struct sigaction usual = {.sa_handler = SIG_DFL};
+	sigset_t none;
+
+	(void)sigaction(SIGPIPE, &usual, NULL);
+	(void)sigaction(SIGXFSZ, &usual, NULL);
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 /* credentials: the plain system calls; the process has one thread */
 
 static inline int sys_setresuid(uid_t uid)

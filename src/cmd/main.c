@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Entry point: global options, the verb, the one place that prints an error. The program may be
- * installed under the names runc and buildkit-runc; nothing depends on the name.
+ * installed under the names runc and buildkit-runc, on which nothing depends, and rootlesskit, which
+ * makes it the launcher with RootlessKit's options.
  */
 #include <signal.h>
 #include "cmd/cmd.h"
+#include "cmd/verbs.h"
 
 const struct option_entry global_options[] = {
 	{"root", 0, OPTION_STRING, offsetof(struct globals, root), "DIR",
@@ -151,6 +153,13 @@ static int run_program(struct arena *arena, struct globals *globals, int argc, c
 	return run_verb(arena, verb, globals, argc - at, argv + at, ret_started, err);
 }
 
+static bool is_called(const char *argv0, const char *name)
+{
+	const char *slash = argv0 ? strrchr(argv0, '/') : NULL;
+
+	return argv0 && str_eq(slash ? slash + 1 : argv0, name);
+}
+
 int main(int argc, char **argv)
 {
 	CLEANUP_ARENA struct arena arena = {0};
@@ -165,7 +174,12 @@ int main(int argc, char **argv)
 	signal(SIGCHLD, SIG_DFL);
 	/* a limit on file sizes is EFBIG for us: setrlimit(2) */
 	signal(SIGXFSZ, SIG_IGN);
-	r = run_program(&arena, &globals, argc, argv, &started, &err);
+	if (is_called(argv[0], "rootlesskit")) {
+		rootlesskit_words(&arena, argc, argv);
+		r = run_verb(&arena, &verb_rootlesskit, &globals, argc, argv, &started, &err);
+	} else {
+		r = run_program(&arena, &globals, argc, argv, &started, &err);
+	}
 	if (r >= 0)
 		return r;
 	log_error(&err);

@@ -13,14 +13,16 @@ static int option_store(struct arena *arena, const struct option_entry *entry, c
 	char *member = (char *)target + entry->offset;
 
 	switch (entry->type) {
+	case OPTION_CHOICE:
 	case OPTION_FLAG:
 		/* Go's flag package, which clients are written for, knows --flag=false */
-		if (!value || str_eq(value, "true"))
-			*(bool *)member = true;
-		else if (str_eq(value, "false"))
-			*(bool *)member = false;
-		else
+		if (value && !str_eq(value, "true") && !str_eq(value, "false"))
 			return err_set(err, RB_USAGE, 0, "--%s takes no argument", entry->name);
+		if (entry->type == OPTION_FLAG)
+			*(bool *)member = !value || str_eq(value, "true");
+		else
+			*(enum option_choice *)member = !value || str_eq(value, "true") ? CHOICE_YES
+											: CHOICE_NO;
 		return 0;
 	case OPTION_STRING: *(const char **)member = value; return 0;
 	case OPTION_U32:

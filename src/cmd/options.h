@@ -8,12 +8,15 @@
 #include "base/err.h"
 
 enum option_type {
+	OPTION_CHOICE,  /* enum option_choice: a flag that knows when it was not given */
 	OPTION_FLAG,    /* bool */
 	OPTION_STRING,  /* const char * */
 	OPTION_LIST,    /* struct option_list, in order */
 	OPTION_U32,     /* uint32_t */
 	OPTION_IGNORED, /* accepted for compatibility, without effect; takes no argument */
 };
+
+enum option_choice { CHOICE_NONE, CHOICE_YES, CHOICE_NO };
 
 struct option_list {
 	const char **v;

@@ -1,96 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `rootless`: the launcher's command line. */
+/* `rootless`, `unshare` and `enter`; and the name rootlesskit with RootlessKit's own options. */
+#include "base/env.h"
 #include "cmd/cmd.h"
+#include "cmd/rootless_options.h"
 #include "cmd/verbs.h"
-#include "rootless/rootless.h"
+#include "rootless/enter.h"
 
-struct rootless_arguments {
-	const char *net;
-	const char *state_dir;
-	struct option_list copy_up;
-	uint32_t mtu;
-	bool allow_host_loopback;
-	bool disable_host_loopback;
-};
-
-#define OPT(member) offsetof(struct rootless_arguments, member)
-
-static const struct option_entry rootless_option_table[] = {
-	{"net", 0, OPTION_STRING, OPT(net), "host|none|slirp4netns",
-	 "the command's network; default: host"},
-	{"copy-up", 0, OPTION_LIST, OPT(copy_up), "DIR",
-	 "make DIR writable by a tmpfs with links; repeatable"},
-	{"state-dir", 0, OPTION_STRING, OPT(state_dir), "DIR",
-	 "keep lock and child_pid in DIR; default: a temporary directory"},
-	{"mtu", 0, OPTION_U32, OPT(mtu), "BYTES", "of slirp4netns's interface; default: 65520"},
-	{"disable-host-loopback", 0, OPTION_FLAG, OPT(disable_host_loopback), NULL,
-	 "accepted; this is the default"},
-	{"allow-host-loopback", 0, OPTION_FLAG, OPT(allow_host_loopback), NULL,
-	 "let 10.0.2.2 reach the host's 127.0.0.1"},
-	OPTION_END,
-};
-
-static int path_check(const char *option, const char *path, struct rb_err *err)
-{
-	if (path[0] == '/' && path[1])
-		return 0;
-	err_set(err, RB_USAGE, 0, "--%s: '%.100s' is not an absolute path of a directory below /",
-		option, path);
-	err_fix(err, "give it from / on");
-	return -EINVAL;
-}
-
-static int rootless_check(const struct rootless_arguments *arguments,
-			  struct rootless_options *options, struct rb_err *err)
-{
-	static const struct {
-		const char *name;
-		enum rootless_net net;
-	} nets[] = {{"host", NET_HOST}, {"none", NET_NONE}, {"slirp4netns", NET_SLIRP4NETNS}};
-	bool found = arguments->net == NULL;
-	int rc;
-
-	for (size_t i = 0; arguments->net && i < ARRAY_LEN(nets); i++) {
-		if (str_eq(arguments->net, nets[i].name)) {
-			options->net = nets[i].net;
-			found = true;
-		}
-	}
-	if (!found) {
-		err_set(err, RB_USAGE, 0, "unknown network '%.40s'", arguments->net);
-		err_fix(err, "use host, none or slirp4netns");
-		return -EINVAL;
-	}
-	/* slirp4netns(1) */
-	if (arguments->mtu && (arguments->mtu < 68 || arguments->mtu > 65521)) {
-		err_set(err, RB_USAGE, 0, "--mtu: %u is not between 68 and 65521", arguments->mtu);
-		err_fix(err, "leave it out for 65520");
-		return -EINVAL;
-	}
-	for (size_t i = 0; i < arguments->copy_up.n; i++) {
-		rc = path_check("copy-up", arguments->copy_up.v[i], err);
-		if (rc < 0)
-			return rc;
-	}
-	return arguments->state_dir ? path_check("state-dir", arguments->state_dir, err) : 0;
-}
+static const struct option_entry rootless_table[] = {ROOTLESS_OPTIONS, OPTION_END};
 
 static int rootless_main(struct arena *arena, const struct globals *globals UNUSED,
 			 const void *options, int argc UNUSED, char **argv, struct rb_err *err)
 {
-	const struct rootless_arguments *arguments = options;
-	struct rootless_options rootless = {
-		.mtu = arguments->mtu,
-		.allow_host_loopback = arguments->allow_host_loopback &&
-				       !arguments->disable_host_loopback,
-		.copy_up = arguments->copy_up.v,
-		.n_copy_up = arguments->copy_up.n,
-		.state_dir = arguments->state_dir,
-		.command = argv,
-	};
-	int r = rootless_check(arguments, &rootless, err);
+	struct rootless_options rootless = {.command = argv};
+	int rc = rootless_options_read(arena, options, &rootless, err);
 
-	return r < 0 ? r : rootless_run(arena, &rootless, err);
+	return rc < 0 ? rc : rootless_run(arena, &rootless, err);
 }
 
 const struct verb verb_rootless = {
@@ -99,8 +23,162 @@ const struct verb verb_rootless = {
 	.args = "-- COMMAND [ARGUMENT...]",
 	.min_args = 1,
 	.max_args = -1,
-	.options = rootless_option_table,
+	.options = rootless_table,
 	.options_size = sizeof(struct rootless_arguments),
 	.error_status = 125,
 	.run = rootless_main,
 };
+
+/* A shell when no command is given. */
+static char *const *command_or_shell(struct arena *arena, int argc, char **argv)
+{
+	const char *shell = env_get("SHELL");
+	char **command = arena_array(arena, 2, sizeof(*command));
+
+	if (argc > 0)
+		return argv;
+	if (command)
+		command[0] = arena_strdup(arena, shell && shell[0] == '/' ? shell : "/bin/sh");
+	return command && command[0] ? command : NULL;
+}
+
+static int unshare_main(struct arena *arena, const struct globals *globals UNUSED,
+			const void *options UNUSED, int argc, char **argv, struct rb_err *err)
+{
+	struct rootless_options rootless = {
+		.pidns = PIDNS_NO,
+		.command = command_or_shell(arena, argc, argv),
+	};
+
+	return rootless.command ? rootless_run(arena, &rootless, err)
+				: err_set(err, RB_NO_MEMORY, ENOMEM, "command");
+}
+
+static const struct option_entry no_options[] = {OPTION_END};
+
+const struct verb verb_unshare = {
+	.name = "unshare",
+	.summary = "run a command or a shell with the ids that rootless maps, to look at its files",
+	.args = "[-- COMMAND [ARGUMENT...]]",
+	.min_args = 0,
+	.max_args = -1,
+	.options = no_options,
+	.options_size = 0,
+	.error_status = 125,
+	.run = unshare_main,
+};
+
+struct enter_arguments {
+	const char *state_dir;
+};
+
+static const struct option_entry enter_table[] = {
+	{"state-dir", 0, OPTION_STRING, offsetof(struct enter_arguments, state_dir), "DIR",
+	 "of the launcher; default: the only one that runs"},
+	OPTION_END,
+};
+
+static int enter_main(struct arena *arena, const struct globals *globals UNUSED,
+		      const void *options, int argc, char **argv, struct rb_err *err)
+{
+	const struct enter_arguments *arguments = options;
+	char *const *command = command_or_shell(arena, argc, argv);
+
+	return command ? enter_run(arena, arguments->state_dir, command, err)
+		       : err_set(err, RB_NO_MEMORY, ENOMEM, "command");
+}
+
+const struct verb verb_enter = {
+	.name = "enter",
+	.summary = "run a command or a shell inside a running launcher",
+	.args = "[-- COMMAND [ARGUMENT...]]",
+	.min_args = 0,
+	.max_args = -1,
+	.options = enter_table,
+	.options_size = sizeof(struct enter_arguments),
+	.error_status = 125,
+	.run = enter_main,
+};
+
+/* ---- the name rootlesskit ---- */
+
+static const struct option_entry rootlesskit_table[] = {
+	ROOTLESS_OPTIONS,
+	{"vpnkit-binary", 0, OPTION_STRING, ROOTLESS_OPT(vpnkit_binary), "PATH",
+	 "accepted, not used"},
+	{"lxc-user-nic-binary", 0, OPTION_STRING, ROOTLESS_OPT(lxc_binary), "PATH",
+	 "accepted, not used"},
+	{"lxc-user-nic-bridge", 0, OPTION_STRING, ROOTLESS_OPT(lxc_bridge), "NAME",
+	 "accepted, not used"},
+	{"debug", 0, OPTION_FLAG, ROOTLESS_OPT(debug), NULL, "log debug messages as well"},
+	{"print-semver", 0, OPTION_FLAG, ROOTLESS_OPT(print_semver), NULL,
+	 "print the version of RootlessKit that is stood in for"},
+	{"version", 'v', OPTION_FLAG, ROOTLESS_OPT(version), NULL, "print the version"},
+	OPTION_END,
+};
+
+#define ROOTLESSKIT_VERSION "2.3.5"
+
+static int rootlesskit_run(struct arena *arena, const struct globals *globals UNUSED,
+			   const void *options, int argc, char **argv, struct rb_err *err)
+{
+	const struct rootless_arguments *arguments = options;
+	struct rootless_options rootless = {.command = argv, .pidns = PIDNS_NO, .compatible = true};
+	CLEANUP_STRBUF struct strbuf text = {0};
+	int rc;
+
+	if (arguments->version || arguments->print_semver) {
+		strbuf_printf(&text, "%s%s\n", arguments->version ? "rootlesskit version " : "",
+			      ROOTLESSKIT_VERSION);
+		return print_all(&text, err);
+	}
+	if (arguments->debug)
+		(void)log_open(NULL, false, true, NULL);
+	if (argc == 0) {
+		err_set(err, RB_USAGE, 0, "no command specified");
+		err_fix(err, "rootlesskit [options] COMMAND [ARGUMENT...]");
+		return -EINVAL;
+	}
+	rc = rootless_options_read(arena, arguments, &rootless, err);
+	return rc < 0 ? rc : rootless_run(arena, &rootless, err);
+}
+
+const struct verb verb_rootlesskit = {
+	.name = "rootlesskit",
+	.summary = "the launcher with the options and exit statuses of RootlessKit",
+	.args = "COMMAND [ARGUMENT...]",
+	.min_args = 0,
+	.max_args = -1,
+	.options = rootlesskit_table,
+	.options_size = sizeof(struct rootless_arguments),
+	.error_status = 1,
+	.run = rootlesskit_run,
+};
+
+static const struct option_entry *rootlesskit_option(const char *word)
+{
+	size_t len = strcspn(word, "=");
+
+	for (const struct option_entry *entry = rootlesskit_table; entry->name; entry++)
+		if (strlen(entry->name) == len && strncmp(entry->name, word, len) == 0)
+			return entry;
+	return NULL;
+}
+
+/* Go's flag package takes -name for --name; getopt_long(3) would read single letters. */
+void rootlesskit_words(struct arena *arena, int argc, char **argv)
+{
+	for (int i = 1; i < argc && argv[i][0] == '-' && !str_eq(argv[i], "--"); i++) {
+		const char *word = argv[i] + 1 + (argv[i][1] == '-');
+		const struct option_entry *entry = rootlesskit_option(word);
+		bool value = entry && (entry->type == OPTION_STRING || entry->type == OPTION_U32 ||
+				       entry->type == OPTION_LIST);
+		char *longer = entry && argv[i][1] != '-' ? arena_printf(arena, "--%s", word)
+							  : NULL;
+
+		if (longer)
+			argv[i] = longer;
+		if ((value && !strchr(word, '=')) || str_eq(argv[i], "-p"))
+			i++;
+	}
+}

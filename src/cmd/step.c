@@ -430,7 +430,7 @@ int step_nest(struct arena *arena, const struct globals *globals, const char *ne
 	command[0] = self;
 	options.command = command;
 	if (net && str_eq(net, "slirp4netns")) {
-		options.net = NET_SLIRP4NETNS;
+		options.net.driver = NET_SLIRP4NETNS;
 		share_network(command, n - n_words);
 	}
 	return rootless_run(arena, &options, err);

@@ -9,17 +9,15 @@
 #include "launch/launch.h"
 
 /* In the new process: only calls that are safe after a fork. */
-static void helper_exec(const char *path, const char *const argv[], int output)
+static void helper_exec(const char *path, const char *const argv[], int output, int standard)
 {
 	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
 	int null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
 	sigset_t none;
 
-	if (null >= 0) {
-		(void)sys_dup3(null, 0, 0);
-		(void)sys_dup3(null, 1, 0);
-	}
-	(void)sys_dup3(output, 2, 0);
+	for (int fd = 0; fd <= 2 && null >= 0; fd++)
+		(void)sys_dup3(null, fd, 0);
+	(void)sys_dup3(output, standard, 0);
 	(void)sys_close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
 	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* cleared by a setuid program */
 	sigemptyset(&none);
@@ -71,7 +69,8 @@ static bool helper_listen(int pidfd, int output, char *tail, size_t size)
 	return true;
 }
 
-int helper_spawn(struct helper *helper, const char *path, const char *const argv[])
+static int helper_start(struct helper *helper, const char *path, const char *const argv[],
+			int standard)
 {
 	struct clone_args args = {
 		.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
@@ -86,7 +85,7 @@ int helper_spawn(struct helper *helper, const char *path, const char *const argv
 		return -errno;
 	pid = sys_clone3(&args);
 	if (pid == 0)
-		helper_exec(path, argv, pipes[1]);
+		helper_exec(path, argv, pipes[1], standard);
 	close(pipes[1]);
 	if (pid < 0) {
 		close(pipes[0]);
@@ -111,4 +110,35 @@ int helper_finish(struct helper *helper, char *tail, size_t tail_size)
 	if (r < 0)
 		return r;
 	return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+}
+
+int helper_spawn(struct helper *helper, const char *path, const char *const argv[])
+{
+	return helper_start(helper, path, argv, STDERR_FILENO);
+}
+
+char *helper_output(struct arena *arena, const char *path, const char *const argv[])
+{
+	char *text = arena_alloc(arena, LIMIT_HELPER_OUTPUT + 1);
+	struct helper helper;
+	siginfo_t info = {0};
+	size_t len = 0;
+
+	if (!text || helper_start(&helper, path, argv, STDOUT_FILENO) < 0)
+		return NULL;
+	for (;;) {
+		struct pollfd fd = {.fd = helper.output, .events = POLLIN};
+		ssize_t got = -1;
+
+		if (poll(&fd, 1, LIMIT_HELPER_SECONDS * 1000) > 0)
+			got = read(helper.output, text + len, LIMIT_HELPER_OUTPUT - len);
+		if (got <= 0)
+			break;
+		len += (size_t)got;
+	}
+	(void)sys_pidfd_send_signal(helper.pidfd, SIGKILL); /* if it still runs, it hangs */
+	(void)sys_wait_pidfd(helper.pidfd, &info, WEXITED);
+	fd_close(&helper.pidfd);
+	fd_close(&helper.output);
+	return text;
 }

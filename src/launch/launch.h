@@ -142,6 +142,9 @@ struct helper {
 int helper_spawn(struct helper *helper, const char *path, const char *const argv[]);
 int helper_finish(struct helper *helper, char *tail, size_t tail_size);
 
+/* Runs a helper and returns what it wrote to standard output, cut to a limit; NULL: nothing. */
+char *helper_output(struct arena *arena, const char *path, const char *const argv[]);
+
 /* Writes both id maps of a new user namespace. Errors: RB_IDMAP_*. */
 int idmap_write(struct arena *arena, pid_t pid, const char *uid_map, const char *gid_map,
 		enum plan_idmap_method method, struct rb_err *err);

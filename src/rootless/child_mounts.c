@@ -30,6 +30,43 @@ int child_mount_proc(void)
 	return sys_move_mount(proc, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH);
 }
 
+/* The outermost host ids of a map, as ids inside: the range that ping(8) may have. */
+static void map_bounds(const struct host_idmap *map, uint32_t *ret_low, uint32_t *ret_high)
+{
+	uint32_t lowest = UINT32_MAX;
+	uint32_t highest = 0;
+
+	for (size_t i = 0; i < map->n; i++) {
+		const struct host_extent *line = &map->v[i];
+		uint32_t last = line->outside + (line->count - 1);
+
+		if (line->outside <= lowest) {
+			lowest = line->outside;
+			*ret_low = line->inside;
+		}
+		if (last >= highest) {
+			highest = last;
+			*ret_high = line->inside + (line->count - 1);
+		}
+	}
+}
+
+/* icmp(7), ping_group_range: everybody inside. Best effort: without it ping needs a capability. */
+void child_allow_ping(const struct rootless *r)
+{
+	struct host_idmap map;
+	uint32_t low = 0;
+	uint32_t high = 0;
+	char text[32];
+	int len;
+
+	if (host_idmap_parse(r->gid_map, &map) < 0)
+		return;
+	map_bounds(&map, &low, &high);
+	len = snprintf(text, sizeof(text), "%u %u", low, high);
+	(void)file_write_at(AT_FDCWD, "/proc/sys/net/ipv4/ping_group_range", text, (size_t)len);
+}
+
 /*
  * /sys shows the network namespace it was mounted in, so a new namespace needs a new mount. The
  * cgroup tree stays. Where it is refused (parts of the outer /sys are hidden, as in a container)
@@ -115,17 +152,21 @@ int child_copy_up(const char *directory, struct rb_err *err)
 	return rc;
 }
 
-/* The host's search domains and options, with slirp4netns as the only server. */
+/* The host's search domains and options, with the driver as the only server. */
 static int resolv_conf_write(const struct rootless *r)
 {
 	CLEANUP_ARENA struct arena arena = {0};
 	CLEANUP_STRBUF struct strbuf text = {0};
 	CLEANUP_FD int fd = sys_openat(AT_FDCWD, "/etc/resolv.conf", O_RDONLY | O_NONBLOCK, 0);
+	struct net_addresses addresses = net_addresses(&r->options->net);
+	char dns[16];
 	char *host = NULL;
 
 	if (fd >= 0 && file_read_fd(&arena, fd, LIMIT_RESOLV_BYTES, &host, NULL) < 0)
 		host = NULL;
-	strbuf_add(&text, "nameserver 10.0.2.3\n");
+	strbuf_printf(&text, "nameserver %s\n", net_address_text(addresses.dns, dns));
+	if (r->options->net.ipv6 && r->options->net.driver == NET_SLIRP4NETNS)
+		strbuf_add(&text, "nameserver fd00::3\n"); /* slirp4netns(1) */
 	while (host && *host) {
 		size_t len = strcspn(host, "\n");
 
@@ -146,8 +187,11 @@ int child_resolv_conf(const struct rootless *r, struct rb_err *err)
 {
 	CLEANUP_FD int tree = -1;
 	CLEANUP_FD int target = -1;
-	int rc = resolv_conf_write(r);
+	int rc;
 
+	if (r->options->net.driver == NET_HOST || r->options->net.driver == NET_NONE)
+		return 0;
+	rc = resolv_conf_write(r);
 	if (rc == 0) {
 		tree = sys_open_tree(r->state_fd, "resolv.conf", OPEN_TREE_CLONE);
 		rc = tree < 0 ? tree : 0;

@@ -11,7 +11,7 @@
 #include "rootless/rootless_private.h"
 
 /* Job control stays the shell's: stopping and continuing reach the whole group anyway. */
-static void rootless_signals(sigset_t *set)
+void rootless_signals(sigset_t *set)
 {
 	static const int left[] = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,  SIGTRAP, SIGABRT,
 				   SIGSYS,  SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT};
@@ -21,12 +21,20 @@ static void rootless_signals(sigset_t *set)
 		sigdelset(set, left[i]);
 }
 
+static uint64_t clone_flags(const struct rootless *r)
+{
+	const struct rootless_options *options = r->options;
+
+	return CLONE_NEWUSER | CLONE_NEWNS | (r->pid_namespace ? CLONE_NEWPID : 0) |
+	       (options->net.driver != NET_HOST ? CLONE_NEWNET : 0) |
+	       (options->ipcns ? CLONE_NEWIPC : 0) | (options->utsns ? CLONE_NEWUTS : 0) |
+	       (options->cgroupns ? CLONE_NEWCGROUP : 0);
+}
+
 static int clone_child(struct rootless *r, struct rb_err *err)
 {
-	uint64_t flags = CLONE_NEWUSER | CLONE_NEWNS | (r->pid_namespace ? CLONE_NEWPID : 0) |
-			 (r->options->net != NET_HOST ? CLONE_NEWNET : 0);
 	struct clone_args args = {
-		.flags = flags | CLONE_PIDFD,
+		.flags = clone_flags(r) | CLONE_PIDFD,
 		.pidfd = (uint64_t)(uintptr_t)&r->pidfd,
 		.exit_signal = SIGCHLD,
 	};
@@ -43,15 +51,36 @@ static int clone_child(struct rootless *r, struct rb_err *err)
 	return r->pid < 0 ? userns_explain((int)-r->pid, true, err) : 0;
 }
 
-/* Waits for one message. 1: the child could not mount /proc. */
+/* Waits for one message, and for the end of a helper that has to do its part for it. */
+static int await_readable(struct rootless *r, struct rb_err *err)
+{
+	for (;;) {
+		struct pollfd fds[] = {{.fd = r->sock, .events = POLLIN},
+				       {.fd = r->net.pidfd, .events = POLLIN}};
+
+		if (poll(fds, 2, -1) < 0)
+			continue;
+		if (fds[0].revents)
+			return 0;
+		if (fds[1].revents)
+			return net_failed(&r->net, -EPIPE, err);
+	}
+}
+
+/* 1: the child could not mount /proc. */
 static int await(struct rootless *r, enum rootless_message_type type, struct rb_err *err)
 {
 	struct rootless_message message;
-	int rc = message_receive(r->sock, &message);
+	int rc = await_readable(r, err);
 
 	if (rc < 0)
-		return err_set(err, RB_SETUP_KILLED, 0,
-			       "the child was killed while it set itself up");
+		return rc;
+	rc = message_receive(r->sock, &message);
+	if (rc < 0) {
+		err_set(err, RB_SETUP_KILLED, 0, "the child was killed while it set itself up");
+		err_fix(err, "did memory run out, or was it ended from outside? Try again");
+		return rc;
+	}
 	if (message.type == MSG_ERROR) {
 		*err = message.err;
 		return -ECANCELED;
@@ -59,6 +88,15 @@ static int await(struct rootless *r, enum rootless_message_type type, struct rb_
 	if (message.type == MSG_NO_PROC)
 		return 1;
 	return message.type == type ? 0 : err_set(err, RB_INTERNAL, EPROTO, "handshake");
+}
+
+static int tell(struct rootless *r, enum rootless_message_type type, struct rb_err *err)
+{
+	if (message_send(r->sock, type, NULL) == 0)
+		return 0;
+	err_set(err, RB_SETUP_KILLED, 0, "the child was killed while it set itself up");
+	err_fix(err, "did memory run out, or was it ended from outside? Try again");
+	return -EPIPE;
 }
 
 static void end_child(struct rootless *r)
@@ -83,29 +121,43 @@ static int publish(struct rootless *r, struct rb_err *err)
 	return rc < 0 ? err_set(err, RB_STATE_DIR, -rc, "cannot write child_pid") : 0;
 }
 
+static int set_up_network(struct rootless *r, struct rb_err *err)
+{
+	int rc = await(r, MSG_MOUNTED, err);
+
+	if (rc != 0)
+		return rc;
+	rc = net_start(&r->net, r->pid, err);
+	if (rc == 0)
+		rc = tell(r, MSG_NETWORK, err);
+	return rc == 0 ? await(r, MSG_READY, err) : rc;
+}
+
 static int set_up(struct rootless *r, struct rb_err *err)
 {
 	int rc = clone_child(r, err);
 
 	if (rc == 0)
 		rc = idmap_write(r->arena, r->pid, r->uid_map, r->gid_map, r->idmap_method, err);
-	if (rc == 0 && message_send(r->sock, MSG_MAPPED, NULL) < 0)
-		rc = err_set(err, RB_SETUP_KILLED, 0, "the child is gone");
+	/* the root of the cgroup namespace is where the child was born */
+	if (rc == 0 && r->options->evacuate_cgroup2)
+		rc = evacuate_cgroup2(r->options->evacuate_cgroup2, err);
 	if (rc == 0)
-		rc = await(r, MSG_MOUNTED, err);
-	if (rc != 0)
-		return rc;
-	if (r->options->net == NET_SLIRP4NETNS)
-		rc = slirp_start(r, err);
-	if (rc == 0 && message_send(r->sock, MSG_NETWORK, NULL) < 0)
-		rc = err_set(err, RB_SETUP_KILLED, 0, "the child is gone");
-	if (rc == 0)
-		rc = await(r, MSG_READY, err);
+		rc = tell(r, MSG_MAPPED, err);
+	return rc == 0 ? set_up_network(r, err) : rc;
+}
+
+static int start(struct rootless *r, struct rb_err *err)
+{
+	int rc;
+
+	r->api.net = &r->net;
+	r->api.state_dir = r->state_dir;
+	r->api.child = r->pid;
+	rc = api_open(&r->api, r->arena, r->state_fd, err);
 	if (rc == 0)
 		rc = publish(r, err);
-	if (rc == 0 && message_send(r->sock, MSG_GO, NULL) < 0)
-		rc = err_set(err, RB_SETUP_KILLED, 0, "the child is gone");
-	return rc;
+	return rc == 0 ? tell(r, MSG_GO, err) : rc;
 }
 
 static void forward(struct rootless *r, int signals)
@@ -131,6 +183,21 @@ static void hear(struct rootless *r)
 		fd_close(&r->sock);
 }
 
+enum { FD_CHILD, FD_SIGNALS, FD_SOCK, FD_NET, FD_NET_OUTPUT, FD_NOTIFY, FD_API };
+
+static void serve(struct rootless *r, int signals, const struct pollfd *fds)
+{
+	if (fds[FD_SIGNALS].revents)
+		forward(r, signals);
+	if (fds[FD_SOCK].revents)
+		hear(r);
+	if (fds[FD_NET].revents || fds[FD_NET_OUTPUT].revents)
+		net_event(&r->net);
+	if (fds[FD_NOTIFY].revents)
+		notify_forward(r);
+	api_poll_act(&r->api, &fds[FD_API]);
+}
+
 static int supervise(struct rootless *r)
 {
 	CLEANUP_FD int signals = -1;
@@ -140,38 +207,88 @@ static int supervise(struct rootless *r)
 	rootless_signals(&set);
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	for (;;) {
-		struct pollfd fds[] = {{.fd = r->pidfd, .events = POLLIN},
-				       {.fd = signals, .events = POLLIN},
-				       {.fd = r->sock, .events = POLLIN},
-				       {.fd = r->slirp_pidfd, .events = POLLIN},
-				       {.fd = r->slirp_output, .events = POLLIN}};
+		struct pollfd fds[FD_API + API_FDS] = {
+			[FD_CHILD] = {.fd = r->pidfd, .events = POLLIN},
+			[FD_SIGNALS] = {.fd = signals, .events = POLLIN},
+			[FD_SOCK] = {.fd = r->sock, .events = POLLIN},
+			[FD_NET] = {.fd = r->net.pidfd, .events = POLLIN},
+			[FD_NET_OUTPUT] = {.fd = r->net.output, .events = POLLIN},
+			[FD_NOTIFY] = {.fd = r->notify_in, .events = POLLIN},
+		};
 
+		api_poll_set(&r->api, &fds[FD_API]);
 		if (poll(fds, ARRAY_LEN(fds), -1) < 0)
 			continue;
-		if (fds[1].revents)
-			forward(r, signals);
-		if (fds[2].revents)
-			hear(r);
-		if (fds[3].revents) {
-			log_warn("slirp4netns has ended; the network is gone");
-			slirp_end(r);
-		}
-		if (fds[4].revents)
-			slirp_listen(r);
-		if (fds[0].revents)
+		serve(r, signals, fds);
+		if (fds[FD_CHILD].revents)
 			break;
 	}
 	if (sys_wait_pidfd(r->pidfd, &info, WEXITED) < 0)
 		return 255;
-	return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+	if (info.si_code == CLD_EXITED)
+		return info.si_status;
+	return r->options->compatible ? 255 : 128 + info.si_status;
 }
 
 /* When the init inside is killed, its descendants become ours and end with us. */
-static void without_pid_namespace(struct rootless *r)
+static void become_subreaper(struct rootless *r)
 {
-	r->pid_namespace = false;
+	if (r->options->no_reaper)
+		return;
 	(void)sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	descendants_list(&r->strangers);
+}
+
+/* A masked /proc around us: go on with the outer one and its process ids, if that is allowed. */
+static int without_proc(struct rootless *r, struct rb_err *err)
+{
+	end_child(r);
+	if (r->options->pidns == PIDNS_YES) {
+		err_set(err, RB_PROC_REFUSED, EPERM,
+			"parts of the outer /proc are hidden, so a new one is refused");
+		err_fix(err,
+			"docker: --security-opt systempaths=unconfined; Kubernetes: procMount: "
+			"Unmasked with hostUsers: false; or leave --pidns out");
+		return -EPERM;
+	}
+	r->pid_namespace = false;
+	become_subreaper(r);
+	log_warn("a new /proc is refused here, so there is no pid namespace either; the command "
+		 "sees the outer processes");
+	return set_up(r, err);
+}
+
+static int prepare(struct rootless *r, struct rb_err *err)
+{
+	int rc = rootless_usermap(r, err);
+
+	if (rc == 0)
+		rc = net_check(&r->net, err);
+	if (rc == 0)
+		rc = rootless_state_open(r, err);
+	if (rc == 0)
+		rc = notify_open(r, err);
+	if (rc == 0)
+		rc = rootless_environment(r, err);
+	r->net.dir = r->state_fd;
+	if (rc == 0 && !r->pid_namespace)
+		become_subreaper(r);
+	return rc;
+}
+
+static void tear_down(struct rootless *r)
+{
+	net_end(&r->net);
+	api_close(&r->api);
+	if (!r->pid_namespace && !r->options->no_reaper)
+		descendants_end(&r->strangers);
+	rootless_state_remove(r);
+	fd_close(&r->notify_in);
+	fd_close(&r->notify_out);
+	fd_close(&r->state_fd);
+	fd_close(&r->state_lock);
+	fd_close(&r->sock);
+	fd_close(&r->pidfd);
 }
 
 int rootless_run(struct arena *arena, const struct rootless_options *options, struct rb_err *err)
@@ -179,47 +296,33 @@ int rootless_run(struct arena *arena, const struct rootless_options *options, st
 	struct rootless r = {
 		.arena = arena,
 		.options = options,
-		.pid_namespace = true,
+		.pid_namespace = options->pidns != PIDNS_NO,
 		.state_fd = -1,
 		.state_lock = -1,
 		.sock = -1,
 		.child_sock = -1,
 		.pidfd = -1,
-		.slirp_pidfd = -1,
-		.slirp_exit = -1,
-		.slirp_output = -1,
+		.notify_in = -1,
+		.notify_out = -1,
+		.api.listener = -1,
 	};
 	sigset_t set;
 	int rc;
 
-	rc = rootless_usermap(&r, err);
-	if (rc == 0)
-		rc = rootless_state_open(&r, err);
-	if (rc == 0)
-		rc = rootless_environment(&r, err);
+	net_init(&r.net, arena, &options->net);
+	rc = prepare(&r, err);
 	rootless_signals(&set);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	if (rc == 0)
 		rc = set_up(&r, err);
-	if (rc == 1) {
-		/* a masked /proc around us: go on with the outer one, and with its process ids */
-		end_child(&r);
-		without_pid_namespace(&r);
-		log_warn("a new /proc is refused here; processes that leave the command's session "
-			 "may outlive it");
-		rc = set_up(&r, err);
-	}
+	if (rc == 1)
+		rc = without_proc(&r, err);
+	if (rc == 0)
+		rc = start(&r, err);
 	if (rc == 0)
 		rc = supervise(&r);
 	else
 		end_child(&r);
-	slirp_end(&r);
-	if (!r.pid_namespace)
-		descendants_end(&r.strangers);
-	rootless_state_remove(&r);
-	fd_close(&r.state_fd);
-	fd_close(&r.state_lock);
-	fd_close(&r.sock);
-	fd_close(&r.pidfd);
+	tear_down(&r);
 	return rc;
 }

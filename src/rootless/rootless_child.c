@@ -8,8 +8,6 @@
  * It does not use PR_SET_PDEATHSIG: the end of file on the socket tells it of the parent's death,
  * and it still removes the state directory then.
  */
-#include <net/if.h>
-#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include "base/num.h"
 #include "rootless/rootless_private.h"
@@ -44,44 +42,36 @@ static void child_fail(struct rootless *r, const struct rb_err *err)
 	_exit(125);
 }
 
+/* The parent is gone: what it would have removed is ours to remove. */
+static void child_orphaned(struct rootless *r) __attribute__((noreturn));
+static void child_orphaned(struct rootless *r)
+{
+	rootless_state_remove(r);
+	_exit(125);
+}
+
 /* Waits for one message of the parent; its death ends us here. */
 static void child_expect(struct rootless *r, enum rootless_message_type type)
 {
 	struct rootless_message message;
 
 	if (message_receive(r->child_sock, &message) < 0 || message.type != type)
-		_exit(125);
+		child_orphaned(r);
 }
 
-static int loopback_up(void)
+static int child_propagation(const struct rootless_options *options)
 {
-	struct ifreq request = {.ifr_name = "lo"};
-	CLEANUP_FD int sock = sys_socket(AF_INET, SOCK_DGRAM, 0);
+	struct mount_attr attr = {.propagation = options->propagation ? options->propagation
+								      : MS_PRIVATE};
 
-	if (sock < 0)
-		return sock;
-	if (ioctl(sock, SIOCGIFFLAGS, &request) < 0)
-		return -errno;
-	request.ifr_flags = (short)(request.ifr_flags | IFF_UP);
-	return ioctl(sock, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
+	return sys_mount_setattr(AT_FDCWD, "/",
+				 options->propagation_of_root_only ? 0 : AT_RECURSIVE, &attr);
 }
 
-static void child_set_up(struct rootless *r)
+static int child_namespaces(struct rootless *r)
 {
-	struct mount_attr attr = {.propagation = MS_PRIVATE};
-	struct rb_err err = {0};
-	int rc = sys_setresgid(0);
+	int rc = child_propagation(r->options);
 
-	if (rc == 0)
-		rc = sys_setresuid(0);
-	if (rc < 0) {
-		err_set(&err, RB_CREDENTIALS, -rc, "cannot become root of the user namespace");
-		child_fail(r, &err);
-	}
-	/* before a copy-up moves the directory out of the way */
-	if (rootless_state_reopen(r, &err) < 0)
-		child_fail(r, &err);
-	rc = sys_mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &attr);
 	if (rc == 0 && r->pid_namespace) {
 		rc = child_mount_proc();
 		if (rc == -EPERM) {
@@ -89,21 +79,48 @@ static void child_set_up(struct rootless *r)
 			_exit(125);
 		}
 	}
-	if (rc == 0 && r->options->net != NET_HOST) {
+	if (rc == 0 && r->options->net.driver != NET_HOST)
 		child_mount_sys();
-		rc = loopback_up();
-	}
-	if (rc < 0) {
-		err_set(&err, RB_NAMESPACE, -rc, "cannot set the namespaces up");
-		child_fail(r, &err);
-	}
-	for (size_t i = 0; i < r->options->n_copy_up; i++)
-		if (child_copy_up(r->options->copy_up[i], &err) < 0)
-			child_fail(r, &err);
+	return rc;
 }
 
-/* execvp(3) on the command's environment; returns the exit status of a shell. */
-static int command_exec(char *const argv[], char *const envp[])
+static int child_set_up(struct rootless *r, struct rb_err *err)
+{
+	const struct rootless_options *options = r->options;
+	int rc = sys_setresgid(0);
+
+	if (rc == 0)
+		rc = sys_setresuid(0);
+	if (rc < 0)
+		return err_set(err, RB_CREDENTIALS, -rc,
+			       "cannot become root of the user namespace");
+	/* before a copy-up moves the directory out of the way */
+	rc = rootless_state_reopen(r, err);
+	if (rc < 0)
+		return rc;
+	rc = child_namespaces(r);
+	if (rc < 0)
+		return err_set(err, RB_NAMESPACE, -rc, "cannot set the namespaces up");
+	if (options->net.driver != NET_HOST) {
+		child_allow_ping(r);
+		rc = net_inside_set_up(&options->net, err);
+	}
+	if (rc == 0 && options->evacuate_cgroup2)
+		rc = child_mount_cgroup2(err);
+	for (size_t i = 0; rc == 0 && i < options->n_copy_up; i++)
+		rc = child_copy_up(options->copy_up[i], err);
+	return rc;
+}
+
+/* A directory of PATH that may not be searched is not a command that may not be run. */
+static bool is_there(const char *file)
+{
+	struct stat st;
+
+	return stat(file, &st) == 0;
+}
+
+int command_exec(char *const argv[], char *const envp[])
 {
 	const char *path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 	int result = ENOENT;
@@ -121,7 +138,7 @@ static int command_exec(char *const argv[], char *const envp[])
 		if (len && n > 0 && (size_t)n < sizeof(file)) {
 			int rc = sys_execve(file, argv, envp);
 
-			if (rc != -ENOENT && rc != -ENOTDIR)
+			if (rc != -ENOENT && rc != -ENOTDIR && is_there(file))
 				result = -rc;
 		}
 		path += len + (path[len] == ':');
@@ -158,36 +175,36 @@ static void command_main(struct rootless *r, int report) __attribute__((noreturn
 static void command_main(struct rootless *r, int report)
 {
 	char *const *argv = r->options->command;
-	sigset_t none;
 	int errnum;
 
-	/* the one disposition that this program changes; what the caller ignores stays ignored */
-	(void)signal(SIGPIPE, SIG_DFL);
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	sys_signals_reset(); /* what the caller ignores stays ignored */
 	command_listen_pid(r->environment);
 	command_close_fds(r->environment);
 	errnum = command_exec(argv, r->environment);
 	(void)!write(report, &errnum, sizeof(errnum));
-	_exit(errnum == ENOENT || errnum == ENOTDIR ? 127 : 126);
+	_exit(r->options->compatible ? 1 : errnum == ENOENT || errnum == ENOTDIR ? 127 : 126);
+}
+
+void command_failure(const char *name, int errnum, struct rb_err *err)
+{
+	if (errnum == ENOENT || errnum == ENOTDIR) {
+		err_set(err, RB_EXEC_NOT_FOUND, 0, "%s: command not found", name);
+		err_fix(err, "install it, or give its path");
+	} else if (errnum == ENOEXEC) {
+		err_set(err, RB_EXEC_FORMAT, errnum, "cannot execute %s", name);
+		err_fix(err, "is it for this architecture, or a script without '#!'?");
+	} else {
+		err_set(err, RB_EXEC_PERMISSION, errnum, "cannot execute %s", name);
+		err_fix(err, "the command must be an executable file (chmod +x), not on a noexec "
+			     "mount");
+	}
 }
 
 static void command_failed(struct rootless *r, int errnum)
 {
-	const char *name = r->options->command[0];
 	struct rb_err err = {0};
 
-	if (errnum == ENOENT || errnum == ENOTDIR) {
-		err_set(&err, RB_EXEC_NOT_FOUND, 0, "%s: command not found", name);
-		err_fix(&err, "install it, or give its path");
-	} else if (errnum == ENOEXEC) {
-		err_set(&err, RB_EXEC_FORMAT, errnum, "cannot execute %s", name);
-		err_fix(&err, "is it for this architecture, or a script without '#!'?");
-	} else {
-		err_set(&err, RB_EXEC_PERMISSION, errnum, "cannot execute %s", name);
-		err_fix(&err, "the command must be an executable file (chmod +x), not on a noexec "
-			      "mount");
-	}
+	command_failure(r->options->command[0], errnum, &err);
 	(void)message_send(r->child_sock, MSG_ERROR, &err);
 }
 
@@ -225,12 +242,19 @@ static void kill_rest(const struct rootless *r)
 
 	if (r->pid_namespace)
 		(void)kill(-1, SIGKILL);
-	else
+	else if (!r->options->no_reaper)
 		descendants_end(&nobody);
 }
 
+static int status_of(const struct rootless *r, int status)
+{
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	return r->options->compatible ? 255 : 128 + WTERMSIG(status);
+}
+
 /* Reaps; true when the command itself has ended, with its status. */
-static bool reap(pid_t command, int *ret_status)
+static bool reap(const struct rootless *r, pid_t command, int *ret_status)
 {
 	bool ended = false;
 	int status;
@@ -239,7 +263,7 @@ static bool reap(pid_t command, int *ret_status)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid != command)
 			continue;
-		*ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+		*ret_status = status_of(r, status);
 		ended = true;
 	}
 	return ended;
@@ -270,10 +294,11 @@ static int child_loop(struct rootless *r, pid_t command, int signals)
 			return 255;
 		if (fds[0].revents)
 			forward(signals, command);
-		if (reap(command, &status))
+		if (reap(r, command, &status))
 			return status;
 		if (fds[1].revents) {
 			/* the parent is gone: so is everything */
+			(void)kill(command, SIGKILL);
 			kill_rest(r);
 			rootless_state_remove(r);
 			return 255;
@@ -291,16 +316,17 @@ void rootless_child(struct rootless *r)
 
 	fd_close(&r->sock);
 	child_expect(r, MSG_MAPPED);
-	child_set_up(r);
-	if (message_send(r->child_sock, MSG_MOUNTED, NULL) < 0)
-		_exit(125);
-	child_expect(r, MSG_NETWORK);
-	if (r->options->net == NET_SLIRP4NETNS && child_resolv_conf(r, &err) < 0)
+	if (child_set_up(r, &err) < 0)
 		child_fail(r, &err);
-	if (!r->pid_namespace)
+	if (message_send(r->child_sock, MSG_MOUNTED, NULL) < 0)
+		child_orphaned(r);
+	child_expect(r, MSG_NETWORK);
+	if (net_inside_await(&r->options->net, &err) < 0 || child_resolv_conf(r, &err) < 0)
+		child_fail(r, &err);
+	if (!r->pid_namespace && !r->options->no_reaper)
 		(void)sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	if (message_send(r->child_sock, MSG_READY, NULL) < 0)
-		_exit(125);
+		child_orphaned(r);
 	child_expect(r, MSG_GO);
 	(void)sigprocmask(SIG_SETMASK, NULL, &set); /* what the parent has blocked */
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

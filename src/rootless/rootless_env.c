@@ -39,7 +39,7 @@ static char **environment_find(struct environment *env, const char *name)
 
 static void environment_set(struct environment *env, const char *name, const char *value)
 {
-	char *entry = arena_printf(env->arena, "%s=%s", name, value);
+	char *entry = value ? arena_printf(env->arena, "%s=%s", name, value) : NULL;
 	char **old = environment_find(env, name);
 
 	if (!entry)
@@ -117,6 +117,9 @@ int rootless_environment(struct rootless *r, struct rb_err *err)
 		environment_set(&env, "HOME", r->home);
 	if (runtime)
 		environment_set(&env, "XDG_RUNTIME_DIR", runtime);
+	if (r->notify_in >= 0)
+		environment_set(&env, "NOTIFY_SOCKET",
+				arena_printf(r->arena, "%s/notify.sock", r->state_dir));
 	environment_set(&env, "ROOTLESSKIT_STATE_DIR", r->state_dir);
 	environment_set_id(&env, "ROOTLESSKIT_PARENT_EUID", r->uid);
 	environment_set_id(&env, "ROOTLESSKIT_PARENT_EGID", r->gid);

@@ -3,6 +3,7 @@
 /* What the files of rootless/ share. */
 #include "base/sys.h"
 #include "launch/launch.h"
+#include "rootless/api.h"
 #include "rootless/rootless.h"
 
 /* Messages between the two processes, over a SOCK_SEQPACKET pair. */
@@ -49,14 +50,22 @@ struct rootless {
 	int child_sock;
 	pid_t pid;
 	int pidfd;
-	int slirp_pidfd;
-	int slirp_exit;   /* its end of file ends slirp4netns */
-	int slirp_output; /* its standard error: open as long as it runs, or SIGPIPE ends it */
+	struct net net;
+	struct api api;
+	int notify_in, notify_out; /* the command's messages, and the caller's socket; or -1 */
 	struct pid_list strangers; /* children that this process had before it was us */
 };
 
 /* rootless_child.c: the init inside; never returns */
 void rootless_child(struct rootless *r) __attribute__((noreturn));
+
+/* execvp(3) with the PATH of the environment; returns the errno of the failure. */
+int command_exec(char *const argv[], char *const envp[]);
+/* Words it. */
+void command_failure(const char *name, int errnum, struct rb_err *err);
+
+/* rootless.c: the signals that are forwarded */
+void rootless_signals(sigset_t *set);
 
 /* rootless_state.c: the state directory */
 int rootless_state_open(struct rootless *r, struct rb_err *err);
@@ -78,14 +87,17 @@ void descendants_end(const struct pid_list *except);
 /* usermap.c: whose ids, and how they are mapped */
 int rootless_usermap(struct rootless *r, struct rb_err *err);
 
-/* slirp.c */
-int slirp_start(struct rootless *r, struct rb_err *err);
-void slirp_end(struct rootless *r);
-/* Reads what it says, to keep it from blocking; logged as debug messages. */
-void slirp_listen(struct rootless *r);
+/* notify.c: nothing without NOTIFY_SOCKET. Errors: RB_STATE_DIR. */
+int notify_open(struct rootless *r, struct rb_err *err);
+void notify_forward(struct rootless *r);
+
+/* cgroup_evacuate.c */
+int evacuate_cgroup2(const char *name, struct rb_err *err);
+int child_mount_cgroup2(struct rb_err *err);
 
 /* child_mounts.c: in the child */
 int child_mount_proc(void);
 void child_mount_sys(void);
+void child_allow_ping(const struct rootless *r);
 int child_copy_up(const char *directory, struct rb_err *err);
 int child_resolv_conf(const struct rootless *r, struct rb_err *err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The launcher's state directory. Runs in the parent; the init inside removes it when the parent
- * was killed. It holds `lock`, `child_pid` and, with a network of our own, `resolv.conf`:
- * RootlessKit's names, under which BuildKit and others look for them. Only these names are ever
+ * was killed. It holds `lock`, `child_pid`, `api.sock` and, with a network of our own,
+ * `resolv.conf`: RootlessKit's names, under which BuildKit and others look for them. Only these names are ever
  * removed from it: somebody may pass a directory of his own.
  */
 #include <dirent.h>
@@ -107,17 +107,18 @@ static int state_lock(struct rootless *r, struct rb_err *err)
 	return 0;
 }
 
-/* NAME, or ".NAME.PID", which file_replace_at() makes on the way to it. */
+/* NAME, ".NAME" of a helper, or ".NAME.PID", which file_replace_at() makes on the way to it. */
 static bool state_file_is_ours(const char *name)
 {
-	static const char *const files[] = {"child_pid", "resolv.conf"};
+	static const char *const files[] = {"child_pid", "resolv.conf", "api.sock", "notify.sock",
+					    "s4nn.sock"};
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
 		size_t len = strlen(files[i]);
 
 		if (str_eq(name, files[i]) ||
 		    (name[0] == '.' && strncmp(name + 1, files[i], len) == 0 &&
-		     name[len + 1] == '.'))
+		     (name[len + 1] == '.' || name[len + 1] == '\0')))
 			return true;
 	}
 	return false;

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "base/strbuf.h"
-#include "rootless/rootless.h"
+#include "rootless/subid.h"
 
 struct subid_line {
 	const char *owner;
@@ -187,6 +187,44 @@ uint32_t subid_free_block(const char *text)
 		}
 	}
 	return start;
+}
+
+/* The part of the range that one line of the outer map covers. */
+static bool range_in_extent(const struct subid_range *range, const struct host_extent *extent,
+			    struct subid_range *ret_part)
+{
+	uint64_t from = range->start > extent->inside ? range->start : extent->inside;
+	uint64_t range_end = (uint64_t)range->start + range->count;
+	uint64_t extent_end = (uint64_t)extent->inside + extent->count;
+	uint64_t end = range_end < extent_end ? range_end : extent_end;
+
+	if (from >= end)
+		return false;
+	*ret_part = (struct subid_range){(uint32_t)from, (uint32_t)(end - from), range->line};
+	return true;
+}
+
+struct subid_range *subid_clip(struct arena *arena, const struct subid_range *ranges, size_t *n,
+			       const struct host_idmap *outer, uint64_t *ret_lost)
+{
+	struct subid_range *parts = arena_array(arena, *n * (outer->n + 1) + 1, sizeof(*parts));
+	size_t found = 0;
+	uint64_t lost = 0;
+
+	if (!parts)
+		return NULL;
+	for (size_t i = 0; i < *n; i++) {
+		lost += ranges[i].count;
+		for (size_t k = 0; k < outer->n; k++) {
+			if (!range_in_extent(&ranges[i], &outer->v[k], &parts[found]))
+				continue;
+			lost -= parts[found].count;
+			found++;
+		}
+	}
+	*n = found;
+	*ret_lost = lost;
+	return parts;
 }
 
 const char *subid_map_text(struct arena *arena, uint32_t own_id, const struct subid_range *ranges,

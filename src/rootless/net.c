@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the drivers share: addresses, and which driver does what. Runs in the parent, except for
+ * the two net_inside_ functions, which run in the namespace.
+ */
+#include <arpa/inet.h>
+#include <time.h>
+#include "base/log.h"
+#include "base/num.h"
+#include "host/helper.h"
+#include "rootless/net_private.h"
+
+static const char *const driver_names[] = {
+	[NET_HOST] = "host",
+	[NET_NONE] = "none",
+	[NET_SLIRP4NETNS] = "slirp4netns",
+	[NET_PASTA] = "pasta",
+};
+
+const char *net_driver_name(enum net_driver driver)
+{
+	return driver_names[driver];
+}
+
+struct net_addresses net_addresses(const struct net_options *options)
+{
+	uint32_t network = options->network ? options->network : 0x0a000200; /* 10.0.2.0 */
+
+	return (struct net_addresses){
+		.gateway = network + 2,
+		.dns = network + 3,
+		.guest = network + 100,
+		.prefix = options->prefix ? options->prefix : 24,
+	};
+}
+
+const char *net_address_text(uint32_t address, char buf[16])
+{
+	snprintf(buf, 16, "%u.%u.%u.%u", address >> 24, address >> 16 & 255, address >> 8 & 255,
+		 address & 255);
+	return buf;
+}
+
+int net_cidr_parse(const char *text, struct net_options *options, struct rb_err *err)
+{
+	const char *slash = strchr(text, '/');
+	char address[16] = "";
+	struct in_addr network;
+	uint64_t prefix;
+
+	if (slash && (size_t)(slash - text) < sizeof(address))
+		memcpy(address, text, (size_t)(slash - text));
+	if (!slash || inet_pton(AF_INET, address, &network) != 1 ||
+	    num_parse_u64(slash + 1, strlen(slash + 1), 32, &prefix) < 0) {
+		err_set(err, RB_USAGE, 0, "--cidr: '%.40s' is not ADDRESS/BITS", text);
+		err_fix(err, "for example 10.0.3.0/24");
+		return -EINVAL;
+	}
+	/* slirp4netns(1): the guest is number 100, so seven bits are needed */
+	if (prefix < 1 || prefix > 25) {
+		err_set(err, RB_USAGE, 0, "--cidr: /%u is not between /1 and /25",
+			(unsigned)prefix);
+		err_fix(err, "use a larger network, for example 10.0.3.0/24");
+		return -EINVAL;
+	}
+	options->network = ntohl(network.s_addr);
+	options->prefix = (unsigned)prefix;
+	if (options->network << prefix) {
+		err_set(err, RB_USAGE, 0, "--cidr: %s has bits behind the first %u", text,
+			(unsigned)prefix);
+		err_fix(err, "give the address of the network itself, with zeros at its end");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int64_t net_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void net_init(struct net *net, struct arena *arena, const struct net_options *options)
+{
+	*net = (struct net){
+		.arena = arena,
+		.options = options,
+		.dir = -1,
+		.pidfd = -1,
+		.guard_pidfd = -1,
+		.exit_fd = -1,
+		.output = -1,
+	};
+}
+
+static int tun_check(struct rb_err *err)
+{
+	struct stat st;
+
+	if (sys_faccessat2(AT_FDCWD, "/dev/net/tun", R_OK | W_OK, AT_EACCESS) == 0)
+		return 0;
+	if (stat("/dev/net/tun", &st) < 0) {
+		err_set(err, RB_TUN, errno, "/dev/net/tun");
+		err_fix(err, "sudo modprobe tun, or docker run --device /dev/net/tun");
+	} else {
+		err_set(err, RB_TUN, 0,
+			"/dev/net/tun has mode %04o, owner %u, and cannot be opened",
+			st.st_mode & 07777, st.st_uid);
+		err_fix(err, "sudo chmod 666 /dev/net/tun (for good: a udev rule)");
+	}
+	return -EACCES;
+}
+
+int net_check(struct net *net, struct rb_err *err)
+{
+	bool pasta = net->options->driver == NET_PASTA;
+	const char *name = pasta ? "pasta" : "slirp4netns";
+
+	if (!pasta && net->options->driver != NET_SLIRP4NETNS)
+		return 0;
+	net->helper = net->options->binary ? net->options->binary : helper_find(net->arena, name);
+	if (!net->helper) {
+		err_set(err, pasta ? RB_PASTA_MISSING : RB_SLIRP_MISSING, 0, "%s not found", name);
+		err_fix(err, "sudo apt install %s (Fedora: sudo dnf install %s)%s",
+			pasta ? "passt" : name, pasta ? "passt" : name,
+			pasta                              ? ", or --net=slirp4netns"
+			: helper_find(net->arena, "pasta") ? ", or --net=pasta"
+							   : ", or --net=host");
+		return -ENOENT;
+	}
+	return tun_check(err);
+}
+
+int net_inside_set_up(const struct net_options *options, struct rb_err *err)
+{
+	struct net_addresses addresses = net_addresses(options);
+	struct net_link link = {
+		.ifname = options->ifname ? options->ifname : "tap0",
+		.mtu = options->mtu ? options->mtu : 65520,
+		.address = addresses.guest,
+		.prefix = addresses.prefix,
+		.gateway = addresses.gateway,
+		.ipv6 = options->ipv6,
+	};
+
+	if (options->driver != NET_SLIRP4NETNS)
+		return net_link_configure(NULL, err);
+	return net_link_create_tap(link.ifname, err) < 0 ? -EACCES : net_link_configure(&link, err);
+}
+
+int net_inside_await(const struct net_options *options, struct rb_err *err)
+{
+	if (options->driver != NET_PASTA)
+		return 0;
+	return net_link_await_route(err);
+}
+
+int net_start(struct net *net, pid_t target, struct rb_err *err)
+{
+	int rc = 0;
+
+	net->target = target;
+	net->started_ms = net_now_ms();
+	if (net->options->driver == NET_SLIRP4NETNS)
+		rc = slirp_start(net, err);
+	else if (net->options->driver == NET_PASTA)
+		return pasta_start(net, err); /* it publishes the ports itself */
+	for (size_t i = 0; rc == 0 && i < net->options->n_ports; i++)
+		rc = net_publish(net, &net->options->ports[i], NULL, err);
+	return rc;
+}
+
+int net_publish(struct net *net, const struct port_spec *spec, unsigned *ret_id, struct rb_err *err)
+{
+	struct ports *ports = &net->ports;
+	struct port_entry *entry = &ports->v[ports->n];
+	int rc;
+
+	if (net->options->driver != NET_SLIRP4NETNS || net->dir < 0) {
+		err_set(err, RB_PORT, 0, "the network '%s' cannot publish ports at run time",
+			net_driver_name(net->options->driver));
+		err_fix(err, "use --net=slirp4netns");
+		return -EOPNOTSUPP;
+	}
+	if (ports->n == LIMIT_PORTS) {
+		err_set(err, RB_PORT, 0, "more than %u ports", LIMIT_PORTS);
+		err_fix(err, "unpublish some");
+		return -ENOSPC;
+	}
+	rc = port_check(spec, err);
+	if (rc < 0)
+		return rc;
+	*entry = (struct port_entry){.id = ports->last_id + 1, .spec = *spec};
+	rc = slirp_publish(net, entry, err);
+	if (rc < 0)
+		return rc;
+	ports->n++;
+	ports->last_id++;
+	if (ret_id)
+		*ret_id = entry->id;
+	return 0;
+}
+
+int net_unpublish(struct net *net, unsigned id, struct rb_err *err)
+{
+	struct ports *ports = &net->ports;
+	int rc;
+
+	for (size_t i = 0; i < ports->n; i++) {
+		if (ports->v[i].id != id)
+			continue;
+		rc = slirp_unpublish(net, &ports->v[i], err);
+		if (rc < 0)
+			return rc;
+		ports->n--;
+		memmove(&ports->v[i], &ports->v[i + 1], (ports->n - i) * sizeof(ports->v[0]));
+		return 0;
+	}
+	err_set(err, RB_PORT, 0, "no published port has the id %u", id);
+	err_fix(err, "GET /v1/ports lists them");
+	return -ENOENT;
+}
+
+/* What the helper writes to standard error: logged, and its end kept for when it ends. */
+static void net_listen(struct net *net)
+{
+	char text[1024];
+	size_t from;
+	ssize_t len;
+
+	if (net->output < 0)
+		return;
+	while ((len = read(net->output, text, sizeof(text) - 1)) > 0) {
+		while (len > 0 && text[len - 1] == '\n')
+			len--;
+		text[len] = '\0';
+		for (char *at = text; *at; at++)
+			if (*at == '\n')
+				*at = ';';
+		from = (size_t)len < sizeof(net->said) ? 0 : (size_t)len - sizeof(net->said) + 1;
+		memcpy(net->said, text + from, (size_t)len - from + 1);
+		log_debug("%s: %s", net_driver_name(net->options->driver), text);
+	}
+	if (len == 0)
+		fd_close(&net->output);
+}
+
+bool net_reap(struct net *net, int *ret_status, bool *ret_signal)
+{
+	siginfo_t info = {0};
+
+	if (net->pidfd < 0 || sys_wait_pidfd(net->pidfd, &info, WEXITED | WNOHANG) < 0 ||
+	    info.si_pid == 0)
+		return false;
+	net_listen(net);
+	*ret_status = info.si_status;
+	*ret_signal = info.si_code != CLD_EXITED;
+	net_end(net);
+	return true;
+}
+
+int net_failed(struct net *net, int rc, struct rb_err *err)
+{
+	bool pasta = net->options->driver == NET_PASTA;
+	const char *name = net_driver_name(net->options->driver);
+	siginfo_t info = {0};
+
+	if (rc == -ETIMEDOUT)
+		(void)sys_pidfd_send_signal(net->pidfd, SIGKILL);
+	(void)sys_wait_pidfd(net->pidfd, &info, WEXITED);
+	fd_close(&net->pidfd);
+	net_listen(net);
+	if (rc == -ETIMEDOUT)
+		err_set(err, pasta ? RB_PASTA_FAILED : RB_SLIRP_FAILED, 0,
+			"%s was not ready after %d s: %s", name, NET_READY_MS / 1000, net->said);
+	else
+		err_set(err, pasta ? RB_PASTA_FAILED : RB_SLIRP_FAILED, 0,
+			"%s ended with %s %d: %s", name,
+			info.si_code == CLD_EXITED ? "status" : "signal", info.si_status,
+			net->said[0] ? net->said : "it said nothing");
+	err_fix(err, "use another version of %s, or --net=host", net->helper);
+	net_end(net);
+	return -EPIPE;
+}
+
+static int net_again(struct net *net, struct rb_err *err)
+{
+	int rc = net->options->driver == NET_PASTA ? pasta_start(net, err) : slirp_start(net, err);
+
+	for (size_t i = 0; rc == 0 && i < net->ports.n; i++)
+		rc = slirp_publish(net, &net->ports.v[i], err);
+	return rc;
+}
+
+void net_event(struct net *net)
+{
+	const char *name = net_driver_name(net->options->driver);
+	struct rb_err err = {0};
+	int64_t now = net_now_ms();
+	bool by_signal;
+	int status;
+
+	net_listen(net);
+	if (!net_reap(net, &status, &by_signal))
+		return;
+	/* one that cannot live is not started for ever */
+	net->restarts = now - net->started_ms < 10000 ? net->restarts + 1 : 0;
+	log_warn("%s has ended with %s %d%s%s; %s", name, by_signal ? "signal" : "status", status,
+		 net->said[0] ? ", saying: " : "", net->said,
+		 net->restarts <= NET_RESTARTS_MAX ? "starting it again, open connections are lost"
+						   : "the network is gone");
+	if (net->restarts > NET_RESTARTS_MAX)
+		return;
+	net->started_ms = now;
+	net->said[0] = '\0';
+	if (net_again(net, &err) < 0)
+		log_error(&err);
+}
+
+void net_end(struct net *net)
+{
+	siginfo_t info;
+
+	fd_close(&net->exit_fd);
+	if (net->pidfd >= 0) {
+		(void)sys_pidfd_send_signal(net->pidfd, SIGKILL);
+		(void)sys_wait_pidfd(net->pidfd, &info, WEXITED);
+		fd_close(&net->pidfd);
+	}
+	if (net->guard_pidfd >= 0) {
+		(void)sys_wait_pidfd(net->guard_pidfd, &info, WEXITED);
+		fd_close(&net->guard_pidfd);
+	}
+	fd_close(&net->output);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * A network for a network namespace without privilege: one interface, several drivers. A driver
+ * is a helper process on the host's side (slirp4netns, pasta) that moves packets between a tap in
+ * the namespace and sockets of its own. Nothing here knows the launcher; whoever has a process in
+ * a namespace can give it a network.
+ *
+ *   inside:  net_inside_set_up()      tap, addresses, routes; before the helper
+ *   outside: net_check() net_start()  helper is there and ready
+ *            net_event()              its end, its words; it is started again
+ *            net_end()
+ */
+#include "base/arena.h"
+#include "base/err.h"
+#include "rootless/port.h"
+
+enum net_driver {
+	NET_HOST,        /* no namespace of its own */
+	NET_NONE,        /* loopback only */
+	NET_SLIRP4NETNS, /* slirp4netns(1) */
+	NET_PASTA,       /* pasta(1) */
+};
+
+struct net_options {
+	enum net_driver driver;
+	uint32_t mtu;       /* 0: 65520 */
+	uint32_t network;   /* IPv4, host byte order; 0: 10.0.2.0 */
+	unsigned prefix;    /* bits, 1 to 25; 0: 24 */
+	const char *ifname; /* NULL: tap0 */
+	bool ipv6;
+	bool allow_host_loopback;      /* the gateway's address reaches the host's 127.0.0.1 */
+	bool no_sandbox, no_seccomp;   /* of slirp4netns; they are on otherwise */
+	const char *binary;            /* absolute path of the helper; NULL: looked for */
+	const struct port_spec *ports; /* published from the start */
+	size_t n_ports;
+};
+
+/* The addresses that follow from the options, host byte order: slirp4netns(1). */
+struct net_addresses {
+	uint32_t gateway, dns, guest;
+	unsigned prefix;
+};
+struct net_addresses net_addresses(const struct net_options *options);
+
+/* "10.0.2.3" into buf. Returns buf. */
+const char *net_address_text(uint32_t address, char buf[16]);
+
+/* "10.0.2.0/24". Errors: RB_USAGE. */
+int net_cidr_parse(const char *text, struct net_options *options, struct rb_err *err);
+
+/* The name of a driver, as --net has it. */
+const char *net_driver_name(enum net_driver driver);
+
+enum { NET_RESTARTS_MAX = 3 };
+
+struct net {
+	struct arena *arena;
+	const struct net_options *options;
+	const char *helper; /* its path */
+	int dir;            /* borrowed: where its API socket is made, -1: none */
+	pid_t target;       /* a process in the namespace */
+	int pidfd;          /* of the helper, -1: not running */
+	int guard_pidfd;    /* of the process that ends a pasta whose parent was killed */
+	int exit_fd;        /* its end of file ends the helper */
+	int output;         /* the helper's standard error */
+	char said[256];     /* the end of what it said */
+	int64_t started_ms; /* CLOCK_MONOTONIC */
+	unsigned restarts;  /* in a row, each soon after the start */
+	struct ports ports; /* published now */
+};
+
+void net_init(struct net *net, struct arena *arena, const struct net_options *options);
+
+/*
+ * Is what the driver needs here? Before any namespace is made, so that a missing package is the
+ * first thing that is said. Errors: RB_SLIRP_MISSING, RB_PASTA_MISSING, RB_TUN.
+ */
+int net_check(struct net *net, struct rb_err *err);
+
+/*
+ * In the namespace, with CAP_NET_ADMIN there: loopback and, for slirp4netns, a persistent tap with
+ * addresses and routes in one rtnetlink batch. Errors: RB_TUN, RB_NETLINK.
+ */
+int net_inside_set_up(const struct net_options *options, struct rb_err *err);
+
+/* In the namespace: blocks until the driver has configured it (pasta), at most 10 s. */
+int net_inside_await(const struct net_options *options, struct rb_err *err);
+
+/*
+ * Starts the helper for the namespace of process target and waits until it is ready; publishes the
+ * ports of the options. Errors: RB_SLIRP_FAILED, RB_PASTA_FAILED, RB_PORT.
+ */
+int net_start(struct net *net, pid_t target, struct rb_err *err);
+
+/*
+ * Call when net->output is readable or net->pidfd says that the helper has ended: logs, starts it
+ * again in the same namespace and publishes the ports again.
+ */
+void net_event(struct net *net);
+
+/* Words the failure of a helper that is not ready, with its last words, and ends it. */
+int net_failed(struct net *net, int rc, struct rb_err *err);
+
+/* Ends the helper and waits for it. */
+void net_end(struct net *net);
+
+/* At run time. Errors: RB_PORT. */
+int net_publish(struct net *net, const struct port_spec *spec, unsigned *ret_id,
+		struct rb_err *err);
+int net_unpublish(struct net *net, unsigned id, struct rb_err *err);

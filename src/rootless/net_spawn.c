@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Starting a network helper. Runs in the parent. The helper gets a fixed environment, no
+ * descriptor but those that are meant for it, a process group of its own (a Ctrl-C for the command
+ * is not for the network) and our death signal, which some drivers lose on the way: they get a
+ * pipe whose end they watch, or a guard.
+ */
+#include "rootless/net_private.h"
+
+void net_exec(const struct net_exec *exec)
+{
+	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
+	int null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
+
+	(void)sys_dup3(null, 0, 0);
+	(void)sys_dup3(null, 1, 0);
+	(void)sys_dup3(exec->output, 2, 0);
+	(void)sys_close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
+	for (size_t i = 0; i < ARRAY_LEN(exec->keep); i++)
+		if (exec->keep[i] >= 0)
+			(void)sys_fcntl(exec->keep[i], F_SETFD, 0);
+	if (exec->dir >= 0)
+		(void)sys_fchdir(exec->dir);
+	(void)setpgid(0, 0);
+	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	sys_signals_reset(); /* pasta of 2023 takes an ignored SIGPIPE for an error */
+	(void)sys_execve(exec->path, exec->argv, (char *const *)envp);
+	sys_exit(127);
+}
+
+int net_spawn(struct net *net, const struct net_exec *exec)
+{
+	struct clone_args args = {
+		.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+		.pidfd = (uint64_t)(uintptr_t)&net->pidfd,
+		.exit_signal = SIGCHLD,
+	};
+	pid_t pid = sys_clone3(&args);
+
+	if (pid == 0)
+		net_exec(exec);
+	return pid;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Published ports: a port of the host that leads to one of the network namespace. */
+#include "base/err.h"
+
+struct port_spec {
+	bool udp;
+	uint32_t parent_ip, child_ip; /* IPv4, host byte order; 0: any, and the guest's own */
+	uint16_t parent_port, child_port;
+};
+
+/* "[IP:]PORT:[IP:]PORT/tcp|udp". Errors: RB_USAGE. */
+int port_parse(const char *text, struct port_spec *ret_spec, struct rb_err *err);
+
+struct port_entry {
+	unsigned id;
+	int64_t helper_id; /* the driver's own number for it */
+	struct port_spec spec;
+};
+
+/* What is published now, in order of the ids. */
+struct ports {
+	struct port_entry v[LIMIT_PORTS];
+	size_t n;
+	unsigned last_id;
+};
+
+/*
+ * Can this port of the host be bound? Looked at before a helper is asked, because helpers keep
+ * the reason for themselves. Errors: RB_PORT.
+ */
+int port_check(const struct port_spec *spec, struct rb_err *err);
