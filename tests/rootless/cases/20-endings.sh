@@ -97,9 +97,10 @@ test_a_state_dir_that_existed_stays_without_our_files() {
 }
 
 test_no_temporary_state_dir_is_left() {
+	clear_folders
 	rootless -- true
 	rootless --net=none -- false || true
-	same 'left' '' "$(find "$scratch/home/run" "$scratch/home/tmp" -mindepth 1)"
+	nothing_was_left
 }
 
 test_state_dir_is_refused_when_it_is_not_ours() {

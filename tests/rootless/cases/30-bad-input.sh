@@ -51,9 +51,27 @@ test_a_bounding_set_without_setuid_is_told_apart() {
 
 test_no_range_is_answered_with_a_free_one() {
 	needs_host
+	host_command=(runbuild rootless --idmap=subids -- true)
 	fails_in_host 125 RB0203 'echo other:100000:65536 >"$scratch/subuid"; cover "$scratch/subuid" /etc/subuid' \
 		"$user (uid $user_id)" /etc/subuid "usermod --add-subuids 165536-231071 --add-subgids 165536-231071 $user"
 	fails_in_host 125 RB0203 ': >"$scratch/subgid"; cover "$scratch/subgid" /etc/subgid' /etc/subgid
+}
+
+test_without_any_range_the_own_id_alone_is_mapped_loudly() {
+	needs_host
+	in_host 'echo other:100000:65536 >"$scratch/subuid"; cover "$scratch/subuid" /etc/subuid' \
+		runbuild rootless -- sh -c 'cat /proc/self/uid_map /proc/self/setgroups; touch "$HOME/single"' >"$scratch/out" 2>"$scratch/err"
+	same 'map' "0 $user_id 1 deny" "$(tr -s ' \n' ' ' <"$scratch/out" | sed 's/^ //; s/ $//')"
+	contains "$scratch/err" 'only your own id is mapped' 'usermod --add-subuids 165536-231071' '[RB0203]'
+	same 'owner' "$user_id" "$(stat -c %u "$scratch/home/single")"
+	same 'on demand' "0 $user_id 1" "$(rootless --idmap=single -- cat /proc/self/uid_map | tr -s ' ' | sed 's/^ //')"
+}
+
+test_few_ids_are_warned_about() {
+	needs_host
+	in_host 'printf "%s:100000:10\n" "$user" >"$scratch/subuid"; cover "$scratch/subuid" /etc/subuid' \
+		runbuild rootless -- true 2>"$scratch/err"
+	contains "$scratch/err" 'only 11 ids are mapped'
 }
 
 test_a_range_that_starts_at_root_is_refused() {
@@ -181,9 +199,23 @@ test_a_helper_that_does_nothing_is_noticed() {
 }
 
 test_usage_errors_name_the_option() {
-	fails_with 125 RB0001 "'bridge'" -- rootless --net=bridge -- true
+	fails_with 125 RB0001 "'bridge'" 'host, none, slirp4netns, pasta' -- rootless --net=bridge -- true
 	fails_with 125 RB0001 --mtu -- rootless --mtu=67 -- true
 	fails_with 125 RB0001 --mtu -- rootless --mtu=65522 -- true
 	fails_with 125 RB0001 --no-such-option -- rootless --no-such-option -- true
 	fails_with 125 RB0001 rootless -- rootless
+	fails_with 125 RB0001 --cidr '/26' -- rootless --net=slirp4netns --cidr=10.0.2.0/26 -- true
+	fails_with 125 RB0001 --cidr -- rootless --net=slirp4netns --cidr=10.0.2.1/24 -- true
+	fails_with 125 RB0001 --cidr -- rootless --net=slirp4netns --cidr=10.0.2/24 -- true
+	fails_with 125 RB0001 --ifname -- rootless --net=slirp4netns --ifname=a/b -- true
+	fails_with 125 RB0001 --publish 'protocol is missing' -- rootless --net=slirp4netns -p 80:80 -- true
+	fails_with 125 RB0001 --publish -- rootless --net=slirp4netns -p 80:80/sctp -- true
+	fails_with 125 RB0001 --publish -- rootless --net=slirp4netns -p 80/tcp -- true
+	fails_with 125 RB0001 --publish -- rootless --net=slirp4netns -p 0:80/tcp -- true
+	fails_with 125 RB0001 --publish -- rootless --net=slirp4netns -p 1:2:3/tcp -- true
+	fails_with 125 RB0001 --publish -- rootless --net=slirp4netns -p 1.2.3.4.5:2:3/tcp -- true
+	fails_with 125 RB0001 --publish -- rootless -p 80:80/tcp -- true
+	fails_with 125 RB0001 --propagation -- rootless --propagation=rshared --copy-up=/etc -- true
+	fails_with 125 RB0001 --evacuate-cgroup2 -- rootless --evacuate-cgroup2=x -- true
+	fails_with 125 RB0009 vpnkit -- rootless --net=vpnkit -- true
 }

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154 # inner shells; the suite sets and reads
+#
+# The network's own options, published ports, and a helper that dies.
+
+test_addresses_follow_from_cidr() {
+	needs_tun
+	rootless --net=slirp4netns --cidr=10.9.0.0/16 --ifname=up0 --mtu=9000 -- sh -c 'ip addr show up0; ip route; cat /etc/resolv.conf' >"$scratch/out"
+	contains "$scratch/out" '10.9.0.100/16' 'default via 10.9.0.2 dev up0' 'nameserver 10.9.0.3' 'mtu 9000'
+}
+
+test_ipv6_is_usable_at_once() {
+	needs_tun
+	rootless --net=slirp4netns --ipv6 -- sh -c 'ip -6 addr show tap0; ip -6 route; cat /etc/resolv.conf' >"$scratch/out"
+	contains "$scratch/out" 'fd00::100/64 scope global' 'default via fd00::2 dev tap0' 'nameserver fd00::3'
+	! grep -E 'fd00::100.*tentative' "$scratch/out" || fail 'the address waits for duplicates'
+}
+
+test_the_kernels_words_are_in_the_error() {
+	needs_tun
+	fails_with 125 RB0606 'set the address' -- rootless --net=slirp4netns --cidr=224.0.0.0/24 -- true || {
+		# the message itself depends on the kernel
+		contains "$scratch/err" RB0606
+	}
+}
+
+test_ping_needs_no_capability() {
+	needs_tun
+	same 'range' "0	65536" "$(rootless --net=slirp4netns -- cat /proc/sys/net/ipv4/ping_group_range)"
+}
+
+# start_server: a launcher that publishes port 8081, with a server on 8082 inside.
+start_server() {
+	: >"$scratch/launcher.out"
+	state=$scratch/home/state
+	rm -rf "$state"
+	exec_as_user runbuild --debug rootless --state-dir="$state" "$@" -- \
+		"$scratch/lib/tcp.py" serve 0.0.0.0 8082 inside >"$scratch/launcher.out" 2>"$scratch/launcher.err" &
+	launcher=$!
+	trap 'kill "$launcher" 2>/dev/null || true' EXIT
+	await 20 grep -q ready "$scratch/launcher.out" || fail "$(cat "$scratch/launcher.err")"
+}
+
+get_port() {
+	"$scratch/lib/tcp.py" get 127.0.0.1 "$1"
+}
+
+api() {
+	"$scratch/lib/api.py" "$state/api.sock" "$@"
+}
+
+test_published_ports_lead_inside_from_the_start() {
+	needs_tun
+	needs_host
+	start_server --net=slirp4netns -p 127.0.0.1:8081:8082/tcp
+	has "$(get_port 8081)" inside
+	has "$(api GET /v1/ports)" '"parentPort":8081' '"childPort":8082'
+}
+
+test_ports_come_and_go_through_the_api() {
+	needs_tun
+	needs_host
+	start_server --net=slirp4netns
+	api GET /v1/info >"$scratch/out"
+	contains "$scratch/out" '200' "\"childPID\":$(cat "$state/child_pid")" '"driver":"slirp4netns"' '"childIP":"10.0.2.100"' "\"stateDir\":\"$state\""
+	same 'no ports' '200 []' "$(api GET /v1/ports)"
+	has "$(api POST /v1/ports '{"proto":"tcp","parentIP":"127.0.0.1","parentPort":8083,"childPort":8082}')" '201' '"id":1'
+	has "$(get_port 8083)" inside
+	has "$(api POST /v1/ports '{"proto":"tcp","parentIP":"127.0.0.1","parentPort":8083,"childPort":8082}')" '500' 'in use' RB0607
+	has "$(api POST /v1/ports '{"proto":"udp","parentIP":"127.0.0.1","parentPort":8083,"childPort":8082}')" '201' '"id":2'
+	same 'deleted' '200' "$(api DELETE /v1/ports/1)"
+	has "$(get_port 8083 || true)" 'refused'
+	has "$(api GET /v1/ports)" '"id":2'
+}
+
+test_bad_requests_are_answered_and_harm_nothing() {
+	needs_tun
+	needs_host
+	start_server --net=slirp4netns
+	has "$(api GET /v2/ports)" '404'
+	has "$(api POST /v1/ports 'no json')" '400' message
+	has "$(api POST /v1/ports '{"parentPort":1,"childPort":2}')" '400' 'protocol'
+	has "$(api POST /v1/ports '{"proto":"tcp","parentPort":99999,"childPort":2}')" '400'
+	has "$(api DELETE /v1/ports/9)" '500' 'no published port'
+	has "$(api DELETE /v1/ports/x)" '400'
+	has "$(api RAW 'nonsense\r\n\r\n')" '400'
+	has "$(api RAW 'POST /v1/ports HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n')" '400'
+	"$scratch/lib/api.py" "$state/api.sock" HOLD 20
+	has "$(api GET /v1/info)" '200'
+}
+
+test_a_port_that_cannot_be_published_is_explained() {
+	needs_tun
+	needs_host
+	with_service
+	fails_with 125 RB0607 'port 8099/tcp' 'in use' -- rootless --net=slirp4netns -p 127.0.0.1:8099:80/tcp -- true
+	fails_with 125 RB0607 'port 80 is privileged' 'ip_unprivileged_port_start=80' -- \
+		in_host 'echo 1024 >/proc/sys/net/ipv4/ip_unprivileged_port_start; trap "echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start" EXIT' \
+		runbuild rootless --net=slirp4netns -p 80:80/tcp -- true
+	printf 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
+}
+
+slirp_is_new() {
+	local now
+
+	now=$(children_of "$launcher" slirp4netns)
+	[[ -n $now && $now != "$1" ]]
+}
+
+test_a_slirp4netns_that_dies_is_replaced_with_its_ports() {
+	needs_tun
+	needs_host
+	local old round
+
+	start_server --net=slirp4netns -p 127.0.0.1:8081:8082/tcp
+	for round in 1 2; do
+		old=$(child_named "$launcher" slirp4netns)
+		kill -KILL "$old"
+		await 10 slirp_is_new "$old" || fail "round $round: $(cat "$scratch/launcher.err")"
+		await 10 eval 'get_port 8081 | grep -q inside' || fail "round $round"
+	done
+	contains "$scratch/launcher.err" 'slirp4netns has ended with signal 9' 'starting it again'
+	kill -0 "$launcher"
+}
+
+test_a_slirp4netns_that_cannot_live_is_given_up() {
+	needs_tun
+	needs_host
+	local old
+
+	start_server --net=slirp4netns
+	for _ in 1 2 3 4; do
+		await 10 child_exists "$launcher" slirp4netns || fail "$(cat "$scratch/launcher.err")"
+		old=$(children_of "$launcher" slirp4netns)
+		kill -KILL "$old"
+		await 10 eval "! kill -0 $old 2>/dev/null"
+	done
+	await 10 grep -q 'the network is gone' "$scratch/launcher.err" || fail "$(cat "$scratch/launcher.err")"
+	kill -0 "$launcher"
+}
+
+needs_pasta() {
+	type -P pasta >/dev/null || skip 'pasta is not installed (package passt)'
+	needs_tun
+	needs_host
+	ip link show veth-host >/dev/null 2>&1 || {
+		ip link add veth-host type veth peer name veth-peer
+		ip addr add 192.0.2.1/24 dev veth-host
+		ip link set veth-host up
+		ip link set veth-peer up
+		ip route add default via 192.0.2.2
+	}
+}
+
+test_pasta_makes_the_same_network() {
+	needs_pasta
+	rootless --net=pasta -- sh -c 'ip -brief -4 addr; ip route; cat /etc/resolv.conf' >"$scratch/out"
+	contains "$scratch/out" '10.0.2.100/24' 'default via 10.0.2.2 dev tap0' 'nameserver 10.0.2.3'
+	with_service
+	! rootless --net=pasta -- "$scratch/lib/tcp.py" get 10.0.2.2 8099 >"$scratch/out" || fail "reached: $(cat "$scratch/out")"
+}
+
+test_pasta_ends_with_the_launcher_however_that_ends() {
+	needs_pasta
+	start_launcher --net=pasta
+	stop_launcher
+	start_launcher --net=pasta
+	kill -KILL "$inner"
+	nothing_is_left
+	start_launcher --net=pasta
+	kill -USR1 "$launcher"
+	nothing_is_left
+}
+
+test_a_pasta_that_fails_is_quoted() {
+	needs_tun
+	rm -rf "$scratch/home/bin"
+	helper_that 'echo no such luck >&2; exit 4' pasta
+	fails_with 125 RB0609 'status 4: no such luck' -- as_user_with_helpers "$runbuild" rootless --net=pasta -- true
+}
