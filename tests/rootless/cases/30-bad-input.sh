@@ -202,8 +202,7 @@ test_usage_errors_name_the_option() {
 	fails_with 125 RB0001 "'bridge'" 'host, none, slirp4netns, pasta' -- rootless --net=bridge -- true
 	fails_with 125 RB0001 --mtu -- rootless --mtu=67 -- true
 	fails_with 125 RB0001 --mtu -- rootless --mtu=65522 -- true
-	fails_with 125 RB0001 --no-such-option -- rootless --no-such-option -- true
-	fails_with 125 RB0001 rootless -- rootless
+	fails_with 1 RB0001 --no-such-option -- rootless --no-such-option -- true
 	fails_with 125 RB0001 --cidr '/26' -- rootless --net=slirp4netns --cidr=10.0.2.0/26 -- true
 	fails_with 125 RB0001 --cidr -- rootless --net=slirp4netns --cidr=10.0.2.1/24 -- true
 	fails_with 125 RB0001 --cidr -- rootless --net=slirp4netns --cidr=10.0.2/24 -- true

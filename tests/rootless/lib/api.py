@@ -8,8 +8,8 @@ import sys
 
 def connect(path):
     sock = socket.socket(socket.AF_UNIX)
+    sock.connect(path)  # without a timeout it waits for a place in the queue
     sock.settimeout(20)
-    sock.connect(path)
     return sock
 
 
