@@ -117,6 +117,9 @@
 	X(RB_STEP_MEMBER, 800)                                                                     \
 	X(RB_STEP_FDS, 801)                                                                        \
 	X(RB_STEP_USER, 802)                                                                       \
+	X(RB_STEP_CANCELLED, 803)                                                                  \
+	X(RB_WORKER_LISTEN, 804)                                                                   \
+	X(RB_WORKER_CONNECT, 805)                                                                  \
 	X(RB_RECORD, 806)
 
 enum rb_code {

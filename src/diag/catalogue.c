@@ -269,6 +269,12 @@ static const struct catalogue_entry entries[] = {
 	 "Send the descriptors with the first byte of the message and count them in \"fds\"."},
 	{RB_STEP_USER, "user not found", "The image's /etc/passwd or /etc/group has no such name.",
 	 "Use a number, or a name of the image."},
+	{RB_STEP_CANCELLED, "cancelled", "The step was ended before its program was started.",
+	 "Nothing: somebody asked for it."},
+	{RB_WORKER_LISTEN, "socket of the worker", "The worker cannot listen or accept on its socket.",
+	 "Name a path in a directory of yours with mode 0700."},
+	{RB_WORKER_CONNECT, "no worker", "Nobody listens on the worker's socket.",
+	 "Start 'runbuild worker --listen PATH' first."},
 	{RB_RECORD, "record", "The record of a step cannot be read or written.",
 	 "'runbuild records ls' lists the records there are."},
 };

@@ -95,9 +95,17 @@ int step_parse(struct arena *arena, const struct json_node *node, uint32_t n_fds
 int step_parse_exec(struct arena *arena, const struct json_node *node, uint32_t n_fds,
 		    struct step *ret_step, struct step_unknown *ret_unknown, struct rb_err *err);
 
+/* The parameter "snapshot" of snapshot.mount. */
+int step_parse_snapshot(struct arena *arena, const struct json_node *node,
+			const struct step_snapshot **ret, struct step_unknown *ret_unknown,
+			struct rb_err *err);
+
 /* ^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$ */
 bool step_id_is_valid(const char *id);
 
-/* A member that a request may not have is added to *unknown; names that begin with "x-" may. */
+/*
+ * Members of an object that are not in the list ("a b c") are added to *unknown; names that begin
+ * with "x-" are always allowed.
+ */
 void step_check_members(struct arena *arena, const struct json_node *object,
-			const char *const *names, struct step_unknown *unknown);
+			const char *names, struct step_unknown *unknown);

@@ -22,14 +22,20 @@ static bool name_in(const char *names, const char *name)
 
 void step_known(struct step_parser *p, const struct json_node *object, const char *names)
 {
+	step_check_members(p->base.arena, object, names, p->unknown);
+}
+
+void step_check_members(struct arena *arena, const struct json_node *object, const char *names,
+			struct step_unknown *unknown)
+{
 	if (!object || object->type != JSON_OBJECT)
 		return;
 	JSON_FOREACH (member, object) {
 		if (str_starts(member->key, "x-") ||
 		    (!strchr(member->key, ' ') && member->key[0] && name_in(names, member->key)))
 			continue;
-		if (p->unknown->n < ARRAY_LEN(p->unknown->pointers))
-			p->unknown->pointers[p->unknown->n++] = json_pointer(p->base.arena, member);
+		if (unknown->n < ARRAY_LEN(unknown->pointers))
+			unknown->pointers[unknown->n++] = json_pointer(arena, member);
 	}
 }
 
@@ -324,4 +330,21 @@ int step_parse_exec(struct arena *arena, const struct json_node *node, uint32_t 
 		return r;
 	*ret_step = step;
 	return 0;
+}
+
+int step_parse_snapshot(struct arena *arena, const struct json_node *node,
+			const struct step_snapshot **ret, struct step_unknown *ret_unknown,
+			struct rb_err *err)
+{
+	struct step_parser p = {
+		.base = {.arena = arena, .err = err, .bundle = ""},
+		.unknown = ret_unknown,
+	};
+	int r;
+
+	ret_unknown->n = 0;
+	if (!node)
+		return err_set(err, RB_CONFIG_MISSING, 0, "\"snapshot\" is missing");
+	r = step_read_snapshot(&p, node, ret);
+	return r < 0 ? r : finish(&p, node);
 }

@@ -543,6 +543,10 @@ void job_abandon(struct job *job)
 	siginfo_t info;
 
 	switch (job->state) {
+	case JOB_NEW: /* nothing but descriptors */
+		drop_child_side(job);
+		job->state = JOB_RELEASED;
+		return;
 	case JOB_LAUNCHING: launch_abandon(&job->launch); break;
 	case JOB_RUNNING:
 		(void)sys_pidfd_send_signal(job->launch.pidfd, SIGKILL);

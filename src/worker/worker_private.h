@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What the files of the worker share and nobody else needs. */
+#include "base/sys.h"
+#include "worker/codec.h"
+#include "worker/job.h"
+#include "worker/worker.h"
+
+enum {
+	MAX_STEPS = 64,       /* steps and execs together: twice that */
+	MAX_CONNECTIONS = 64,
+	MAX_PENDING = 256,    /* requests of one connection without their answer */
+	MAX_QUEUED_FDS = 32,
+	MAX_QUEUED_BYTES = 1 << 20, /* answers; beyond that nothing more is read */
+	MAX_SIGNALS = 8,      /* kept for a step that has not started */
+	HELLO_MS = 10000,
+	ORPHAN_US = 2000000,  /* for what still holds a dead step's streams */
+};
+
+/* A line on its way out, with the descriptors that go with its first byte. */
+struct packet {
+	struct packet *next;
+	char *text;
+	size_t len;
+	int fd; /* -1: none */
+};
+
+struct connection {
+	struct connection *next;
+	struct worker *worker;
+	int in, out;      /* the same for a socket */
+	bool is_socket;
+	bool greeted;     /* hello was answered */
+	bool wants_fds;
+	bool ended;       /* no more input */
+	bool drains;      /* the end of input lets running steps finish */
+	bool closing;     /* to be closed once everything is sent */
+	bool dead;        /* to be freed at the end of the turn */
+	bool logs;        /* wants log notifications */
+	int64_t hello_ms; /* deadline */
+	unsigned bad_lines;
+	unsigned pending;
+	char *input;
+	size_t input_len, input_size, scanned;
+	int fds[MAX_QUEUED_FDS];
+	size_t n_fds;
+	struct packet *current; /* partly sent */
+	size_t sent;
+	struct packet *first, *last;
+	size_t queued_bytes;
+	uint64_t messages;
+};
+
+/* One of a step's output streams, or neither open nor ended for one that is not ours. */
+struct stream {
+	int fd;
+	uint64_t off, acked;
+	bool ours, ended;
+	char carry[4]; /* the beginning of a character */
+	size_t n_carry;
+};
+
+struct input {
+	int fd;         /* -1: closed, or not ours */
+	bool ours, eof; /* eof: the peer has said so */
+	char *bytes;
+	size_t len;
+	uint64_t off, acked; /* received, written */
+};
+
+/* A step or a further process in one, from its request to its answer. */
+struct run {
+	struct run *next;
+	struct worker *worker;
+	struct connection *owner;
+	struct job job;
+	struct step step;
+	const char *id; /* of the request */
+	struct stream streams[2];
+	struct input input;
+	bool exited, dead;
+	int signals[MAX_SIGNALS];
+	size_t n_signals;
+	int64_t kill_us, timeout_us, orphan_us; /* deadlines, INT64_MAX: none */
+	const char *truncated;
+	const char *cancel_reason;
+	bool daemon_died;
+	struct rb_err daemon_err;
+};
+
+/* A snapshot that a peer holds without a step. */
+struct held {
+	struct held *next;
+	struct connection *owner;
+	struct arena arena;
+	struct snapshot snapshot;
+	struct snap_spec spec;
+	const char *name;
+	const char *request; /* its id; NULL once answered */
+	const char *path;    /* where it is mounted */
+	bool dead;
+};
+
+struct source;
+
+struct worker {
+	const struct worker_options *options;
+	struct engine engine;
+	struct connection *connections;
+	struct run *runs;
+	struct held *held;
+	size_t n_connections, n_runs;
+	int listener, signals;
+	const char *socket_path; /* to be unlinked */
+	bool stopping;           /* no new steps */
+	int64_t stop_us;         /* then running ones are killed */
+	uint64_t steps_done;
+	char worker_id[40];
+	struct pollfd *fds;
+	struct source *sources;
+	size_t n_fds, size_fds;
+	unsigned turn; /* rotates who may send output first */
+};
+
+/* A request being handled. */
+struct call {
+	struct connection *connection;
+	struct arena *arena; /* taken over by a step: it is then empty */
+	struct message message;
+	int fds[LIMIT_MESSAGE_FDS];
+};
+
+/* connection.c */
+struct connection *connection_new(struct worker *worker, int in, int out);
+void connection_read(struct connection *c);
+void connection_flush(struct connection *c);
+void connection_end(struct connection *c); /* no more input */
+void connection_free(struct connection *c);
+bool connection_is_idle(const struct connection *c); /* nothing waits to be sent */
+/* Takes text over (LF is added); fd (taken, -1: none) goes with it. */
+void connection_send(struct connection *c, struct strbuf *text, int fd);
+void connection_error(struct connection *c, const char *id, enum worker_kind kind,
+		      const struct rb_err *err, const struct step_unknown *unknown);
+void connection_warn(struct connection *c, const char *step, const char *kind, const char *text);
+
+/* methods.c */
+void call_handle(struct call *call);
+
+/* runs.c */
+void run_start(struct call *call);
+void run_exec(struct call *call);
+struct run *run_find(struct worker *worker, const struct connection *owner, const char *name);
+void run_turn(struct run *run); /* whatever has become possible */
+void run_kill(struct run *run, int sig, enum job_target target);
+void run_cancel(struct run *run, uint64_t grace_ms, const char *reason);
+void run_write_input(struct run *run);
+void run_abandon(struct run *run); /* without an answer */
+/* Reads from a stream and sends; only when the connection is idle. */
+void run_pump(struct run *run, unsigned number);
+bool run_may_pump(const struct run *run, unsigned number);
+void run_free(struct run *run);
+
+/* held.c */
+void held_mount(struct call *call);
+void held_unmount(struct call *call);
+struct held *held_find(struct worker *worker, const struct connection *owner, const char *name);
+void held_turn(struct held *held);
+void held_free(struct held *held);
