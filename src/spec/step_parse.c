@@ -212,6 +212,7 @@ static int read_end(struct step_parser *p, const struct json_node *node, struct 
 	return 0;
 }
 
+/* Of several errors an unknown member is the one to tell: it may explain the others. */
 static int finish(struct step_parser *p, const struct json_node *node)
 {
 	if (p->unknown->n == 0)
@@ -298,7 +299,7 @@ int step_parse(struct arena *arena, const struct json_node *node, uint32_t n_fds
 	    (r = read_object(&p.base, node, "io", &io)) < 0 ||
 	    (r = step_read_io(&p, io, &step)) < 0 || (r = read_end(&p, node, &step)) < 0 ||
 	    (r = finish(&p, node)) < 0)
-		return r;
+		return ret_unknown->n ? finish(&p, node) : r;
 	*ret_step = step;
 	return 0;
 }
@@ -327,7 +328,7 @@ int step_parse_exec(struct arena *arena, const struct json_node *node, uint32_t 
 	    (r = read_object(&p.base, node, "io", &io)) < 0 ||
 	    (r = step_read_io(&p, io, &step)) < 0 || (r = read_valid_codes(&p, node, &step)) < 0 ||
 	    (r = finish(&p, node)) < 0)
-		return r;
+		return ret_unknown->n ? finish(&p, node) : r;
 	*ret_step = step;
 	return 0;
 }

@@ -254,6 +254,12 @@ enum worker_kind kind_of(const struct rb_err *err)
 	return KIND_INTERNAL;
 }
 
+/* Pointers are told from the parameters on, as a description is written. */
+static const char *below_params(const char *pointer)
+{
+	return str_starts(pointer, "/params") ? pointer + strlen("/params") : pointer;
+}
+
 void reply_error(struct strbuf *out, const char *id, enum worker_kind kind,
 		 const struct rb_err *err, const struct step_unknown *unknown)
 {
@@ -268,7 +274,7 @@ void reply_error(struct strbuf *out, const char *id, enum worker_kind kind,
 	}
 	if (err->origin[0]) {
 		strbuf_add(out, ",\"path\":");
-		strbuf_add_json(out, err->origin);
+		strbuf_add_json(out, below_params(err->origin));
 	}
 	if (err->fix[0]) {
 		strbuf_add(out, ",\"hint\":");
@@ -282,7 +288,7 @@ void reply_error(struct strbuf *out, const char *id, enum worker_kind kind,
 		strbuf_add(out, ",\"supported\":[1]");
 	for (size_t i = 0; unknown && i < unknown->n; i++) {
 		strbuf_add(out, i ? "," : ",\"members\":[");
-		strbuf_add_json(out, unknown->pointers[i]);
+		strbuf_add_json(out, below_params(unknown->pointers[i]));
 	}
 	strbuf_add(out, unknown && unknown->n ? "]}}}" : "}}}");
 }

@@ -43,16 +43,21 @@ static void remove_stale_directories(const struct state_root *root)
 	closedir(stream);
 }
 
+/* The guard comes first: a directory that nobody would remove must not exist for an instant. */
 static int make_directory(struct engine *engine, struct rb_err *err)
 {
 	const char *name = arena_printf(&engine->arena, "@run-%d-%" PRIx64, (int)getpid(),
 					(uint64_t)job_now_us());
+	int r;
 
 	remove_stale_directories(&engine->root);
 	engine->directory = name ? arena_printf(&engine->arena, "%s/%s", engine->root.path, name)
 				 : NULL;
 	if (!engine->directory)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "run directory");
+	r = guard_start(&engine->guard, engine->directory, err);
+	if (r < 0)
+		return r;
 	if (mkdirat(engine->root.fd, name, 0700) < 0)
 		return err_set(err, RB_STATE_WRITE, errno, "cannot make '%s'", engine->directory);
 	engine->directory_fd = sys_openat(engine->root.fd, name,
@@ -102,8 +107,7 @@ int engine_open(struct engine *engine, const char *root, struct rb_err *err)
 	}
 	if ((r = state_root_open(&engine->arena, root, true, &engine->root, err)) < 0 ||
 	    (r = make_directory(engine, err)) < 0 ||
-	    (r = compile_default_filter(engine, err)) < 0 ||
-	    (r = guard_start(&engine->guard, engine->directory, err)) < 0) {
+	    (r = compile_default_filter(engine, err)) < 0) {
 		engine_close(engine);
 		return r;
 	}

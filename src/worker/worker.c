@@ -350,6 +350,11 @@ static int make_socket(struct worker *w, const char *path, struct rb_err *err)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	CLEANUP_FD int fd = sys_socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	const char *slash = strrchr(path, '/');
+	char *parent = slash ? arena_strndup(&w->engine.arena, path, (size_t)(slash - path) + 1)
+			     : arena_strdup(&w->engine.arena, ".");
+	CLEANUP_FD int dir = parent ? sys_openat(AT_FDCWD, parent, O_PATH | O_DIRECTORY, 0) : -1;
+	const char *temporary;
 	mode_t mask;
 	int r;
 
@@ -359,14 +364,20 @@ static int make_socket(struct worker *w, const char *path, struct rb_err *err)
 		err_fix(err, "use one of at most 107 bytes");
 		return -ENAMETOOLONG;
 	}
-	memcpy(address.sun_path, path, strlen(path));
-	(void)unlink(path); /* of a worker that was killed; a live one loses its name, not its peers */
+	/* under another name until somebody listens: whoever sees the path can connect */
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/.runbuild.%d", dir,
+		 (int)getpid());
+	temporary = strrchr(address.sun_path, '/') + 1;
 	mask = umask(0177);
-	r = fd < 0 ? fd
-		   : bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+	r = fd < 0 ? fd : bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
 	umask(mask);
 	if (r == 0 && listen(fd, 64) < 0)
 		r = -errno;
+	/* in place of a socket that a killed worker has left */
+	if (r == 0 && renameat(dir, temporary, AT_FDCWD, path) < 0)
+		r = -errno;
+	if (r < 0 && dir >= 0)
+		(void)unlinkat(dir, temporary, 0);
 	if (r < 0) {
 		err_set(err, RB_WORKER_LISTEN, -r, "cannot listen on '%s'", path);
 		err_fix(err, "name a path in a directory of yours with mode 0700");
@@ -443,10 +454,9 @@ int worker_run(const struct worker_options *options, struct rb_err *err)
 	int r;
 
 	block_signals(&set);
-	r = open_transport(&w, err);
-	if (r < 0)
-		return r;
 	r = engine_open(&w.engine, options->root, err);
+	if (r == 0)
+		r = open_transport(&w, err);
 	if (r == 0) {
 		snprintf(w.worker_id, sizeof(w.worker_id), "w-%x-%" PRIx64, (unsigned)getpid(),
 			 (uint64_t)job_now_us());

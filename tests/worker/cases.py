@@ -1,0 +1,1052 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of the worker's protocol, one function each; TAP on standard output.
+
+Runs as uid 0 of a user and pid namespace in which nothing else runs: see suite. A test may say
+why it does not apply by raising Skip.
+"""
+
+import argparse
+import base64
+import fnmatch
+import json
+import os
+import pathlib
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+
+from runbuild_worker import Client, WorkerError, output_bytes
+
+HERE = pathlib.Path(__file__).parent
+RUNBUILD = os.environ["RUNBUILD"]
+DEADLINE = 30
+
+
+class Skip(Exception):
+    pass
+
+
+def same(what, expected, actual):
+    assert expected == actual, f"{what}: expected {expected!r}, got {actual!r}"
+
+
+def wait_until(what, condition, seconds=DEADLINE):
+    """Polls /proc and the like, which have no events."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        select.select([], [], [], 0.005)
+
+
+# ---- what is left over --------------------------------------------------------------------------
+
+def processes():
+    """Names of all processes of this namespace but this one, its shell and the launcher."""
+    names = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            text = pathlib.Path("/proc", pid, "stat").read_text()
+        except OSError:
+            continue
+        name, rest = text[text.index("(") + 1:].rsplit(")", 1)
+        if rest.split()[0] != "Z" and int(pid) != os.getpid():
+            names.append((name, int(pid)))
+    return names
+
+
+BEFORE = set()
+
+
+def left_over():
+    found = [f"process {name} {pid}" for name, pid in processes() if pid not in BEFORE]
+    mounts = pathlib.Path("/proc/self/mountinfo").read_text()
+    found += [line for line in mounts.splitlines() if " - overlay " in line or "fuse-overlay" in line]
+    root = pathlib.Path(os.environ["XDG_RUNTIME_DIR"], "runbuild")
+    found += [str(path) for path in root.glob("@run-*")]
+    return found
+
+
+def nothing_is_left():
+    deadline = time.monotonic() + 10
+    while left_over() and time.monotonic() < deadline:
+        select.select([], [], [], 0.005)
+    same("what is left", [], left_over())
+
+
+# ---- workers ------------------------------------------------------------------------------------
+
+class Setup:
+    """A worker on the transport under test."""
+
+    transport = "fd"
+    scratch = pathlib.Path("/")
+
+    def __init__(self, hello=True, **params):
+        self.server = None
+        if self.transport == "listen":
+            path = str(self.scratch / "tmp" / "sock")
+            if os.path.exists(path):
+                os.unlink(path)  # of a worker that was killed; replacing it has its own test
+            self.server = subprocess.Popen([RUNBUILD, "worker", "--listen", path],
+                                           stdin=subprocess.DEVNULL)
+            wait_until("the socket is there", lambda: os.path.exists(path))
+            self.client = Client.connect(path, hello=False)
+        else:
+            self.client = Client.spawn(RUNBUILD, self.transport, hello=False)
+        self.path = path if self.server else None
+        if hello:
+            self.client.hello(**params)
+
+    def __enter__(self):
+        return self.client
+
+    @property
+    def process(self):
+        return self.server or self.client.process
+
+    def stop(self):
+        self.client.close()
+        if self.server:
+            self.server.terminate()
+            self.server.wait(DEADLINE)
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def only_on(*transports):
+    """The rule makes sense on these transports only."""
+    def mark(test):
+        test.transports = transports
+        return test
+    return mark
+
+
+SOCKETS = ("fd", "listen")  # descriptors cannot be passed over pipes
+
+
+def base():
+    return str(Setup.scratch / "s" / "base")
+
+
+def step(name, script, **more):
+    """A step that runs a script of the shell on the base."""
+    process = {"args": ["sh", "-c", script], "env": ["PATH=/bin"], **more.pop("process", {})}
+    return {"step": name, "process": process, "rootfs": {"path": base()}, **more}
+
+
+def refusal(call):
+    try:
+        call()
+    except WorkerError as error:
+        return error
+    raise AssertionError("it was not refused")
+
+
+def events_until(client, condition, timeout=DEADLINE):
+    """Messages up to the first that fulfils the condition, which is the last of them."""
+    found = []
+    while True:
+        message = client.receive(timeout)
+        assert message is not None, f"no message within {timeout} s after {found}"
+        found.append(message)
+        for fd in message["_fds"]:
+            os.close(fd)
+        if condition(message):
+            return found
+
+
+def method(name):
+    return lambda message: message.get("method") == name
+
+
+def answer_to(request):
+    return lambda message: "method" not in message and message.get("id") == request
+
+
+# ---- transcripts --------------------------------------------------------------------------------
+
+def matches(expected, actual):
+    """Equality, with "*" for anything; members that are not expected are a difference."""
+    if expected == "*":
+        return True
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        return expected.keys() == actual.keys() and \
+            all(matches(expected[key], actual[key]) for key in expected)
+    return type(expected) is type(actual) and expected == actual
+
+
+def transcript(name):
+    for line in (HERE / "golden" / name).read_text().splitlines():
+        if line[:2] in ("> ", "< "):
+            yield line[0], line[2:].replace("@BASE@", base())
+
+
+def stream_of(message):
+    """Messages of one stream keep their order; those of different ones need not."""
+    if message.get("method") in ("step.output", "step.eof"):
+        return message["params"]["fd"]
+    return message.get("method", "answer")
+
+
+def take_expected(expected, message):
+    """Removes the line that the message is; it must be the first of its stream."""
+    for line in expected:
+        if stream_of(line) == stream_of(message):
+            assert matches(line, message), f"expected {json.dumps(line)}\n     got {json.dumps(message)}"
+            break
+    else:
+        raise AssertionError(f"not expected: {json.dumps(message)}, but {expected}")
+    if line.get("method") == "step.started":
+        assert line is expected[0], "something came before step.started"
+    if "method" not in line:
+        assert len(expected) == 1, f"the answer came before {expected}"
+    expected.remove(line)
+
+
+def play(name, cut=None):
+    expected = []
+    with Setup(hello=False) as client:
+        for direction, line in [*transcript(name), (">", "")]:
+            if direction == "<":
+                expected.append(json.loads(line))
+                continue
+            while expected:
+                message = client.receive(DEADLINE)
+                assert message is not None, f"nothing came instead of {expected}"
+                message.pop("_fds")
+                take_expected(expected, message)
+            data = (line + "\n").encode() if line else b""
+            for at in range(0, len(data), cut or len(data) or 1):
+                client.send_bytes(data[at:at + (cut or len(data))])
+
+
+def test_a_step_goes_as_the_transcript_says():
+    play("one-step.txt")
+
+
+def test_refusals_go_as_the_transcript_says():
+    play("refusals.txt")
+
+
+def test_a_transcript_in_single_bytes_is_the_same():
+    play("one-step.txt", cut=1)
+
+
+PREFIX_LINES = (
+    '{"jsonrpc":"2.0","id":1,"method":"hello","params":{"versions":[1]}}\n'
+    '{"jsonrpc":"2.0","id":2,"method":"step.run","params":{"step":"p","process":{"args":'
+    '["sh","-c","echo x >/work/MARK; exec sleep 1000"],"env":["PATH=/bin"]},"rootfs":{"path":"BASE"},'
+    '"mounts":[{"dest":"/work","src":"WORK"}]}}\n'
+    '{"jsonrpc":"2.0","id":3,"method":"ping"}\n')
+
+
+def prefix_text():
+    work = Setup.scratch / "s" / "work"
+    work.mkdir(exist_ok=True)
+    return PREFIX_LINES.replace("BASE", base()).replace("WORK", str(work)).encode(), work
+
+
+def cut_points(text):
+    """Every prefix near a line's end and every seventh elsewhere: all of them take a minute."""
+    ends = [i + 1 for i, byte in enumerate(text) if byte == 10]
+    near = {end + d for end in ends for d in (-2, -1, 0, 1)}
+    return [n for n in range(len(text) + 1) if n in near or n % 7 == 0 or os.environ.get("ALL")]
+
+
+def answered(client, text):
+    """Everything that the prefix asks for has been done: its answers are there."""
+    lines = text.count(b"\n")
+    if lines >= 1:
+        events_until(client, answer_to(1))
+    if lines >= 2:
+        events_until(client, method("step.started"))
+    return lines
+
+
+def every_prefix(end):
+    text, work = prefix_text()
+    for n in cut_points(text):
+        mark = work / "MARK"
+        mark.unlink(missing_ok=True)
+        setup = Setup(hello=False)
+        setup.client.send_bytes(text[:n])
+        started = answered(setup.client, text[:n]) >= 2
+        if started:
+            wait_until("the step runs", mark.exists)
+        end(setup)
+        nothing_is_left()
+        same(f"the step after {n} bytes", started, mark.exists())
+
+
+def test_every_prefix_and_the_end_of_input_leaves_nothing():
+    every_prefix(lambda setup: setup.stop())
+
+
+def test_every_prefix_and_sigkill_of_the_worker_leaves_nothing():
+    def kill(setup):
+        setup.process.kill()
+        setup.process.wait()
+        if setup.server and setup.client.process is None:
+            setup.client.close()
+            return
+        setup.client.close()
+    every_prefix(kill)
+
+
+# ---- steps --------------------------------------------------------------------------------------
+
+def test_many_steps_run_beside_each_other():
+    with Setup() as client:
+        requests = {client.request("step.run", step(f"s{n}", f"echo {n}; exit {n}")): n
+                    for n in range(1, 33)}
+        output, codes = {}, {}
+        while len(codes) < 32:
+            message = client.receive(DEADLINE)
+            for fd in message["_fds"]:
+                os.close(fd)
+            if message.get("method") == "step.output":
+                output[message["params"]["step"]] = message["params"]["text"]
+            elif "result" in message:
+                codes[requests[message["id"]]] = message["result"]["code"]
+        same("the codes", {n: n for n in range(1, 33)}, codes)
+        same("the output", {f"s{n}": f"{n}\n" for n in range(1, 33)}, output)
+
+
+def test_more_than_64_steps_are_refused():
+    with Setup() as client:
+        for n in range(64):
+            client.request("step.run", step(f"s{n}", "exec sleep 1000"))
+        error = refusal(lambda: client.call("step.run", step("more", "true"), timeout=DEADLINE))
+        same("the kind", "too-many-steps", error.kind)
+        for n in range(64):
+            client.request("step.cancel", {"step": f"s{n}"})
+        nothing = 0
+        while nothing < 64:
+            message = client.receive(DEADLINE)
+            for fd in message["_fds"]:
+                os.close(fd)
+            nothing += "usage" in message.get("result", {}) or "error" in message
+
+
+def test_the_same_name_twice_is_refused():
+    with Setup() as client:
+        client.request("step.run", step("a", "exec sleep 1000"))
+        events_until(client, method("step.started"))
+        error = refusal(lambda: client.call("step.run", step("a", "true"), timeout=DEADLINE))
+        same("the kind", "duplicate-step", error.kind)
+
+
+def test_a_pending_id_may_not_be_used_again():
+    with Setup() as client:
+        client.request("step.run", step("a", "exec sleep 1000"), id=77)
+        events_until(client, method("step.started"))
+        client.request("ping", id=77)
+        message = events_until(client, lambda m: m.get("id") == 77)[-1]
+        same("the kind", "duplicate-id", message["error"]["data"]["kind"])
+
+
+def test_the_same_upper_twice_is_refused_and_the_first_goes_on():
+    upper, work = Setup.scratch / "s" / "upper", Setup.scratch / "s" / "upper-work"
+    upper.mkdir(exist_ok=True)
+    work.mkdir(exist_ok=True)
+    root = {"snapshot": {"lower": [base()], "upper": str(upper), "work": str(work)}}
+    with Setup() as client:
+        first = client.request("step.run", {**step("a", "read x; echo $x"), "rootfs": root,
+                                            "io": {"stdin": True}})
+        events_until(client, method("step.started"))
+        error = refusal(lambda: client.call("step.run", {**step("b", "true"), "rootfs": root},
+                                            timeout=DEADLINE))
+        same("the code", "RB0702", error.data["rb"])
+        client.notify("step.stdin", {"step": "a", "off": 0, "text": "on\n", "eof": True})
+        events = events_until(client, answer_to(first))
+        same("the output", ["on\n"], [m["params"]["text"] for m in events
+                                      if m.get("method") == "step.output"])
+        same("the code", 0, events[-1]["result"]["code"])
+
+
+def test_changes_are_in_the_answer_and_in_pages():
+    upper, work = Setup.scratch / "s" / "upper2", Setup.scratch / "s" / "upper2-work"
+    upper.mkdir()
+    work.mkdir()
+    root = {"snapshot": {"lower": [base()], "upper": str(upper), "work": str(work)}}
+    script = "mkdir /n; touch /n/1 /n/2 /n/3; rm /etc/group"
+    with Setup() as client:
+        result = client.run({**step("a", script), "rootfs": root, "onExit": {"changes": True}},
+                            timeout=DEADLINE)
+        expected = [("etc", "M"), ("etc/group", "D"), ("n", "A"), ("n/1", "A"), ("n/2", "A"), ("n/3", "A")]
+        same("the changes", expected, [(c["path"], c["kind"]) for c in result["changes"]])
+        same("the driver", "native", result["snapshot"]["driver"])
+        mounted = client.call("snapshot.mount", {"id": "m", "snapshot": root["snapshot"]}, timeout=DEADLINE)
+        assert os.path.exists(mounted["path"] + "/n/3")
+        page = client.call("snapshot.changes", {"id": "m", "limit": 4})
+        same("the cursor", "n/1", page["cursor"])
+        rest = client.call("snapshot.changes", {"id": "m", "limit": 4, "cursor": page["cursor"]})
+        same("the pages", expected, [(c["path"], c["kind"]) for c in page["changes"] + rest["changes"]])
+        client.call("snapshot.umount", {"id": "m"})
+        wait_until("it is unmounted", lambda: not os.path.exists(mounted["path"]))
+
+
+def test_a_snapshot_ends_with_its_connection():
+    with Setup() as client:
+        client.call("snapshot.mount", {"id": "m", "snapshot": {"lower": [base(), "/"]}}, timeout=DEADLINE)
+    nothing_is_left()
+
+
+def test_keep_upper_never_empties_it():
+    upper, work = Setup.scratch / "s" / "upper3", Setup.scratch / "s" / "upper3-work"
+    upper.mkdir()
+    work.mkdir()
+    root = {"snapshot": {"lower": [base()], "upper": str(upper), "work": str(work)}}
+    with Setup() as client:
+        client.run({**step("a", "echo x >/f; exit 1"), "rootfs": root, "onExit": {"keepUpper": "failure"}})
+        same("after a failure", ["f"], os.listdir(upper))
+        client.run({**step("b", "true"), "rootfs": root, "onExit": {"keepUpper": "failure"}})
+        same("after a success", [], os.listdir(upper))
+
+
+def test_mount_points_made_for_a_step_are_removed():
+    source = Setup.scratch / "s" / "source"
+    source.mkdir(exist_ok=True)
+    with Setup() as client:
+        client.run({**step("a", "test -d /stub/a/b"), "removeStubs": "recursive",
+                    "mounts": [{"dest": "/stub/a/b", "src": str(source)}]})
+        assert not os.path.exists(base() + "/stub")
+        client.run({**step("b", "true"), "removeStubs": "leaf",
+                    "mounts": [{"dest": "/stub/a/b", "src": str(source)}]})
+        assert os.path.exists(base() + "/stub/a") and not os.path.exists(base() + "/stub/a/b")
+        os.rmdir(base() + "/stub/a")
+        os.rmdir(base() + "/stub")
+
+
+def test_hosts_and_resolv_are_files_of_the_step():
+    with Setup() as client:
+        output = []
+        client.run({**step("a", "cat /etc/resolv.conf; grep -c build /etc/hosts"), "removeStubs": "leaf",
+                    "hosts": [{"host": "build", "ip": "192.0.2.7"}],
+                    "resolv": {"nameservers": ["192.0.2.1"], "search": ["a", "b"]}},
+                   lambda fd, data: output.append(data))
+        same("the output", b"nameserver 192.0.2.1\nsearch a b\n1\n", b"".join(output))
+
+
+def test_a_selector_stays_below_its_source():
+    source = Setup.scratch / "s" / "selected"
+    (source / "in").mkdir(parents=True, exist_ok=True)
+    (source / "in" / "f").write_text("inside")
+    if not (source / "out").is_symlink():
+        (source / "out").symlink_to("../../../../../../in")
+    with Setup() as client:
+        for selector in ("in", "out"):
+            output = []
+            client.run({**step("a", "cat /m/f"), "mounts": [
+                {"dest": "/m", "src": str(source), "selector": selector}], "removeStubs": "leaf"},
+                lambda fd, data: output.append(data))
+            same(f"through {selector}", b"inside", b"".join(output))
+
+
+def test_a_whole_configuration_can_be_run():
+    config = {"ociVersion": "1.0.2", "root": {"path": base()},
+              "process": {"args": ["/bin/sh", "-c", "echo $$; exit 4"], "cwd": "/", "env": ["PATH=/bin"]},
+              "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+              "linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}]}}
+    with Setup() as client:
+        output = []
+        result = client.run({"step": "a", "oci": config}, lambda fd, data: output.append(data))
+        same("the code and the pid", (4, b"1\n"), (result["code"], b"".join(output)))
+
+
+# ---- signals, cancelling, timeouts --------------------------------------------------------------
+
+def test_signals_reach_the_program():
+    with Setup() as client:
+        request = client.request("step.run", step(
+            "a", "trap 'echo usr1' USR1; trap 'exit 9' TERM; echo up; while :; do sleep 0.01; done"))
+        events_until(client, method("step.output"))
+        client.call("step.signal", {"step": "a", "signal": "USR1"})
+        client.call("step.signal", {"step": "a", "signal": "TERM"})
+        same("the code", 9, events_until(client, answer_to(request))[-1]["result"]["code"])
+
+
+def test_a_signal_before_the_start_is_kept():
+    with Setup() as client:
+        line = {"jsonrpc": "2.0", "id": 50, "method": "step.run",
+                "params": step("a", "trap 'exit 8' USR1; kill -0 1; sleep 0.2; while :; do sleep 0.01; done")}
+        signal_line = {"jsonrpc": "2.0", "id": 51, "method": "step.signal",
+                       "params": {"step": "a", "signal": "CONT"}}
+        client.send_bytes(f"{json.dumps(line)}\n{json.dumps(signal_line)}\n".encode())
+        events = events_until(client, method("step.started"))
+        same("the answer to the signal", {}, [m["result"] for m in events if m.get("id") == 51][0])
+
+
+def test_kill_before_the_start_is_told_as_cancelled():
+    with Setup() as client:
+        for sender in ({"method": "step.signal", "params": {"step": "a", "signal": "KILL"}},
+                       {"method": "step.cancel", "params": {"step": "a", "reason": "changed my mind"}}):
+            run = {"jsonrpc": "2.0", "id": 60, "method": "step.run", "params": step("a", "exec sleep 1000")}
+            end = {"jsonrpc": "2.0", "id": 61, **sender}
+            client.send_bytes(f"{json.dumps(run)}\n{json.dumps(end)}\n".encode())
+            message = events_until(client, answer_to(60))[-1]
+            same("the kind", "cancelled-before-start", message["error"]["data"]["kind"])
+
+
+def test_cancel_waits_for_the_grace_time_and_then_kills():
+    with Setup() as client:
+        request = client.request("step.run", step("a", "trap 'echo term' TERM; echo up; "
+                                                       "while :; do sleep 0.01; done"))
+        events_until(client, method("step.output"))
+        client.call("step.cancel", {"step": "a", "graceMs": 200, "reason": "test"})
+        client.call("step.cancel", {"step": "a", "graceMs": 200})
+        events = events_until(client, answer_to(request))
+        assert any(m.get("method") == "step.output" and "term" in m["params"]["text"] for m in events)
+        result = events[-1]["result"]
+        same("the end", (None, "KILL", True, "test"),
+             (result["code"], result["signal"], result["cancelled"], result["reason"]))
+
+
+def test_the_timeout_ends_a_step():
+    with Setup() as client:
+        result = client.run({**step("a", "exec sleep 1000"), "timeoutMs": 100, "timeoutGraceMs": 50})
+        same("the end", (True, "KILL", False), (result["timedOut"], result["signal"], result["ok"]))
+
+
+def test_valid_exit_codes_only_decide_ok():
+    with Setup() as client:
+        result = client.run({**step("a", "exit 7"), "validExitCodes": [0, 7]})
+        same("the result", (7, True), (result["code"], result["ok"]))
+
+
+def test_a_further_process_shares_the_step():
+    with Setup() as client:
+        request = client.request("step.run", step("a", "echo in >/tmp/exec-test; echo up; exec sleep 1000"))
+        events_until(client, method("step.output"))
+        exec_request = client.request("step.exec", {
+            "step": "a", "exec": "e", "process": {
+                "args": ["sh", "-c", "cat /tmp/exec-test; rm /tmp/exec-test; "
+                                     "grep -E '^(Seccomp|NoNewPrivs):' /proc/self/status; exit 6"],
+                "env": ["PATH=/bin"]}})
+        events = events_until(client, answer_to(exec_request))
+        text = "".join(m["params"]["text"] for m in events if m.get("method") == "step.output")
+        same("the output", "in\nNoNewPrivs:\t1\nSeccomp:\t2\n", text)
+        assert all(m["params"]["exec"] == "e" for m in events if "method" in m)
+        same("the result", ("a", "e", 6), tuple(events[-1]["result"][k] for k in ("step", "exec", "code")))
+        client.call("step.cancel", {"step": "a"})
+        events_until(client, answer_to(request))
+        error = refusal(lambda: client.call("step.exec", {"step": "a", "exec": "e2", "process": {"args": ["true"]}}))
+        same("the kind", "no-such-step", error.kind)
+
+
+def test_an_exec_ends_with_its_step():
+    with Setup() as client:
+        client.request("step.run", step("a", "echo up; exec sleep 1000"))
+        events_until(client, method("step.output"))
+        request = client.request("step.exec", {"step": "a", "exec": "e", "process": {
+            "args": ["sleep", "1000"], "env": ["PATH=/bin"]}})
+        events_until(client, method("step.started"))
+        client.request("step.signal", {"step": "a", "signal": "KILL"})
+        message = events_until(client, answer_to(request))[-1]
+        same("the signal", "KILL", message["result"]["signal"])
+
+
+# ---- streams ------------------------------------------------------------------------------------
+
+def test_input_is_taken_acknowledged_and_ended():
+    with Setup() as client:
+        request = client.request("step.run", {**step("a", "cat; echo end"), "io": {"stdin": True}})
+        events_until(client, method("step.started"))
+        client.notify("step.stdin", {"step": "a", "off": 0, "text": "one\n"})
+        client.notify("step.stdin", {"step": "a", "off": 4, "data": base64.b64encode(b"\xff\x00").decode(), "eof": True})
+        events = events_until(client, answer_to(request))
+        data = b"".join(output_bytes(m["params"]) for m in events if m.get("method") == "step.output")
+        same("the output", b"one\n\xff\x00end\n", data)
+        acks = [m["params"]["off"] for m in events if m.get("method") == "step.ack"]
+        same("the last acknowledgement", 6, acks[-1])
+
+
+def test_input_at_a_wrong_offset_cancels_the_step():
+    with Setup() as client:
+        request = client.request("step.run", {**step("a", "cat"), "io": {"stdin": True}})
+        events_until(client, method("step.started"))
+        client.notify("step.stdin", {"step": "a", "off": 5, "text": "x"})
+        result = events_until(client, answer_to(request))[-1]["result"]
+        same("the end", (True, "bad-offset"), (result["cancelled"], result["reason"]))
+
+
+def test_a_stream_stops_at_exactly_its_window_and_ping_is_answered():
+    window = 65536
+    with Setup() as client:
+        request = client.request("step.run", {
+            **step("a", "dd if=/dev/zero bs=65536 count=48 2>/dev/null; echo done >&2"),
+            "io": {"window": window}})
+        got = 0
+        while got < window:
+            message = events_until(client, method("step.output"))[-1]
+            got += len(output_bytes(message["params"]))
+        same("bytes", window, got)
+        # it has stopped: the next thing that comes is what we ask for
+        ping = client.request("ping")
+        same("the next message", ping, client.receive(DEADLINE)["id"])
+        client.notify("step.ack", {"step": "a", "fd": 1, "off": window})
+        total = got
+        while True:
+            message = client.receive(DEADLINE)
+            if message.get("method") == "step.output" and message["params"]["fd"] == 1:
+                total += len(output_bytes(message["params"]))
+                client.notify("step.ack", {"step": "a", "fd": 1, "off": total})
+            elif message.get("id") == request:
+                break
+        same("all bytes", 48 * 65536, total)
+        same("the answer's count", total, message["result"]["output"]["1"])
+
+
+def test_a_peer_that_stops_reading_stops_only_output():
+    setup = Setup()
+    with setup as client:
+        client.request("step.run", {**step("flood", "exec yes"), "io": {"window": 0}})
+        request = client.request("step.run", step("quiet", "exit 5"))
+        # nothing is read until the kernel's buffers are full and the worker has to wait
+        wait_until("the worker sleeps", lambda: is_sleeping(setup.process.pid), 20)
+        message = events_until(client, answer_to(request), 60)[-1]
+        same("the code", 5, message["result"]["code"])
+
+
+def is_sleeping(pid):
+    """In poll for 30 looks in a row."""
+    for _ in range(30):
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+        if stat.rsplit(")", 1)[1].split()[0] != "S":
+            return False
+        select.select([], [], [], 0.001)
+    return True
+
+
+def test_characters_are_not_cut():
+    text = "äöü€😀" * 20000
+    (Setup.scratch / "s" / "text").write_text(text)
+    with Setup() as client:
+        parts = []
+        client.request("step.run", {**step("a", "cat /t"), "io": {"window": 0},
+                                    "mounts": [{"dest": "/t", "src": str(Setup.scratch / "s" / "text")}],
+                                    "removeStubs": "leaf"}, id=70)
+        for message in events_until(client, answer_to(70)):
+            if message.get("method") == "step.output":
+                parts.append(message["params"]["text"])
+        same("the text", text, "".join(parts))
+
+
+def test_merged_streams_keep_their_order():
+    with Setup() as client:
+        got = []
+        client.run({**step("a", "for i in 1 2 3; do echo $i; echo $i >&2; done"), "io": {"merge": True}},
+                   lambda fd, data: got.append((fd, data)))
+        same("the output", b"1\n1\n2\n2\n3\n3\n", b"".join(data for _, data in got))
+        same("the streams", {1}, {fd for fd, _ in got})
+
+
+def test_without_streams_there_is_dev_null():
+    with Setup() as client:
+        result = client.run({**step("a", "echo x; cat; exit 2"), "io": {"inband": False}})
+        same("the result", (2, {"1": 0, "2": 0, "truncated": False}), (result["code"], result["output"]))
+
+
+def test_a_terminal_is_resized_and_echoes():
+    with Setup() as client:
+        request = client.request("step.run", step("a", "stty size; read x; stty size; echo got $x",
+                                                  process={"tty": True, "rows": 20, "cols": 70}))
+        events_until(client, lambda m: m.get("method") == "step.output" and "20 70" in m["params"]["text"])
+        client.call("step.resize", {"step": "a", "rows": 33, "cols": 99})
+        client.notify("step.stdin", {"step": "a", "off": 0, "text": "word\n"})
+        events = events_until(client, answer_to(request))
+        text = "".join(m["params"]["text"] for m in events if m.get("method") == "step.output")
+        assert "33 99" in text and "got word" in text, text
+
+
+@only_on(*SOCKETS)
+def test_descriptors_of_the_peer_are_the_steps_streams():
+    reader, writer = os.pipe()
+    with Setup() as client:
+        with os.fdopen(reader, "rb") as output:
+            request = client.request("step.run", {**step("a", "cat; echo out; echo err >&2"), "io": {
+                "fds": {"stdout": 0, "stderr": 1}}}, fds=[writer, writer])
+            os.close(writer)
+            same("the output", b"out\nerr\n", output.read())
+        events = events_until(client, answer_to(request))
+        assert not [m for m in events if m.get("method") in ("step.output", "step.eof")]
+
+
+@only_on(*SOCKETS)
+def test_the_process_descriptor_comes_with_started():
+    with Setup() as client:
+        client.request("step.run", step("a", "exec sleep 1000"))
+        message = client.receive(DEADLINE)
+        same("the method and index", ("step.started", 0), (message["method"], message["params"]["pidFd"]))
+        poller = select.poll()
+        poller.register(message["_fds"][0], select.POLLIN)
+        signal.pidfd_send_signal(message["_fds"][0], signal.SIGKILL)
+        assert poller.poll(DEADLINE * 1000)
+        os.close(message["_fds"][0])
+
+
+@only_on(*SOCKETS)
+def test_a_root_and_a_mount_can_be_descriptors():
+    source = Setup.scratch / "s" / "fdsource"
+    source.mkdir(exist_ok=True)
+    (source / "f").write_text("by descriptor")
+    root, mount = os.open(base(), os.O_PATH), os.open(source, os.O_PATH)
+    with Setup() as client:
+        output = []
+        client.run({"step": "a", "process": {"args": ["cat", "/m/f"], "env": ["PATH=/bin"]},
+                    "rootfs": {"mountFd": 0}, "mounts": [{"dest": "/m", "fd": 1}], "removeStubs": "leaf"},
+                   lambda fd, data: output.append(data), fds=[root, mount])
+        same("the output", b"by descriptor", b"".join(output))
+    os.close(root)
+    os.close(mount)
+    if os.path.isdir(base() + "/m"):
+        os.rmdir(base() + "/m")
+
+
+@only_on(*SOCKETS)
+def test_a_descriptor_of_the_wrong_kind_is_refused():
+    with Setup() as client:
+        directory = os.open("/", os.O_PATH)
+        null = os.open("/dev/null", os.O_RDWR)
+        for params, fd in ((dict(step("a", "true"), io={"fds": {"stdout": 0}}), directory),
+                           (dict(step("a", "true"), mounts=[{"dest": "/m", "fd": 0}]), null),
+                           (dict(step("a", "true"), net={"mode": "netns", "netnsFd": 0}), null)):
+            error = refusal(lambda p=params, f=fd: client.call("step.run", p, fds=[f], timeout=DEADLINE))
+            same("the kind", "bad-fds", error.kind)
+        same("and then", {}, client.call("ping"))
+        os.close(directory)
+        os.close(null)
+
+
+def closed_with(client, kind):
+    """The connection is told the kind and closed."""
+    message = events_until(client, lambda m: "error" in m)[-1]
+    same("the kind", kind, message["error"]["data"]["kind"])
+    try:
+        same("then", None, client.receive(DEADLINE))
+    except EOFError:
+        return
+    raise AssertionError("the connection is still open")
+
+
+def test_fewer_descriptors_than_announced_end_the_connection():
+    with Setup() as client:
+        client.send_bytes(b'{"jsonrpc":"2.0","id":5,"method":"ping","fds":1}\n')
+        closed_with(client, "bad-fds")
+
+
+@only_on(*SOCKETS)
+def test_a_flood_of_descriptors_ends_the_connection():
+    with Setup() as client:
+        null = os.open("/dev/null", os.O_RDWR)
+        for _ in range(3):
+            try:
+                client.send_bytes(b" ", [null] * 16)
+            except (BrokenPipeError, ConnectionResetError):
+                break
+        closed_with(client, "bad-fds")
+        os.close(null)
+
+
+@only_on(*SOCKETS)
+def test_descriptors_with_an_unreadable_line_end_the_connection():
+    with Setup() as client:
+        null = os.open("/dev/null", os.O_RDWR)
+        client.send_bytes(b"garbage\n", [null])
+        closed_with(client, "bad-fds")
+        os.close(null)
+
+
+def open_fds(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+@only_on(*SOCKETS)
+def test_descriptors_left_over_do_not_stay_open():
+    setup = Setup()
+    with setup as client:
+        pid = worker_pid(setup)
+        before = open_fds(pid)
+        null = os.open("/dev/null", os.O_RDWR)
+        for _ in range(20):
+            client.call("ping", fds=[null] * 16)
+        same("open descriptors", before, open_fds(pid))
+        os.close(null)
+
+
+def worker_pid(setup):
+    return setup.process.pid
+
+
+# ---- bad input ----------------------------------------------------------------------------------
+
+BAD_LINES = [
+    b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x-a":"\\u0000"}}',
+    b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x-a":"\\ud800"}}',
+    b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x-a":"\\udc00\\ud800"}}',
+    b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x-a":"\xc0\x80"}}',
+    b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x-a":"\xed\xa0\x80"}}',
+    b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x-a":"\xf4\x90\x80\x80"}}',
+    b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x-a":"\xff\xfe"}}',
+    b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x-a":"a\x00b"}}',
+    b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x-a":' + b"[" * 40 + b"]" * 40 + b"}}",
+    b'{"jsonrpc":"2.0","id":1,"method":"ping"} trailing',
+    b'{"jsonrpc":"2.0","id":1,"method":"ping"}{}',
+    b'{"jsonrpc":"2.0",/*c*/"id":1,"method":"ping"}',
+    b'{"jsonrpc":"2.0","id":01,"method":"ping"}',
+    b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x-a":1,"x-a":2}}',
+    b"\xef\xbb\xbf{}",
+]
+
+
+def test_lines_that_are_not_json_by_the_book_are_refused():
+    with Setup() as client:
+        for line in BAD_LINES:
+            client.send_bytes(line + b"\n")
+            message = client.receive(DEADLINE)
+            assert message and "error" in message, line
+            same(f"the code for {line}", -32700, message["error"]["code"])
+        same("and then", {}, client.call("ping"))
+
+
+def test_after_32_bad_lines_the_connection_is_closed():
+    with Setup() as client:
+        client.send_bytes(b"x\n" * 40)
+        for _ in range(32):
+            assert "error" in client.receive(DEADLINE)
+        try:
+            client.receive(DEADLINE)
+        except EOFError:
+            return
+        raise AssertionError("the connection is still open")
+
+
+def test_a_line_of_more_than_4_mib_ends_the_connection():
+    with Setup() as client:
+        try:
+            client.send_bytes(b'{"jsonrpc":"2.0","id":1,"method":"ping","x-pad":"' + b"a" * (4 << 20) + b'"}\n')
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        try:
+            closed_with(client, "line-too-long")
+        except (ConnectionResetError, EOFError):
+            pass  # what was sent behind the limit makes the kernel reset the connection
+
+
+def test_a_line_of_nearly_4_mib_is_taken():
+    with Setup() as client:
+        client.send_bytes(b'{"jsonrpc":"2.0","id":9,"method":"ping","x-pad":"' + b"a" * ((4 << 20) - 100) + b'"}\n')
+        same("the answer", 9, client.receive(DEADLINE)["id"])
+
+
+def test_a_duplicate_member_changes_nothing():
+    with Setup() as client:
+        client.send_bytes(b'{"jsonrpc":"2.0","id":3,"method":"ping","method":"shutdown","params":{"mode":"now"}}\n')
+        same("the code", -32700, client.receive(DEADLINE)["error"]["code"])
+        same("and then", {}, client.call("ping"))
+
+
+@only_on("fd")
+def test_without_hello_the_connection_ends_after_10_seconds():
+    with Setup(hello=False) as client:
+        began = time.monotonic()
+        closed_with(client, "no-hello")
+        assert 9 < time.monotonic() - began < 20
+
+
+@only_on("listen")
+def test_bad_input_of_one_connection_does_not_disturb_another():
+    setup = Setup()
+    with setup as client:
+        request = client.request("step.run", step("a", "echo up; sleep 0.3; exit 3"))
+        events_until(client, method("step.output"))
+        other = Client.connect(setup.path)
+        try:
+            other.send_bytes(b"x\n" * 40)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        other.close()
+        same("the code", 3, events_until(client, answer_to(request))[-1]["result"]["code"])
+
+
+@only_on("listen")
+def test_a_peer_cannot_touch_the_steps_of_another():
+    setup = Setup()
+    with setup as client:
+        client.request("step.run", step("a", "exec sleep 1000"))
+        events_until(client, method("step.started"))
+        with Client.connect(setup.path) as other:
+            error = refusal(lambda: other.call("step.signal", {"step": "a", "signal": "KILL"}))
+            same("the kind", "no-such-step", error.kind)
+            listed = other.call("step.list")["steps"]
+            same("the list", [("a", False)], [(s["step"], s["owner"]) for s in listed])
+
+
+@only_on("listen")
+def test_the_end_of_one_connection_ends_its_steps_only():
+    setup = Setup()
+    with setup as client:
+        request = client.request("step.run", step("mine", "echo up; read x; exit 2", io={"stdin": True}))
+        events_until(client, method("step.output"))
+        other = Client.connect(setup.path)
+        other.request("step.run", step("other", "exec sleep 1000"))
+        events_until(other, method("step.started"))
+        other.close()
+        wait_until("the other step is gone", lambda: len(client.call("step.list")["steps"]) == 1)
+        client.notify("step.stdin", {"step": "mine", "off": 0, "text": "\n"})
+        same("the code", 2, events_until(client, answer_to(request))[-1]["result"]["code"])
+
+
+@only_on("listen")
+def test_the_socket_of_a_killed_worker_is_replaced():
+    path = Setup.scratch / "tmp" / "stale"
+    stale = socket.socket(socket.AF_UNIX)
+    stale.bind(str(path))
+    stale.close()
+    before = path.stat().st_ino
+    server = subprocess.Popen([RUNBUILD, "worker", "--listen", str(path)], stdin=subprocess.DEVNULL)
+    wait_until("it is replaced", lambda: path.exists() and path.stat().st_ino != before)
+    same("the mode", 0o600, path.stat().st_mode & 0o7777)
+    with Client.connect(str(path)) as client:
+        same("the answer", {}, client.call("ping"))
+    server.terminate()
+    same("the status", 0, server.wait(DEADLINE))
+    assert not path.exists()
+
+
+@only_on("listen")
+def test_dial_bridges_standard_streams_and_the_socket():
+    setup = Setup()
+    with setup:
+        lines = (b'{"jsonrpc":"2.0","id":1,"method":"hello","params":{"versions":[1],"onEof":"drain"}}\n' +
+                 json.dumps({"jsonrpc": "2.0", "id": 2, "method": "step.run",
+                             "params": step("d", "echo over dial")}).encode() + b"\n")
+        done = subprocess.run([RUNBUILD, "dial", setup.path], input=lines, stdout=subprocess.PIPE,
+                              timeout=DEADLINE, check=True)
+        messages = [json.loads(line) for line in done.stdout.splitlines()]
+        same("the last answer", (2, 0), (messages[-1]["id"], messages[-1]["result"]["code"]))
+
+
+# ---- the end ------------------------------------------------------------------------------------
+
+@only_on("stdio")
+def test_with_on_eof_drain_running_steps_finish():
+    text = b'{"jsonrpc":"2.0","id":1,"method":"hello","params":{"versions":[1],"onEof":"drain"}}\n' + \
+        json.dumps({"jsonrpc": "2.0", "id": 2, "method": "step.run",
+                    "params": step("a", "sleep 0.2; echo end")}).encode() + b"\n"
+    done = subprocess.run([RUNBUILD, "worker", "--stdio"], input=text, stdout=subprocess.PIPE,
+                          timeout=DEADLINE, check=True)
+    same("the last answer", 0, json.loads(done.stdout.splitlines()[-1])["result"]["code"])
+
+
+def test_shutdown_drains_or_ends_now():
+    setup = Setup()
+    with setup as client:
+        request = client.request("step.run", step("a", "echo up; sleep 0.3; exit 3"))
+        events_until(client, method("step.output"))
+        client.call("shutdown", {"mode": "drain"})
+        error = refusal(lambda: client.call("step.run", step("b", "true")))
+        same("the kind", "shutting-down", error.kind)
+        same("the code", 3, events_until(client, answer_to(request))[-1]["result"]["code"])
+        same("the status", 0, setup.process.wait(DEADLINE))
+    setup = Setup()
+    with setup as client:
+        request = client.request("step.run", step("a", "exec sleep 1000"))
+        events_until(client, method("step.started"))
+        client.call("shutdown", {"mode": "now"})
+        same("the signal", "KILL", events_until(client, answer_to(request))[-1]["result"]["signal"])
+        same("the status", 0, setup.process.wait(DEADLINE))
+
+
+def test_sigterm_ends_running_steps_and_the_worker():
+    setup = Setup()
+    with setup as client:
+        request = client.request("step.run", step("a", "exec sleep 1000"))
+        events_until(client, method("step.started"))
+        setup.process.terminate()
+        result = events_until(client, answer_to(request))[-1]["result"]
+        same("the end", ("KILL", True, "shutdown"), (result["signal"], result["cancelled"], result["reason"]))
+        same("the status", 0, setup.process.wait(DEADLINE))
+
+
+def test_nothing_grows_over_many_steps():
+    setup = Setup()
+    with setup as client:
+        for n in range(30):
+            client.run(step(f"w{n}", "exit 0"), timeout=DEADLINE)
+        pid = worker_pid(setup)
+        before = (open_fds(pid), client.call("stats")["rssPages"])
+        for n in range(300):
+            client.run(step(f"n{n}", "exit 0"), timeout=DEADLINE)
+        after = (open_fds(pid), client.call("stats")["rssPages"])
+        same("open descriptors", before[0], after[0])
+        assert after[1] - before[1] <= 256, f"resident pages: {before[1]} -> {after[1]}"
+
+
+def test_the_schema_takes_what_the_worker_takes():
+    try:
+        import jsonschema
+    except ImportError:
+        raise Skip("the Python package jsonschema is not installed") from None
+    schema = json.loads(subprocess.run([RUNBUILD, "schema"], stdout=subprocess.PIPE, check=True).stdout)
+    validator = jsonschema.validators.validator_for(schema)(schema)
+    for name in ("one-step.txt", "refusals.txt"):
+        lines = list(transcript(name))
+        for (direction, line), (_, reply) in zip(lines, lines[1:]):
+            if direction != ">":
+                continue
+            try:
+                request = json.loads(line)
+            except ValueError:
+                continue
+            error = json.loads(reply).get("error", {}).get("data", {})
+            by_shape = error.get("kind") in ("unknown-member", "invalid-params", "no-such-method") or \
+                error.get("kind") == "invalid-request" and request.get("method") != "hello" and "rb" in error
+            if error.get("kind") == "parse":
+                continue  # duplicate members are gone here
+            same(line, not by_shape, validator.is_valid(request))
+
+
+def run_all(only):
+    number = failed = 0
+    tests = [(name[5:], test) for name, test in globals().items() if name.startswith("test_")
+             and Setup.transport in getattr(test, "transports", (Setup.transport,))]
+    BEFORE.update(pid for _, pid in processes())
+    for name, test in tests:
+        if not fnmatch.fnmatch(name, only):
+            continue
+        number += 1
+        try:
+            test()
+            nothing_is_left()
+            print(f"ok {number} - {name}", flush=True)
+        except Skip as reason:
+            print(f"ok {number} - {name} # SKIP {reason}", flush=True)
+        except BaseException:  # whatever it is, it is this test's
+            failed += 1
+            print(f"not ok {number} - {name}", flush=True)
+            for line in traceback.format_exc().splitlines():
+                print(f"# {line}", flush=True)
+            for _, pid in [p for p in processes() if p[1] not in BEFORE]:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except OSError:
+                    pass
+    print(f"1..{number}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--transport", default="fd")
+    parser.add_argument("--only", default="*")
+    parser.add_argument("--scratch", type=pathlib.Path)
+    arguments = parser.parse_args()
+    Setup.transport, Setup.scratch = arguments.transport, arguments.scratch
+    sys.exit(run_all(arguments.only))
