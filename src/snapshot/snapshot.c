@@ -4,6 +4,7 @@
  * at the end leave the upper directory in a state that every driver reads. Runs in the process
  * that launches the step, with CAP_SYS_ADMIN in its user namespace.
  */
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/file.h"
@@ -252,6 +253,14 @@ static void clear_volatile(const struct snapshot *snapshot)
 		(void)file_remove_tree_at(snapshot->work, "work/incompat", 4);
 }
 
+/* Not by closing alone: a guard may hold the same description for a moment longer. flock(2) */
+static void unlock(int *fd)
+{
+	if (*fd >= 0)
+		(void)flock(*fd, LOCK_UN);
+	fd_close(fd);
+}
+
 int snapshot_close(struct snapshot *snapshot, struct rb_err *err)
 {
 	bool fuse = snapshot->daemon >= 0;
@@ -273,7 +282,7 @@ int snapshot_close(struct snapshot *snapshot, struct rb_err *err)
 	}
 	clear_volatile(snapshot);
 	fd_close(&snapshot->output);
-	fd_close(&snapshot->upper);
-	fd_close(&snapshot->work);
+	unlock(&snapshot->upper);
+	unlock(&snapshot->work);
 	return r;
 }

@@ -107,5 +107,5 @@ bool step_id_is_valid(const char *id);
  * Members of an object that are not in the list ("a b c") are added to *unknown; names that begin
  * with "x-" are always allowed.
  */
-void step_check_members(struct arena *arena, const struct json_node *object,
-			const char *names, struct step_unknown *unknown);
+void step_check_members(struct arena *arena, const struct json_node *object, const char *names,
+			struct step_unknown *unknown);

@@ -269,8 +269,8 @@ void reply_error(struct strbuf *out, const char *id, enum worker_kind kind,
 	strbuf_printf(out, ",\"data\":{\"kind\":\"%s\"", kinds[kind].name);
 	if (err->errnum) {
 		strbuf_add(out, ",\"errno\":");
-		strbuf_add_json(out, strerrorname_np(err->errnum) ? strerrorname_np(err->errnum)
-								  : "?");
+		strbuf_add_json(out,
+				strerrorname_np(err->errnum) ? strerrorname_np(err->errnum) : "?");
 	}
 	if (err->origin[0]) {
 		strbuf_add(out, ",\"path\":");
@@ -283,7 +283,8 @@ void reply_error(struct strbuf *out, const char *id, enum worker_kind kind,
 	if (err->code)
 		strbuf_printf(out, ",\"rb\":\"RB%04d\"", (int)err->code);
 	if (kind == KIND_EXEC_FAILED)
-		strbuf_printf(out, ",\"exitCodeHint\":%d", err->code == RB_EXEC_NOT_FOUND ? 127 : 126);
+		strbuf_printf(out, ",\"exitCodeHint\":%d",
+			      err->code == RB_EXEC_NOT_FOUND ? 127 : 126);
 	if (kind == KIND_VERSION)
 		strbuf_add(out, ",\"supported\":[1]");
 	for (size_t i = 0; unknown && i < unknown->n; i++) {

@@ -8,10 +8,10 @@
 #include "base/strbuf.h"
 #include "spec/step.h"
 
-#define WORKER_LINE_BYTES  LIMIT_CONFIG_BYTES
-#define WORKER_JSON_DEPTH  32u
-#define WORKER_OUTPUT_CUT  49152u /* raw bytes in one step.output */
-#define WORKER_BAD_LINES   32u    /* then the connection is closed */
+#define WORKER_LINE_BYTES LIMIT_CONFIG_BYTES
+#define WORKER_JSON_DEPTH 32u
+#define WORKER_OUTPUT_CUT 49152u /* raw bytes in one step.output */
+#define WORKER_BAD_LINES  32u    /* then the connection is closed */
 
 /* The stable names of errors, with the numbers of JSON-RPC beside them. */
 /* clang-format off */
@@ -55,7 +55,7 @@ enum worker_kind {
 
 /* One line, understood. Everything lives in the arena it was parsed into. */
 struct message {
-	const char *id;     /* as JSON ("7", "\"a\""), or NULL: a notification */
+	const char *id; /* as JSON ("7", "\"a\""), or NULL: a notification */
 	const char *method;
 	const struct json_node *params; /* an object, or NULL: none were given */
 	uint32_t n_fds;

@@ -37,7 +37,8 @@ static int attach(struct held *held, struct rb_err *err)
 	CLEANUP_FD int place = -1;
 	int r;
 
-	held->path = name ? arena_printf(&held->arena, "%s/%s", worker->engine.directory, name) : NULL;
+	held->path = name ? arena_printf(&held->arena, "%s/%s", worker->engine.directory, name)
+			  : NULL;
 	if (!held->path)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "snapshot");
 	if (mkdirat(worker->engine.directory_fd, name, 0755) < 0)
@@ -135,8 +136,8 @@ void held_mount(struct call *call)
 		return;
 	for (held = worker->held; held; held = held->next)
 		if (!held->dead && str_eq(held->name, name)) {
-			refuse(call, KIND_DUPLICATE_STEP, RB_OK, "a snapshot of this name is mounted",
-			       NULL);
+			refuse(call, KIND_DUPLICATE_STEP, RB_OK,
+			       "a snapshot of this name is mounted", NULL);
 			return;
 		}
 	held = held_new(call, name);

@@ -161,11 +161,12 @@ static void method_hello(struct call *call)
 		      "\",\"workerId\":\"%s\",\"bootId\":\"%s\",",
 		      c->worker->worker_id, boot);
 	add_features(call, &out);
-	strbuf_printf(&out,
-		      ",\"limits\":{\"line\":%u,\"depth\":%u,\"steps\":%d,\"args\":%u,\"window\":%u,"
-		      "\"pending\":%d,\"fds\":%u,\"mounts\":%u},\"ids\":{\"uid\":",
-		      WORKER_LINE_BYTES, WORKER_JSON_DEPTH, MAX_STEPS, LIMIT_STRING_BYTES,
-		      LIMIT_WINDOW, MAX_PENDING, LIMIT_MESSAGE_FDS, LIMIT_STEP_MOUNTS);
+	strbuf_printf(
+		&out,
+		",\"limits\":{\"line\":%u,\"depth\":%u,\"steps\":%d,\"args\":%u,\"window\":%u,"
+		"\"pending\":%d,\"fds\":%u,\"mounts\":%u},\"ids\":{\"uid\":",
+		WORKER_LINE_BYTES, WORKER_JSON_DEPTH, MAX_STEPS, LIMIT_STRING_BYTES, LIMIT_WINDOW,
+		MAX_PENDING, LIMIT_MESSAGE_FDS, LIMIT_STEP_MOUNTS);
 	add_idmap(&out, &engine->host.uid_map);
 	strbuf_add(&out, ",\"gid\":");
 	add_idmap(&out, &engine->host.gid_map);

@@ -71,9 +71,8 @@ static int take_stream(struct call *call, int index, int *ret_fd, struct rb_err 
 {
 	struct stat st;
 
-	if (fstat(call->fds[index], &st) < 0 ||
-	    !(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) || S_ISCHR(st.st_mode) ||
-	      S_ISREG(st.st_mode))) {
+	if (fstat(call->fds[index], &st) < 0 || !(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) ||
+						  S_ISCHR(st.st_mode) || S_ISREG(st.st_mode))) {
 		err_set(err, RB_STEP_FDS, 0, "descriptor %d cannot be a stream", index);
 		err_fix(err, "send a pipe, a socket, a terminal or a file");
 		return -EINVAL;
@@ -284,7 +283,9 @@ static void tell_started(struct run *run)
 	if (run->owner->wants_fds)
 		pidfd = sys_fcntl(run->job.launch.pidfd, F_DUPFD_CLOEXEC, 3);
 	if (pidfd >= 0)
-		strbuf_add(&out, "{\"jsonrpc\":\"2.0\",\"fds\":1,\"method\":\"step.started\",\"params\":{");
+		strbuf_add(
+			&out,
+			"{\"jsonrpc\":\"2.0\",\"fds\":1,\"method\":\"step.started\",\"params\":{");
 	else
 		notify_begin(&out, "step.started");
 	add_name(run, &out);

@@ -130,7 +130,8 @@ static void take_signals(struct worker *w)
 	while (read(w->signals, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo != SIGTERM && info.ssi_signo != SIGINT)
 			continue;
-		w->stop_us = w->stopping ? 0 : job_now_us() + (int64_t)w->options->drain_s * 1000000;
+		w->stop_us = w->stopping ? 0
+					 : job_now_us() + (int64_t)w->options->drain_s * 1000000;
 		w->stopping = true;
 	}
 }
@@ -311,11 +312,10 @@ static void turn(struct worker *w)
 	for (struct held *held = w->held; held; held = held->next)
 		wait_for_held(w, held, &deadline_us);
 	now = job_now_us();
-	timeout = deadline_us == INT64_MAX ? -1
-		  : deadline_us <= now	   ? 0
-		  : deadline_us - now > 60000000
-			  ? 60000
-			  : (int)((deadline_us - now) / 1000 + 1);
+	timeout = deadline_us == INT64_MAX       ? -1
+		  : deadline_us <= now           ? 0
+		  : deadline_us - now > 60000000 ? 60000
+						 : (int)((deadline_us - now) / 1000 + 1);
 	if (poll(w->fds, w->n_fds, timeout) < 0)
 		return; /* EINTR, ENOMEM: nothing is lost by asking again */
 	/* who comes first rotates: one flooding step must not starve the others */
@@ -341,9 +341,9 @@ static void block_signals(sigset_t *set)
 	sigemptyset(set);
 	sigaddset(set, SIGTERM);
 	sigaddset(set, SIGINT);
+	sigaddset(set,
+		  SIGHUP); /* taken and left: the end of a terminal shows as the end of input */
 	(void)sigprocmask(SIG_BLOCK, set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN); /* the end of a terminal shows as the end of input */
 }
 
 static int make_socket(struct worker *w, const char *path, struct rb_err *err)
@@ -359,8 +359,8 @@ static int make_socket(struct worker *w, const char *path, struct rb_err *err)
 	int r;
 
 	if (strlen(path) >= sizeof(address.sun_path)) {
-		err_set(err, RB_WORKER_LISTEN, 0, "the path '%.120s' is too long for a socket: unix(7)",
-			path);
+		err_set(err, RB_WORKER_LISTEN, 0,
+			"the path '%.120s' is too long for a socket: unix(7)", path);
 		err_fix(err, "use one of at most 107 bytes");
 		return -ENAMETOOLONG;
 	}
@@ -491,7 +491,6 @@ int worker_dial(const char *path, struct rb_err *err)
 		err_fix(err, "start 'runbuild worker --listen %s' as the same user", path);
 		return -ECONNREFUSED;
 	}
-	signal(SIGPIPE, SIG_IGN);
 	fds[0] = (struct pollfd){.fd = STDIN_FILENO, .events = POLLIN};
 	fds[1] = (struct pollfd){.fd = fd, .events = POLLIN};
 	for (;;) {

@@ -7,14 +7,14 @@
 #include "worker/worker.h"
 
 enum {
-	MAX_STEPS = 64,       /* steps and execs together: twice that */
+	MAX_STEPS = 64, /* steps and execs together: twice that */
 	MAX_CONNECTIONS = 64,
-	MAX_PENDING = 256,    /* requests of one connection without their answer */
+	MAX_PENDING = 256, /* requests of one connection without their answer */
 	MAX_QUEUED_FDS = 32,
 	MAX_QUEUED_BYTES = 1 << 20, /* answers; beyond that nothing more is read */
-	MAX_SIGNALS = 8,      /* kept for a step that has not started */
+	MAX_SIGNALS = 8,            /* kept for a step that has not started */
 	HELLO_MS = 10000,
-	ORPHAN_US = 2000000,  /* for what still holds a dead step's streams */
+	ORPHAN_US = 2000000, /* for what still holds a dead step's streams */
 };
 
 /* A line on its way out, with the descriptors that go with its first byte. */
@@ -28,9 +28,9 @@ struct packet {
 struct connection {
 	struct connection *next;
 	struct worker *worker;
-	int in, out;      /* the same for a socket */
+	int in, out; /* the same for a socket */
 	bool is_socket;
-	bool greeted;     /* hello was answered */
+	bool greeted; /* hello was answered */
 	bool wants_fds;
 	bool ended;       /* no more input */
 	bool drains;      /* the end of input lets running steps finish */
