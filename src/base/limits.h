@@ -26,7 +26,7 @@
 #define LIMIT_RECORDS        4096u
 #define LIMIT_BPF_INSNS      4096u /* seccomp(2): BPF_MAXINSNS */
 #define LIMIT_SECCOMP_RULES  4096u
-#define LIMIT_PASSWD_BYTES   (1u << 20) /* /etc/passwd of an image */
+#define LIMIT_PASSWD_BYTES   (1u << 20) /* /etc/passwd, ours and an image's */
 #define LIMIT_SUBID_BYTES    (1u << 20) /* /etc/subuid */
 #define LIMIT_RESOLV_BYTES   65536u
 #define LIMIT_SUBID_RANGES   4096u

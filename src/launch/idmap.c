@@ -5,7 +5,6 @@
  * up; everything else goes through newuidmap(1) and newgidmap(1), both at once. The target stays
  * unreaped while they run, so its number cannot become another process.
  */
-#include <pwd.h>
 #include "base/file.h"
 #include "base/sys.h"
 #include "host/helper.h"
@@ -118,11 +117,10 @@ static int idmap_start(struct arena *arena, struct idmap_job *job, pid_t pid, co
 /* newuidmap(1) wants to know its caller by name. */
 static bool user_is_unknown(void)
 {
-	struct passwd entry;
-	struct passwd *found = NULL;
-	char buf[16384];
+	CLEANUP_ARENA struct arena arena = {0};
+	struct user user;
 
-	return getpwuid_r(getuid(), &entry, buf, sizeof(buf), &found) == 0 && !found;
+	return !user_find(&arena, getuid(), &user);
 }
 
 static int idmap_failed(const struct idmap_job *job, int status, const char *said,

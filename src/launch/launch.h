@@ -145,6 +145,15 @@ int helper_finish(struct helper *helper, char *tail, size_t tail_size);
 /* Runs a helper and returns what it wrote to standard output, cut to a limit; NULL: nothing. */
 char *helper_output(struct arena *arena, const char *path, const char *const argv[]);
 
+/* An entry of passwd(5); both in the arena. */
+struct user {
+	const char *name;
+	const char *home; /* NULL: the entry has none */
+};
+
+/* Who uid is, in /etc/passwd or the machine's name services. False: nobody knows it. */
+bool user_find(struct arena *arena, uint32_t uid, struct user *ret_user);
+
 /* Writes both id maps of a new user namespace. Errors: RB_IDMAP_*. */
 int idmap_write(struct arena *arena, pid_t pid, const char *uid_map, const char *gid_map,
 		enum plan_idmap_method method, struct rb_err *err);

@@ -6,7 +6,6 @@
  * its own map, because a line may not span two of them.
  */
 #include <linux/capability.h>
-#include <pwd.h>
 #include "base/file.h"
 #include "base/log.h"
 #include "base/strbuf.h"
@@ -15,13 +14,11 @@
 /* Login name and home. No entry (a random uid in a pod) is no error: the number does. */
 static int user_look_up(struct rootless *r, struct rb_err *err)
 {
-	struct passwd entry;
-	struct passwd *found = NULL;
-	char buf[16384];
+	struct user user;
 
-	if (getpwuid_r(r->uid, &entry, buf, sizeof(buf), &found) == 0 && found) {
-		r->user = arena_strdup(r->arena, found->pw_name);
-		r->home = arena_strdup(r->arena, found->pw_dir);
+	if (user_find(r->arena, r->uid, &user)) {
+		r->user = user.name;
+		r->home = user.home;
 	} else {
 		r->user = arena_printf(r->arena, "%u", r->uid);
 	}
