@@ -4,11 +4,13 @@
 # What the rules share: which files there are, what an object calls.
 
 # tree_files TREE: the files of the project, one a line, relative to TREE. In a
-# checkout those that git knows or would add; elsewhere (a tarball, a sample)
-# all. The samples, which break the rules, are never among them.
+# checkout those that git knows or would add; in a release those of the
+# repository; elsewhere (a sample) all. The samples, which break the rules, are never among them.
 tree_files() {
 	if [[ -e $1/.git ]] && command -v git >/dev/null; then
 		git -c safe.directory='*' -C "$1" ls-files --cached --others --exclude-standard
+	elif [[ -x $1/scripts/list-files ]]; then
+		"$1/scripts/list-files"
 	else
 		(cd "$1" && find . \( -name .git -o -name build -o -name autom4te.cache -o \
 			-name build-aux \) -prune -o -type f -print) | sed 's,^\./,,'
