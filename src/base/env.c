@@ -19,6 +19,7 @@ static const char *const env_names[] = {
 	"BUILDKITD_FLAGS",
 	"RUNBUILD_PIDNS",
 	"RUNBUILD_REPORT",
+	"RUNBUILD_LIBEXECDIR",
 };
 
 const char *env_get(const char *name)

@@ -73,6 +73,12 @@
 	X(RB_SETUP_KILLED, 315)                                                                    \
 	X(RB_SETUP_STEP, 316)                                                                      \
 	X(RB_LSM, 317)                                                                             \
+	X(RB_CGROUP_CONTROLLER, 318)                                                               \
+	X(RB_SYSTEMD, 319)                                                                         \
+	X(RB_NETDEV, 320)                                                                          \
+	X(RB_SCHEDULING, 321)                                                                      \
+	X(RB_RDT, 322)                                                                             \
+	X(RB_CRIU, 323)                                                                            \
 	/* starting the program */                                                                 \
 	X(RB_EXEC_NOT_FOUND, 400)                                                                  \
 	X(RB_EXEC_PERMISSION, 401)                                                                 \

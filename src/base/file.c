@@ -200,3 +200,36 @@ int file_remove_tree_at(int dirfd, const char *name, unsigned depth)
 		r = -errno;
 	return r;
 }
+
+int stream_read(struct arena *arena, int fd, size_t max, char **ret_text, size_t *ret_len)
+{
+	size_t room = 8192;
+	size_t len = 0;
+	char *text = arena_alloc(arena, room);
+
+	while (text) {
+		ssize_t n = read(fd, text + len, room - len - 1);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		len += (size_t)n;
+		if (n == 0) {
+			text[len] = '\0';
+			*ret_text = text;
+			*ret_len = len;
+			return 0;
+		}
+		if (len == room - 1) {
+			char *more = room > max ? NULL : arena_alloc(arena, 2 * room);
+
+			if (!more)
+				return room > max ? -EFBIG : -ENOMEM;
+			memcpy(more, text, len);
+			text = more;
+			room *= 2;
+		}
+	}
+	return -ENOMEM;
+}

@@ -16,6 +16,9 @@ int file_read_at(struct arena *arena, int dirfd, const char *name, size_t max, c
 /* As above from an open descriptor, from its current position. */
 int file_read_fd(struct arena *arena, int fd, size_t max, char **ret_text, size_t *ret_len);
 
+/* All that comes from a pipe or terminal until its end. -EFBIG: more than max bytes. */
+int stream_read(struct arena *arena, int fd, size_t max, char **ret_text, size_t *ret_len);
+
 /* Reads at most size - 1 bytes of a small file, typically of /proc, and adds an end mark. */
 ssize_t file_read_small(int dirfd, const char *name, char *buf, size_t size);
 

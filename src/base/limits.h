@@ -12,6 +12,7 @@
 #define LIMIT_ID_BYTES       255u       /* a container id */
 #define LIMIT_PATH_BYTES     4096u      /* a path, with its end mark: the kernel's PATH_MAX */
 #define LIMIT_MOUNTS         4096u
+#define LIMIT_HOST_TREES     64u /* mount sources that the parent opens */
 #define LIMIT_DEVICES        1024u
 #define LIMIT_HOOKS          64u     /* of one kind */
 #define LIMIT_HOOK_STRINGS   512u    /* arguments, and variables, of one hook */

@@ -76,6 +76,21 @@ int self_seal(const struct host *host, char **argv, struct rb_err *err);
 /* Prints to standard output in one piece; -EIO with *err when it cannot. */
 int print_all(const struct strbuf *text, struct rb_err *err);
 
+/* --cgroup-manager, --systemd-cgroup and --rootless as the planner takes them. Errors: RB_USAGE. */
+int globals_cgroup(const struct globals *globals, const struct host *host,
+		   struct plan_options *plan_options, struct rb_err *err);
+
+/* What `state` says: the process, and whether its cgroup is frozen; as container_status(). */
+int status_with_freezer(struct arena *arena, const struct container *container);
+
+/* The open cgroup of a container. Errors: RB_CGROUP when it has none. */
+int open_container_cgroup(struct arena *arena, const struct container *container,
+			  struct cgroup *ret_cgroup, struct rb_err *err);
+
+/* The processes of a container, by its cgroup or else its pid namespace; in the arena. */
+int container_pids(struct arena *arena, const struct container *container, pid_t **ret_pids,
+		   size_t *ret_n, struct rb_err *err);
+
 /* Opens an existing container for a verb. */
 int open_container(struct arena *arena, const struct globals *globals, const char *id,
 		   struct state_root *ret_root, struct container *ret_container,
@@ -88,4 +103,4 @@ int status_unknown(int r, const struct container *container, struct rb_err *err)
 int signal_parse(const char *text, int *ret_signal, struct rb_err *err);
 
 /* The text of `--version` and of `features`. */
-void version_text(struct strbuf *out);
+void version_text(const char *name, struct strbuf *out);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What several verbs share: reading a bundle, its filter, containers, signals, output. */
+#include <dirent.h>
 #include <strings.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -62,8 +63,11 @@ unsigned bundle_host_wants(const struct spec *spec)
 	for (size_t i = 0; i < spec->n_mounts; i++)
 		if (str_starts(spec->mounts[i].type, "cgroup"))
 			want |= HOST_WANT_CGROUP;
-	if (spec->process.apparmor_profile || spec->process.selinux_label)
+	if (spec->process.apparmor_profile || spec->process.selinux_label || spec->mount_label ||
+	    spec->rdt.present)
 		want |= HOST_WANT_LSM;
+	if (spec->cgroups_path[0] || spec->resources.present || geteuid() == 0)
+		want |= HOST_WANT_CGROUP;
 	return want;
 }
 
@@ -159,6 +163,114 @@ int print_all(const struct strbuf *text, struct rb_err *err)
 			     : fd_write_all(STDOUT_FILENO, text->text ? text->text : "", text->len);
 
 	return r < 0 ? err_set(err, RB_INTERNAL, -r, "cannot write to standard output") : 0;
+}
+
+int globals_cgroup(const struct globals *globals, const struct host *host,
+		   struct plan_options *plan_options, struct rb_err *err)
+{
+	const char *manager = globals->cgroup_manager ? globals->cgroup_manager : "cgroupfs";
+	const char *rootless = globals->rootless ? globals->rootless : "auto";
+
+	if (globals->systemd_cgroup || str_eq(manager, "systemd"))
+		plan_options->cgroup_manager = CGROUP_MANAGER_SYSTEMD;
+	else if (str_eq(manager, "disabled"))
+		plan_options->cgroup_manager = CGROUP_MANAGER_NONE;
+	else if (str_eq(manager, "cgroupfs"))
+		plan_options->cgroup_manager = CGROUP_MANAGER_FILES;
+	else
+		return err_set(err, RB_USAGE, 0,
+			       "--cgroup-manager: '%.40s' is not cgroupfs, systemd or disabled",
+			       manager);
+	if (str_eq(rootless, "auto"))
+		plan_options->rootless_cgroup = host->in_user_namespace || host->euid != 0;
+	else if (str_eq(rootless, "true") || str_eq(rootless, "false"))
+		plan_options->rootless_cgroup = rootless[0] == 't';
+	else
+		return err_set(err, RB_USAGE, 0, "--rootless: '%.40s' is not true, false or auto",
+			       rootless);
+	return 0;
+}
+
+int status_with_freezer(struct arena *arena, const struct container *container)
+{
+	int status = container_status(container);
+	const char *cgroup;
+
+	if (status != STATUS_RUNNING && status != STATUS_CREATED)
+		return status;
+	cgroup = container_cgroup(arena, container);
+	return cgroup && cgroup_name_frozen(cgroup) ? STATUS_PAUSED : status;
+}
+
+int open_container_cgroup(struct arena *arena, const struct container *container,
+			  struct cgroup *ret_cgroup, struct rb_err *err)
+{
+	const char *name = container_cgroup(arena, container);
+
+	if (name && cgroup_open(arena, name, ret_cgroup) == 0)
+		return 0;
+	err_set(err, RB_CGROUP, 0, "container %s has no cgroup", container->id);
+	err_fix(err, "as an ordinary user, set cgroupsPath to a group that is delegated to you");
+	return -ENOENT;
+}
+
+/* Every process that shares the first one's pid namespace. */
+static int namespace_pids(struct arena *arena, pid_t init, pid_t **ret_pids, size_t *ret_n)
+{
+	char path[64];
+	struct stat ours;
+	struct dirent *entry;
+	DIR *proc;
+	pid_t *v = NULL;
+	size_t room = 0;
+	size_t n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)init);
+	proc = stat(path, &ours) < 0 ? NULL : opendir("/proc");
+	while (proc && (entry = readdir(proc))) {
+		struct stat theirs;
+		uint32_t pid;
+
+		if (num_parse_u32(entry->d_name, &pid) < 0)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%u/ns/pid", pid);
+		if (stat(path, &theirs) < 0 || theirs.st_ino != ours.st_ino ||
+		    theirs.st_dev != ours.st_dev)
+			continue;
+		if (n == room) {
+			pid_t *more = arena_array(arena, 2 * room + 64, sizeof(*more));
+
+			if (!more)
+				break;
+			if (n)
+				memcpy(more, v, n * sizeof(*v));
+			v = more;
+			room = 2 * room + 64;
+		}
+		v[n++] = (pid_t)pid;
+	}
+	if (proc)
+		closedir(proc);
+	*ret_pids = v;
+	*ret_n = n;
+	return proc ? 0 : -ESRCH;
+}
+
+int container_pids(struct arena *arena, const struct container *container, pid_t **ret_pids,
+		   size_t *ret_n, struct rb_err *err)
+{
+	CLEANUP_CGROUP struct cgroup cgroup = {.n = 0};
+	const char *name = container_cgroup(arena, container);
+	int r;
+
+	*ret_pids = NULL;
+	*ret_n = 0;
+	if (container_status(container) == STATUS_STOPPED)
+		return 0;
+	if (name && cgroup_open(arena, name, &cgroup) == 0)
+		return cgroup_pids(arena, &cgroup, ret_pids, ret_n);
+	r = namespace_pids(arena, container->init.pid, ret_pids, ret_n);
+	return r < 0 ? err_set(err, RB_NAMESPACE, -r, "cannot list the container's processes") : 0;
 }
 
 int open_container(struct arena *arena, const struct globals *globals, const char *id,

@@ -16,6 +16,9 @@ struct exec_options {
 	const char *user;
 	const char *cwd;
 	const char *apparmor;
+	const char *process_label;
+	const char *pidfd_socket;
+	struct option_list cgroup;
 	struct option_list env;
 	struct option_list cap;
 	struct option_list additional_gids;
@@ -47,6 +50,11 @@ static const struct option_entry exec_option_table[] = {
 	{"preserve-fds", 0, OPTION_U32, OPT(preserve_fds), "N", "pass descriptors 3 to 3+N-1 on"},
 	{"ignore-paused", 0, OPTION_FLAG, OPT(ignore_paused), NULL,
 	 "start the process in a paused container as well"},
+	{"process-label", 0, OPTION_STRING, OPT(process_label), "LABEL", "SELinux label"},
+	{"cgroup", 0, OPTION_LIST, OPT(cgroup), "[CONTROLLERS:]PATH",
+	 "join a group below the container's; repeatable on cgroup v1"},
+	{"pidfd-socket", 0, OPTION_STRING, OPT(pidfd_socket), "PATH",
+	 "socket that receives a descriptor of the process"},
 	{"no-subreaper", 0, OPTION_IGNORED, 0, NULL, "accepted; runbuild is never a subreaper"},
 	OPTION_END,
 };
@@ -155,6 +163,8 @@ static int exec_from_options(struct arena *arena, const struct exec_options *opt
 		process->no_new_privileges = true;
 	if (options->apparmor)
 		process->apparmor_profile = options->apparmor;
+	if (options->process_label)
+		process->selinux_label = options->process_label;
 	if ((options->user && (r = exec_user(options->user, process, err)) < 0) ||
 	    (r = exec_caps(&options->cap, process, err)) < 0 ||
 	    (r = exec_groups(arena, &options->additional_gids, process, err)) < 0)
@@ -191,9 +201,9 @@ static int exec_join_mask(pid_t pid, uint64_t *ret_join, struct rb_err *err)
 		const char *name;
 		uint64_t type;
 	} kinds[] = {
-		{"user", CLONE_NEWUSER},     {"mnt", CLONE_NEWNS},  {"pid", CLONE_NEWPID},
-		{"net", CLONE_NEWNET},       {"ipc", CLONE_NEWIPC}, {"uts", CLONE_NEWUTS},
-		{"cgroup", CLONE_NEWCGROUP},
+		{"user", CLONE_NEWUSER},     {"mnt", CLONE_NEWNS},    {"pid", CLONE_NEWPID},
+		{"net", CLONE_NEWNET},       {"ipc", CLONE_NEWIPC},   {"uts", CLONE_NEWUTS},
+		{"cgroup", CLONE_NEWCGROUP}, {"time", CLONE_NEWTIME},
 	};
 
 	*ret_join = 0;
@@ -238,6 +248,9 @@ static int exec_check(const struct exec_options *options, const struct spec_proc
 					      : CONSOLE_OWN,
 		.preserve_fds = options->preserve_fds,
 		.pid_file = options->pid_file,
+		.pidfd_socket = options->pidfd_socket != NULL,
+		.cgroup_below = options->cgroup.v,
+		.n_cgroup_below = options->cgroup.n,
 	};
 	return 0;
 }
@@ -259,6 +272,24 @@ static int exec_open(struct arena *arena, const struct globals *globals, const c
 		return -ESRCH;
 	}
 	return pidfd;
+}
+
+static int exec_check_paused(struct arena *arena, const struct exec_options *options,
+			     const struct container *container, struct rb_err *err)
+{
+	if (options->ignore_paused || status_with_freezer(arena, container) != STATUS_PAUSED)
+		return 0;
+	err_set(err, RB_STATE_WRONG, 0,
+		"cannot exec in a paused container (use --ignore-paused to override)");
+	err_fix(err, "runbuild resume %s", container->id);
+	return -EBUSY;
+}
+
+/* What the host facts are needed for: id maps, and the security module that was asked for. */
+static unsigned exec_host_wants(const struct spec_process *process)
+{
+	return HOST_WANT_IDMAPS |
+	       (process->apparmor_profile || process->selinux_label ? HOST_WANT_LSM : 0);
 }
 
 static int exec_run_process(struct arena *arena, const struct globals *globals,
@@ -283,12 +314,14 @@ static int exec_run_process(struct arena *arena, const struct globals *globals,
 	init = exec_open(arena, globals, argv[0], &root, &container, err);
 	if (init < 0)
 		return init;
-	if ((r = container_read(arena, &container, &record, err)) < 0 ||
+	if ((r = exec_check_paused(arena, options, &container, err)) < 0 ||
+	    (r = container_read(arena, &container, &record, err)) < 0 ||
 	    (r = spec_parse(arena, record.config, record.config_len, record.bundle, &spec, err)) <
 		    0 ||
 	    (r = exec_read_process(arena, options, spec, argc - 1, argv + 1, &process, err)) < 0 ||
 	    (r = exec_check(options, &process, &plan_options, err)) < 0 ||
-	    (r = host_probe(HOST_WANT_ALL, &host, err)) < 0 ||
+	    (r = host_probe(exec_host_wants(&process), &host, err)) < 0 ||
+	    (r = globals_cgroup(globals, &host, &plan_options, err)) < 0 ||
 	    (r = self_seal(&host, globals->argv, err)) < 0 ||
 	    (r = exec_join_mask(container.init.pid, &join, err)) < 0 ||
 	    (r = bundle_filter(arena, spec, &root, &plan_options, err)) < 0 ||
@@ -299,7 +332,12 @@ static int exec_run_process(struct arena *arena, const struct globals *globals,
 	context = (struct launch_context){
 		.arena = arena,
 		.console_socket = options->console_socket,
+		.pidfd_socket = options->pidfd_socket,
+		.record = &record,
+		.annotations = bundle_annotations(arena, spec),
+		.n_annotations = spec->n_annotations,
 		.init_pidfd = init,
+		.init_pid = container.init.pid,
 		.start_socket = -1,
 		.signals = signals,
 	};

@@ -61,11 +61,12 @@ static int explain_host(struct arena *arena, const struct explain_options *optio
 	return host_load(text, host, err);
 }
 
-static int explain_bundle(struct arena *arena, const struct explain_options *options,
-			  struct rb_err *err)
+static int explain_bundle(struct arena *arena, const struct globals *globals,
+			  const struct explain_options *options, struct rb_err *err)
 {
 	CLEANUP_STRBUF struct strbuf text = {0};
 	struct plan_options plan_options = {
+		.id = "ID",
 		.foreground = !options->create,
 		.wait_start = options->create,
 		.no_pivot = options->no_pivot,
@@ -88,6 +89,7 @@ static int explain_bundle(struct arena *arena, const struct explain_options *opt
 	plan_options.add_pid_namespace = !options->create &&
 					 !spec_namespace_find(bundle.spec, CLONE_NEWPID);
 	if ((r = explain_host(arena, options, bundle.spec, &host, err)) < 0 ||
+	    (r = globals_cgroup(globals, &host, &plan_options, err)) < 0 ||
 	    (r = plan_build(arena, bundle.spec, &host, &plan_options, &plan, err)) < 0 ||
 	    (r = plan_check(plan, err)) < 0)
 		return r;
@@ -95,8 +97,8 @@ static int explain_bundle(struct arena *arena, const struct explain_options *opt
 	return print_all(&text, err);
 }
 
-static int explain_main(struct arena *arena, const struct globals *globals UNUSED,
-			const void *options, int argc, char **argv, struct rb_err *err)
+static int explain_main(struct arena *arena, const struct globals *globals, const void *options,
+			int argc, char **argv, struct rb_err *err)
 {
 	const struct explain_options *explain_options = options;
 
@@ -112,7 +114,7 @@ static int explain_main(struct arena *arena, const struct globals *globals UNUSE
 		host_print(&host, &text);
 		return print_all(&text, err);
 	}
-	return explain_bundle(arena, explain_options, err);
+	return explain_bundle(arena, globals, explain_options, err);
 }
 
 const struct verb verb_explain = {

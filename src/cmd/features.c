@@ -6,9 +6,11 @@
 #define OCI_VERSION_MIN "1.0.0"
 #define OCI_VERSION_MAX "1.3.0"
 
-void version_text(struct strbuf *out)
+void version_text(const char *name, struct strbuf *out)
 {
-	strbuf_printf(out, "runbuild version %s\nspec: %s\n", PACKAGE_VERSION, OCI_VERSION_MAX);
+	/* under the name it was called by: docker looks for "runc version" */
+	strbuf_printf(out, "%s version %s\ncommit: runbuild-%s\nspec: %s\n", name, PACKAGE_VERSION,
+		      PACKAGE_VERSION, OCI_VERSION_MAX);
 }
 
 static void json_names(struct strbuf *out, const char *key, const char *const *names)
@@ -30,7 +32,7 @@ static void json_namespaces(struct strbuf *out)
 		uint64_t type = UINT64_C(1) << bit;
 		const char *name = spec_namespace_name(type);
 
-		if (!name || type == CLONE_NEWTIME)
+		if (!name)
 			continue;
 		strbuf_add(out, first);
 		strbuf_add_json(out, name);
@@ -76,8 +78,8 @@ static int features_main(struct arena *arena UNUSED, const struct globals *globa
 	json_namespaces(&out);
 	strbuf_add(&out, ",\n    ");
 	json_capabilities(&out);
-	strbuf_add(&out, ",\n    \"cgroup\": {\"v1\": true, \"v2\": true, \"systemd\": false, "
-			 "\"systemdUser\": false, \"rdma\": false},\n"
+	strbuf_add(&out, ",\n    \"cgroup\": {\"v1\": true, \"v2\": true, \"systemd\": true, "
+			 "\"systemdUser\": true, \"rdma\": true},\n"
 			 "    \"seccomp\": {\"enabled\": true, ");
 	json_names(&out, "actions", spec_seccomp_action_names);
 	strbuf_add(&out, ", ");
@@ -92,7 +94,8 @@ static int features_main(struct arena *arena UNUSED, const struct globals *globa
 		   "},\n    \"apparmor\": {\"enabled\": true},\n"
 		   "    \"selinux\": {\"enabled\": true},\n"
 		   "    \"intelRdt\": {\"enabled\": false},\n"
-		   "    \"mountExtensions\": {\"idmap\": {\"enabled\": false}}\n  },\n"
+		   "    \"mountExtensions\": {\"idmap\": {\"enabled\": true}},\n"
+		   "    \"netDevices\": {\"enabled\": true}\n  },\n"
 		   "  \"annotations\": {\"org.runbuild.version\": \"" PACKAGE_VERSION "\"}\n}\n");
 	return print_all(&out, err);
 }

@@ -52,16 +52,42 @@ static void start_hooks(struct arena *arena, const struct container *container)
 		  container->init.pid);
 }
 
+/* The filter of a created container is installed only now: its listener comes to us. */
+static int start_listener(struct arena *arena, const struct container *container, int listener,
+			  struct rb_err *err)
+{
+	CLEANUP_STRBUF struct strbuf state = {0};
+	struct state_record record;
+	const struct spec *spec;
+	int r;
+
+	if ((r = container_read(arena, container, &record, err)) < 0 ||
+	    (r = spec_parse(arena, record.config, record.config_len, record.bundle, &spec, err)) <
+		    0)
+		return r;
+	if (!spec->seccomp.listener_path)
+		return err_set(err, RB_INTERNAL, EPROTO,
+			       "a seccomp listener that nobody asked for");
+	state_json(&record, bundle_annotations(arena, spec), spec->n_annotations, "created",
+		   container->init.pid, &state);
+	return listener_send(spec->seccomp.listener_path, listener, container->init.pid,
+			     spec->seccomp.listener_metadata ? spec->seccomp.listener_metadata : "",
+			     state.text ? state.text : "{}", err);
+}
+
 static int start_main(struct arena *arena, const struct globals *globals,
 		      const void *options UNUSED, int argc UNUSED, char **argv, struct rb_err *err)
 {
 	CLEANUP_CONTAINER struct container container = {.dir = -1};
 	CLEANUP_FD int sock = -1;
+	CLEANUP_FD int listener = -1;
+	CLEANUP_FD int init = -1;
 	struct state_root root;
 	int r = open_container(arena, globals, argv[0], &root, &container, err);
 
 	if (r < 0)
 		return r;
+	init = container_init_open(&container);
 	r = container_status(&container);
 	if (r < 0)
 		return status_unknown(r, &container, err);
@@ -75,7 +101,16 @@ static int start_main(struct arena *arena, const struct globals *globals,
 	sock = start_connect(&container, err);
 	if (sock < 0)
 		return sock;
-	r = launch_await_start(sock, err);
+	r = launch_await_start(sock, &listener, err);
+	if (r == 1) {
+		r = start_listener(arena, &container, listener, err);
+		fd_close(&listener);
+		/* nobody answers its system calls: without an agent it must not go on */
+		if (r < 0)
+			(void)sys_pidfd_send_signal(init, SIGKILL);
+		else
+			r = launch_await_start(sock, &listener, err);
+	}
 	if (r < 0)
 		return r;
 	if (container.flags & STATE_POSTSTART)
@@ -105,36 +140,32 @@ static const struct option_entry kill_option_table[] = {
 	OPTION_END,
 };
 
-/* Every process that shares the first one's pid namespace, by descriptor. */
-static void kill_namespace(const struct container *container, int sig)
+/* Every process of the container, each by a descriptor that cannot mean another one. */
+static void kill_each(struct arena *arena, const struct container *container, int sig)
 {
-	char path[64];
-	struct stat ours;
-	struct dirent *entry;
-	DIR *proc;
+	struct rb_err ignored; /* none left to signal */
+	pid_t *pids;
+	size_t n;
 
-	snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)container->init.pid);
-	if (stat(path, &ours) < 0)
+	if (container_pids(arena, container, &pids, &n, &ignored) < 0)
 		return;
-	proc = opendir("/proc");
-	while (proc && (entry = readdir(proc))) {
-		struct stat theirs;
-		uint32_t pid;
+	for (size_t i = 0; i < n; i++) {
+		CLEANUP_FD int pidfd = sys_pidfd_open(pids[i]);
 
-		if (num_parse_u32(entry->d_name, &pid) < 0)
-			continue;
-		snprintf(path, sizeof(path), "/proc/%u/ns/pid", pid);
-		if (stat(path, &theirs) == 0 && theirs.st_ino == ours.st_ino &&
-		    theirs.st_dev == ours.st_dev) {
-			CLEANUP_FD int pidfd = sys_pidfd_open((pid_t)pid);
-
-			/* looked at again, now that the number cannot change its meaning */
-			if (pidfd >= 0 && stat(path, &theirs) == 0 && theirs.st_ino == ours.st_ino)
-				(void)sys_pidfd_send_signal(pidfd, sig);
-		}
+		if (pidfd >= 0)
+			(void)sys_pidfd_send_signal(pidfd, sig);
 	}
-	if (proc)
-		closedir(proc);
+}
+
+/* v1: a frozen process takes its SIGKILL only when it is thawed. v2 needs no help. */
+static void kill_thaw(struct arena *arena, const struct container *container)
+{
+	CLEANUP_CGROUP struct cgroup cgroup = {.n = 0};
+	const char *name = container_cgroup(arena, container);
+	struct rb_err ignored;
+
+	if (name && cgroup_open(arena, name, &cgroup) == 0 && cgroup_frozen(&cgroup))
+		(void)cgroup_freeze(&cgroup, false, &ignored);
 }
 
 static int kill_main(struct arena *arena, const struct globals *globals, const void *options,
@@ -155,10 +186,12 @@ static int kill_main(struct arena *arena, const struct globals *globals, const v
 		(void)container_wait_init(&container, KILL_WAIT_MS);
 	pidfd = container_init_open(&container);
 	if (pidfd >= 0) {
+		if (kill_options->all)
+			kill_each(arena, &container, sig);
 		r = sys_pidfd_send_signal(pidfd, sig);
-		if (r == 0 && kill_options->all)
-			kill_namespace(&container, sig);
-		if (r == 0)
+		if (r == 0 && sig == SIGKILL)
+			kill_thaw(arena, &container);
+		if (r == 0 || (r == -ESRCH && kill_options->all))
 			return 0;
 		if (r != -ESRCH)
 			return err_set(err, RB_INTERNAL, -r, "cannot signal the container");
@@ -171,6 +204,8 @@ static int kill_main(struct arena *arena, const struct globals *globals, const v
 		/* a container without a pid namespace: what is left is in its cgroup */
 		if (cgroup && sig == SIGKILL)
 			cgroup_kill(cgroup);
+		else if (cgroup)
+			cgroup_signal(cgroup, sig);
 		return 0;
 	}
 	return err_set(err, RB_NOT_RUNNING, 0, "container not running");
@@ -244,7 +279,8 @@ static int delete_evict(const struct container *container)
 	return kill_and_wait(owner, DELETE_WAIT_MS);
 }
 
-static int delete_end(struct container *container, bool force, struct rb_err *err)
+static int delete_end(struct arena *arena, struct container *container, bool force,
+		      struct rb_err *err)
 {
 	CLEANUP_FD int pidfd = -1;
 	int status;
@@ -266,7 +302,7 @@ static int delete_end(struct container *container, bool force, struct rb_err *er
 	pidfd = container_init_open(container);
 	if (pidfd == -ESRCH)
 		return 0;
-	status = pidfd < 0 ? pidfd : container_status(container);
+	status = pidfd < 0 ? pidfd : status_with_freezer(arena, container);
 	if (status < 0)
 		return status_unknown(status, container, err);
 	if (!force && status != STATUS_CREATED) {
@@ -275,6 +311,11 @@ static int delete_end(struct container *container, bool force, struct rb_err *er
 			container_status_names[status]);
 		err_fix(err, "kill it first, or use --force");
 		return -EBUSY;
+	}
+	if (status == STATUS_PAUSED) {
+		/* not dead before it is thawed, on v1 */
+		(void)sys_pidfd_send_signal(pidfd, SIGKILL);
+		kill_thaw(arena, container);
 	}
 	r = kill_and_wait(pidfd, DELETE_WAIT_MS);
 	return r < 0 ? err_set(err, RB_STILL_RUNNING, -r, "cannot kill container %s", container->id)
@@ -311,7 +352,7 @@ static int delete_main(struct arena *arena, const struct globals *globals, const
 		r = container_open_damaged(&root, argv[0], &container, err);
 	if (r == -ENOENT && err->code == RB_STATE_MISSING && delete_options->force)
 		return 0;
-	if (r < 0 || (r = delete_end(&container, delete_options->force, err)) < 0 ||
+	if (r < 0 || (r = delete_end(arena, &container, delete_options->force, err)) < 0 ||
 	    (r = delete_lock(&container, delete_options->force, err)) <= 0)
 		return r;
 	cgroup = container_cgroup(arena, &container);
@@ -390,7 +431,7 @@ static int state_main(struct arena *arena, const struct globals *globals,
 	if ((r = open_container(arena, globals, argv[0], &root, &container, err)) < 0 ||
 	    (r = container_read(arena, &container, &record, err)) < 0)
 		return r;
-	status = container_status(&container);
+	status = status_with_freezer(arena, &container);
 	if (status < 0)
 		return status_unknown(status, &container, err);
 	state_print(&record, argv[0], (enum container_status)status, container.init.pid, &text);

@@ -18,34 +18,45 @@ const struct option_entry global_options[] = {
 	{"debug", 0, OPTION_FLAG, offsetof(struct globals, debug), NULL,
 	 "log debug messages as well"},
 	{"systemd-cgroup", 0, OPTION_FLAG, offsetof(struct globals, systemd_cgroup), NULL,
-	 "accepted; cgroups are managed through cgroupfs"},
+	 "as --cgroup-manager=systemd"},
 	{"cgroup-manager", 0, OPTION_STRING, offsetof(struct globals, cgroup_manager), "MANAGER",
-	 "cgroupfs or disabled"},
+	 "who makes cgroups: cgroupfs (default), systemd or disabled"},
 	{"rootless", 0, OPTION_STRING, offsetof(struct globals, rootless), "true|false|auto",
-	 "accepted; found out by itself"},
-	{"criu", 0, OPTION_STRING, offsetof(struct globals, criu), "PATH", "accepted, not used"},
+	 "whether a cgroup that may not be made is an error"},
+	{"criu", 0, OPTION_STRING, offsetof(struct globals, criu), "PATH",
+	 "accepted; criu is looked for"},
 	{"version", 'v', OPTION_FLAG, offsetof(struct globals, version), NULL, "print the version"},
 	OPTION_END,
 };
 
-static void help_program(struct strbuf *out)
+/* As what we were called: the program may be installed as runc. */
+static const char *program_name(const struct globals *globals)
 {
-	strbuf_add(out,
-		   "NAME:\n   runbuild - run the steps of a build in sandboxes, without root\n\n"
-		   "USAGE:\n   runbuild [global options] VERB [options] [arguments]\n\n"
-		   "VERBS:\n");
+	const char *slash = strrchr(globals->argv[0], '/');
+
+	return slash ? slash + 1 : globals->argv[0];
+}
+
+static void help_program(const struct globals *globals, struct strbuf *out)
+{
+	const char *name = program_name(globals);
+
+	strbuf_printf(out,
+		      "NAME:\n   %s - Open Container Initiative runtime and rootless launcher\n\n"
+		      "USAGE:\n   %s [global options] VERB [options] [arguments]\n\nVERBS:\n",
+		      name, name);
 	for (size_t i = 0; verbs[i]; i++)
 		strbuf_printf(out, "   %-12s %s\n", verbs[i]->name, verbs[i]->summary);
 	strbuf_add(out, "\nGLOBAL OPTIONS:\n");
 	options_help(global_options, out);
 }
 
-static void help_verb(const struct verb *verb, struct strbuf *out)
+static void help_verb(const struct globals *globals, const struct verb *verb, struct strbuf *out)
 {
-	strbuf_printf(out,
-		      "NAME:\n   runbuild %s - %s\n\nUSAGE:\n   runbuild %s [options] %s\n\n"
-		      "OPTIONS:\n",
-		      verb->name, verb->summary, verb->name, verb->args);
+	const char *name = program_name(globals);
+
+	strbuf_printf(out, "NAME:\n   %s %s - %s\n\nUSAGE:\n   %s %s [options] %s\n\nOPTIONS:\n",
+		      name, verb->name, verb->summary, name, verb->name, verb->args);
 	options_help(verb->options, out);
 }
 
@@ -75,13 +86,14 @@ static int check_count(const struct verb *verb, int n, struct rb_err *err)
 }
 
 /* Too few or too many words: runc prints the verb's help on standard output as well. */
-static int refuse_count(const struct verb *verb, int n, struct rb_err *err)
+static int refuse_count(const struct globals *globals, const struct verb *verb, int n,
+			struct rb_err *err)
 {
 	CLEANUP_STRBUF struct strbuf text = {0};
 	int r = check_count(verb, n, err);
 
 	if (r < 0) {
-		help_verb(verb, &text);
+		help_verb(globals, verb, &text);
 		(void)print_all(&text, NULL);
 	}
 	return r;
@@ -92,26 +104,28 @@ static int run_verb(struct arena *arena, const struct verb *verb, const struct g
 		    int argc, char **argv, const struct verb **ret_started, struct rb_err *err)
 {
 	void *options = arena_alloc(arena, verb->options_size ? verb->options_size : 1);
-	bool help = false;
+	/* words behind a command (exec, ps, rootless) are the command's */
+	struct options_result result = {.mixed = verb->max_args >= 0};
 	int r;
 
 	if (!options)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "options");
-	r = options_parse(arena, verb->options, argc, argv, options, &help, err);
+	r = options_parse(arena, verb->options, argc, argv, options, &result, err);
 	if (r < 0)
 		return r;
-	if (help) {
+	if (result.help) {
 		CLEANUP_STRBUF struct strbuf text = {0};
 
-		help_verb(verb, &text);
+		help_verb(globals, verb, &text);
 		return print_all(&text, err);
 	}
 	argc -= r;
 	argv += r;
-	r = refuse_count(verb, argc, err);
+	r = refuse_count(globals, verb, argc, err);
 	if (r < 0)
 		return r;
 	*ret_started = verb;
+	log_debug("%s %s", verb->name, argc > 0 ? argv[0] : "");
 	return verb->run(arena, globals, options, argc, argv, err);
 }
 
@@ -120,18 +134,18 @@ static int run_program(struct arena *arena, struct globals *globals, int argc, c
 {
 	CLEANUP_STRBUF struct strbuf text = {0};
 	const struct verb *verb;
-	bool help = false;
-	int at = options_parse(arena, global_options, argc, argv, globals, &help, err);
+	struct options_result result = {.mixed = false};
+	int at = options_parse(arena, global_options, argc, argv, globals, &result, err);
 	int r;
 
 	if (at < 0)
 		return at;
 	if (globals->version) {
-		version_text(&text);
+		version_text(program_name(globals), &text);
 		return print_all(&text, err);
 	}
-	if (help || at >= argc || (str_eq(argv[at], "help") && at + 1 >= argc)) {
-		help_program(&text);
+	if (result.help || at >= argc || (str_eq(argv[at], "help") && at + 1 >= argc)) {
+		help_program(globals, &text);
 		return print_all(&text, err);
 	}
 	if (globals->log_format && !str_eq(globals->log_format, "text") &&

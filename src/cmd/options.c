@@ -54,10 +54,11 @@ static bool option_takes_value(const struct option_entry *entry)
 }
 
 int options_parse(struct arena *arena, const struct option_entry *table, int argc, char **argv,
-		  void *target, bool *ret_help, struct rb_err *err)
+		  void *target, struct options_result *result, struct rb_err *err)
 {
 	struct option longs[OPTIONS_MAX + 2] = {{0}};
 	char shorts[3 * OPTIONS_MAX + 8] = "+:h";
+	const char *order = shorts + result->mixed; /* without '+': permute, getopt(3) */
 	size_t at = 3;
 	size_t n = 0;
 	int found;
@@ -78,12 +79,12 @@ int options_parse(struct arena *arena, const struct option_entry *table, int arg
 	longs[n] = (struct option){"help", no_argument, NULL, 'h'};
 	opterr = 0;
 	optind = 0; /* getopt(3), NOTES: begin again */
-	while ((found = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+	while ((found = getopt_long(argc, argv, order, longs, NULL)) != -1) {
 		const struct option_entry *entry = NULL;
 		int r;
 
 		if (found == 'h') {
-			*ret_help = true;
+			result->help = true;
 			return 0;
 		}
 		if (found >= 256)

@@ -38,11 +38,17 @@ struct option_entry {
 
 /*
  * Reads options from argv[1] on into the struct at target, up to the first word that is not one
- * or "--". Returns the index of that word in argv. -EINVAL with *err (RB_USAGE) for an unknown
- * option or a bad argument; *ret_help is set for -h and --help.
+ * or "--"; with result->mixed all of them, and the words are moved to the end of argv. Returns the
+ * index of the first word in argv. -EINVAL with *err (RB_USAGE) for an unknown option or a bad
+ * argument; result->help is set for -h and --help.
  */
+struct options_result {
+	bool mixed; /* in: options may stand behind the first word, as runc's users write them */
+	bool help;
+};
+
 int options_parse(struct arena *arena, const struct option_entry *table, int argc, char **argv,
-		  void *target, bool *ret_help, struct rb_err *err);
+		  void *target, struct options_result *result, struct rb_err *err);
 
 /* The OPTIONS section, one line per option. */
 struct strbuf;

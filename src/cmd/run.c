@@ -15,9 +15,11 @@ struct run_options {
 	const char *bundle;
 	const char *console_socket;
 	const char *pid_file;
+	const char *pidfd_socket;
 	bool detach;
 	bool keep;
 	bool no_pivot;
+	bool no_mount_fallback;
 	bool no_new_keyring;
 	uint32_t preserve_fds;
 };
@@ -31,6 +33,10 @@ struct run_options {
 		 "socket that receives the terminal's master"},                                    \
 		{"pid-file", 0, OPTION_STRING, OPT(pid_file), "FILE",                              \
 		 "write the process id to FILE"},                                                  \
+		{"pidfd-socket", 0, OPTION_STRING, OPT(pidfd_socket), "PATH",                      \
+		 "socket that receives a descriptor of the process"},                              \
+		{"no-mount-fallback", 0, OPTION_FLAG, OPT(no_mount_fallback), NULL,                \
+		 "fail where a bind mount keeps stricter flags than asked for"},                   \
 		{"no-pivot", 0, OPTION_FLAG, OPT(no_pivot), NULL,                                  \
 		 "move the root instead of pivot_root(2); less safe"},                             \
 		{"no-new-keyring", 0, OPTION_FLAG, OPT(no_new_keyring), NULL,                      \
@@ -47,7 +53,10 @@ static const struct option_entry run_option_table[] = {
 	OPTION_END,
 };
 
-static const struct option_entry create_option_table[] = {COMMON_OPTIONS, OPTION_END};
+static const struct option_entry create_option_table[] = {
+	COMMON_OPTIONS,
+	OPTION_END,
+};
 
 /* Of a `run` that killed its step because it could not go on; see cmd.h. */
 enum { STATUS_LOST = 125 };
@@ -155,9 +164,10 @@ static int run_prepare(struct run_job *job, const char *id, struct rb_err *err)
 		.foreground = !job->create && !options->detach,
 		.wait_start = job->create,
 		.no_pivot = options->no_pivot,
+		.no_mount_fallback = options->no_mount_fallback,
+		.pidfd_socket = options->pidfd_socket != NULL,
 		.no_new_keyring = options->no_new_keyring,
-		.no_cgroup = job->globals->cgroup_manager &&
-			     str_eq(job->globals->cgroup_manager, "disabled"),
+		.id = id,
 		.preserve_fds = options->preserve_fds,
 		.pid_file = options->pid_file,
 	};
@@ -167,6 +177,7 @@ static int run_prepare(struct run_job *job, const char *id, struct rb_err *err)
 	    (r = bundle_load(job->arena, options->bundle, &job->bundle, err)) < 0 ||
 	    (r = run_check_terminal(job, err)) < 0 || (r = run_listen_fds(job, err)) < 0 ||
 	    (r = host_probe(bundle_host_wants(job->bundle.spec), &job->host, err)) < 0 ||
+	    (r = globals_cgroup(job->globals, &job->host, &job->plan_options, err)) < 0 ||
 	    (r = self_seal(&job->host, job->globals->argv, err)) < 0)
 		return r;
 	if (job->bundle.spec->process.caps_unknown)
@@ -212,6 +223,7 @@ static int run_fill_context(struct run_job *job, const char *id, struct rb_err *
 					: 0),
 		.keep = job->options->keep,
 		.console_socket = job->options->console_socket,
+		.pidfd_socket = job->options->pidfd_socket,
 		.init_pidfd = -1,
 		.start_socket = -1,
 		.handed = job->handed.mounts,

@@ -11,10 +11,11 @@
 #define EXEC_HOME_BYTES (5 + 1024)
 
 struct exec_child {
-	const struct plan *plan; /* checked by plan_check() */
-	int sock;                /* the handshake; closed on exec */
-	int slots[SLOT_COUNT];   /* -1: empty. Inherited ones are filled by the parent */
-	const int *handed;       /* detached mounts for OP_TAKE_MOUNT */
+	const struct plan *plan;     /* checked by plan_check() */
+	int sock;                    /* the handshake; closed on exec */
+	int slots[SLOT_COUNT];       /* -1: empty. Inherited ones are filled by the parent */
+	int trees[LIMIT_HOST_TREES]; /* made by the parent, for OP_TAKE_TREE; -1: none */
+	const int *handed;           /* detached mounts for OP_TAKE_MOUNT */
 	size_t n_handed;
 	char **argv;                    /* of OP_EXEC, NULL-terminated */
 	char **envp;                    /* likewise, with one free place for HOME before the NULL */

@@ -9,6 +9,7 @@
  *	child -> parent   TTY               with the terminal's master as SCM_RIGHTS
  *	child -> parent   FAIL op errnum    and exits
  *	child -> parent   EXEC              only the filter and execve are left
+ *	child -> parent   LISTENER          with the filter's listener as SCM_RIGHTS
  *
  * End of file after EXEC is success: execve closed the socket. FAIL after EXEC: the filter or
  * execve failed. End of file without EXEC: the child was killed while it set up. End of file in
@@ -19,7 +20,7 @@
 #define HANDSHAKE_MAGIC   0x68736b62u /* "bksh" */
 #define HANDSHAKE_VERSION 1u
 
-enum handshake_type { HS_REACHED = 1, HS_GO, HS_TTY, HS_FAIL, HS_EXEC };
+enum handshake_type { HS_REACHED = 1, HS_GO, HS_TTY, HS_FAIL, HS_EXEC, HS_LISTENER };
 
 struct handshake {
 	uint32_t magic;

@@ -77,6 +77,12 @@ exec_op_fn op_setns, op_unshare, op_root_ids, op_undumpable, op_umask, op_hostna
 	op_loopback, op_keyring, op_setsid, op_write_proc, op_rlimit, op_bounding, op_ids, op_caps,
 	op_ambient, op_no_new_privs, op_death_signal, op_seccomp, op_reset_signals;
 
+int filter_install(const struct exec_child *child, uint64_t flags); /* the descriptor, 0, -errno */
+
+/* ops_sched.c */
+exec_op_fn op_affinity, op_scheduler, op_io_priority, op_memory_policy, op_personality,
+	op_enter_time, op_take_tree;
+
 /* ops_start.c: the last steps */
 exec_op_fn op_home, op_close_fds, op_chdir, op_find_program, op_wait_start, op_hook, op_exec;
 

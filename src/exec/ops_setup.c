@@ -183,14 +183,36 @@ int op_death_signal(struct exec_child *child UNUSED, const struct plan_op *op UN
 	return sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 }
 
-int op_seccomp(struct exec_child *child, const struct plan_op *op)
+/*
+ * To the parent, which knows the agent. The filter is in force already: sendmsg(2) must be allowed
+ * by it, and not be one of those that wait for the agent (spec_seccomp.c makes sure).
+ */
+static int send_listener(struct exec_child *child, int listener)
+{
+	struct handshake record = {.type = HS_LISTENER};
+	int r = handshake_send(child->sock, &record, listener);
+
+	sys_close(listener);
+	return r;
+}
+
+int filter_install(const struct exec_child *child, uint64_t flags)
 {
 	struct sock_fprog program = {
 		.len = (unsigned short)child->plan->n_bpf,
 		.filter = (struct sock_filter *)plan_bpf(child->plan),
 	};
 
-	return sys_seccomp(SECCOMP_SET_MODE_FILTER, (unsigned)op->arg[0], &program);
+	return sys_seccomp(SECCOMP_SET_MODE_FILTER, (unsigned)flags, &program);
+}
+
+int op_seccomp(struct exec_child *child, const struct plan_op *op)
+{
+	int r = filter_install(child, op->arg[0]);
+
+	if (r < 0 || !(op->arg[0] & SECCOMP_FILTER_FLAG_NEW_LISTENER))
+		return r < 0 ? r : 0;
+	return send_listener(child, r);
 }
 
 /* The kernel's struct sigaction, which glibc hides behind its own. */

@@ -37,6 +37,8 @@ static void hook_exec(struct exec_child *child, const struct plan_op *op)
 	    sys_dup3(child->slots[op->slot], 0, 0) < 0 || sys_dup3(2, 1, 0) < 0)
 		sys_exit(125);
 	(void)op_reset_signals(child, op);
+	if ((op->flags & OPF_FILTERED) && filter_install(child, 0) < 0)
+		sys_exit(125);
 	(void)sys_execve(op_str(child, op, 0), argv, envp);
 	sys_exit(127);
 }

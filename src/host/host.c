@@ -3,6 +3,7 @@
  * Probing. Runs in the parent before anything is created, with the caller's privilege, and only
  * reads: /proc/self, /sys/fs/cgroup and /sys/kernel/security. Every missing file is an answer.
  */
+#include <dirent.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
 #include <sys/vfs.h>
@@ -103,6 +104,92 @@ static enum host_cgroup_mode host_probe_cgroup(void)
 	return HOST_CGROUP_NONE;
 }
 
+const char *const host_controller_names[CONTROLLERS] = {
+	[CONTROLLER_CPU] = "cpu",
+	[CONTROLLER_CPUACCT] = "cpuacct",
+	[CONTROLLER_CPUSET] = "cpuset",
+	[CONTROLLER_MEMORY] = "memory",
+	[CONTROLLER_IO] = "io",
+	[CONTROLLER_PIDS] = "pids",
+	[CONTROLLER_HUGETLB] = "hugetlb",
+	[CONTROLLER_RDMA] = "rdma",
+	[CONTROLLER_MISC] = "misc",
+	[CONTROLLER_DEVICES] = "devices",
+	[CONTROLLER_FREEZER] = "freezer",
+	[CONTROLLER_NET_CLS] = "net_cls",
+	[CONTROLLER_NET_PRIO] = "net_prio",
+};
+
+/* Words separated by blanks, commas or line ends; unknown ones are none of ours. */
+static uint32_t controllers_parse(const char *text)
+{
+	uint32_t mask = 0;
+
+	while (*text) {
+		size_t len = strcspn(text, " ,\n");
+
+		for (size_t i = 0; i < CONTROLLERS; i++)
+			if (strlen(host_controller_names[i]) == len &&
+			    memcmp(text, host_controller_names[i], len) == 0)
+				mask |= UINT32_C(1) << i;
+		text += len;
+		text += strspn(text, " ,\n");
+	}
+	return mask;
+}
+
+/* Is it the mount of a hierarchy, and not just a directory of the tmpfs? */
+static bool is_hierarchy(const char *name)
+{
+	char path[NAME_MAX + 32];
+	struct statfs fs;
+
+	snprintf(path, sizeof(path), "/sys/fs/cgroup/%s", name);
+	return statfs(path, &fs) == 0 &&
+	       (fs.f_type == CGROUP_SUPER_MAGIC || fs.f_type == CGROUP2_SUPER_MAGIC);
+}
+
+static void host_probe_hierarchies(struct host *host)
+{
+	size_t room = sizeof(host->cgroup_hierarchies);
+	DIR *stream = opendir("/sys/fs/cgroup");
+	struct dirent *entry;
+	size_t len = 0;
+
+	while (stream && (entry = readdir(stream))) {
+		size_t n = strlen(entry->d_name);
+
+		/* links are other names of a directory that is there as well */
+		if (entry->d_type != DT_DIR || entry->d_name[0] == '.' || len + n + 2 > room ||
+		    !is_hierarchy(entry->d_name))
+			continue;
+		if (len)
+			host->cgroup_hierarchies[len++] = ' ';
+		memcpy(host->cgroup_hierarchies + len, entry->d_name, n + 1);
+		len += n;
+	}
+	if (stream)
+		closedir(stream);
+}
+
+static void host_probe_controllers(struct host *host)
+{
+	const char *file = host->cgroup_mode == HOST_CGROUP_V2
+				   ? "/sys/fs/cgroup/cgroup.controllers"
+				   : "/sys/fs/cgroup/unified/cgroup.controllers";
+	char text[512];
+	struct statfs fs;
+
+	if (file_read_small(AT_FDCWD, file, text, sizeof(text)) > 0)
+		host->cgroup_v2 = controllers_parse(text);
+	for (int i = 0; host->cgroup_mode != HOST_CGROUP_V2 && i < CONTROLLERS; i++) {
+		snprintf(text, sizeof(text), "/sys/fs/cgroup/%s",
+			 host_controller_v1_name((enum host_controller)i));
+		if (statfs(text, &fs) == 0 && fs.f_type == CGROUP_SUPER_MAGIC)
+			host->cgroup_v1 |= UINT32_C(1) << i;
+	}
+}
+
 static void host_probe_lsm(struct host *host)
 {
 	char text[64];
@@ -111,6 +198,7 @@ static void host_probe_lsm(struct host *host)
 	host->apparmor = file_read_small(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", text,
 					 sizeof(text)) > 0 &&
 			 text[0] == 'Y';
+	host->resctrl = statfs("/sys/fs/resctrl", &fs) == 0 && fs.f_type == RDTGROUP_SUPER_MAGIC;
 	host->selinux = statfs("/sys/fs/selinux", &fs) == 0 && fs.f_type == SELINUX_MAGIC;
 }
 
@@ -131,8 +219,13 @@ int host_probe(unsigned want, struct host *ret_host, struct rb_err *err)
 	host->exe_writable = sys_faccessat2(AT_FDCWD, "/proc/self/exe", W_OK, AT_EACCESS) == 0;
 	if ((want & HOST_WANT_IDMAPS) && (r = host_probe_idmaps(host, err)) < 0)
 		return r;
-	if (want & HOST_WANT_CGROUP)
+	if (want & HOST_WANT_CGROUP) {
 		host->cgroup_mode = host_probe_cgroup();
+		if (host->cgroup_mode != HOST_CGROUP_NONE)
+			host_probe_controllers(host);
+		if (host->cgroup_mode == HOST_CGROUP_V1 || host->cgroup_mode == HOST_CGROUP_HYBRID)
+			host_probe_hierarchies(host);
+	}
 	if (want & HOST_WANT_LSM)
 		host_probe_lsm(host);
 	return 0;
@@ -155,6 +248,22 @@ static void host_print_map(const char *key, const struct host_idmap *map, struct
 			      map->v[i].count);
 }
 
+static void host_print_controllers(const char *key, uint32_t mask, struct strbuf *out)
+{
+	const char *separator = " ";
+
+	if (!mask)
+		return;
+	strbuf_add(out, key);
+	for (size_t i = 0; i < CONTROLLERS; i++) {
+		if (!(mask >> i & 1))
+			continue;
+		strbuf_printf(out, "%s%s", separator, host_controller_names[i]);
+		separator = ",";
+	}
+	strbuf_add_char(out, '\n');
+}
+
 void host_print(const struct host *host, struct strbuf *out)
 {
 	strbuf_printf(out, "euid %u\negid %u\n", host->euid, host->egid);
@@ -167,6 +276,12 @@ void host_print(const struct host *host, struct strbuf *out)
 	strbuf_printf(out, "cgroup_mode %s\napparmor %d\nselinux %d\nexe_writable %d\n",
 		      cgroup_mode_names[host->cgroup_mode], host->apparmor, host->selinux,
 		      host->exe_writable);
+	host_print_controllers("cgroup_v1", host->cgroup_v1, out);
+	host_print_controllers("cgroup_v2", host->cgroup_v2, out);
+	if (host->resctrl)
+		strbuf_add(out, "resctrl 1\n");
+	if (host->cgroup_hierarchies[0])
+		strbuf_printf(out, "cgroup_hierarchies %s\n", host->cgroup_hierarchies);
 }
 
 /* One "key value" line into the host. */
@@ -181,6 +296,7 @@ static int host_load_line(const char *key, const char *value, struct host *host)
 		{"no_new_privileges", &host->no_new_privileges},
 		{"apparmor", &host->apparmor},
 		{"selinux", &host->selinux},
+		{"resctrl", &host->resctrl},
 		{"exe_writable", &host->exe_writable},
 	};
 	struct host_idmap line;
@@ -209,6 +325,16 @@ static int host_load_line(const char *key, const char *value, struct host *host)
 		map->v[map->n++] = line.v[0];
 		return 0;
 	}
+	if (str_eq(key, "cgroup_hierarchies")) {
+		if (strlen(value) >= sizeof(host->cgroup_hierarchies))
+			return -EINVAL;
+		memcpy(host->cgroup_hierarchies, value, strlen(value) + 1);
+		return 0;
+	}
+	if (str_eq(key, "cgroup_v1") || str_eq(key, "cgroup_v2")) {
+		*(key[8] == '1' ? &host->cgroup_v1 : &host->cgroup_v2) = controllers_parse(value);
+		return 0;
+	}
 	if (str_eq(key, "cgroup_mode"))
 		for (size_t i = 0; i < ARRAY_LEN(cgroup_mode_names); i++)
 			if (str_eq(value, cgroup_mode_names[i])) {
@@ -224,7 +350,7 @@ int host_load(const char *text, struct host *ret_host, struct rb_err *err)
 
 	*ret_host = (struct host){0};
 	while (*text) {
-		char line[256];
+		char line[640];
 		size_t len = strcspn(text, "\n");
 		char *space;
 

@@ -24,6 +24,32 @@ enum host_cgroup_mode {
 	HOST_CGROUP_V2,
 };
 
+/* cgroups(7). A bit each in struct host; host_controller_names has v2's spelling. */
+enum host_controller {
+	CONTROLLER_CPU,
+	CONTROLLER_CPUACCT,
+	CONTROLLER_CPUSET,
+	CONTROLLER_MEMORY,
+	CONTROLLER_IO, /* "blkio" on v1 */
+	CONTROLLER_PIDS,
+	CONTROLLER_HUGETLB,
+	CONTROLLER_RDMA,
+	CONTROLLER_MISC,
+	CONTROLLER_DEVICES,  /* v1 only: v2 has a BPF program for it */
+	CONTROLLER_FREEZER,  /* v1 only: part of v2 itself */
+	CONTROLLER_NET_CLS,  /* v1 only */
+	CONTROLLER_NET_PRIO, /* v1 only */
+	CONTROLLERS,
+};
+
+extern const char *const host_controller_names[CONTROLLERS];
+
+/* The directory of a controller's v1 hierarchy below /sys/fs/cgroup. */
+static inline const char *host_controller_v1_name(enum host_controller controller)
+{
+	return controller == CONTROLLER_IO ? "blkio" : host_controller_names[controller];
+}
+
 struct host {
 	uint32_t euid, egid;
 	uint64_t caps_effective, caps_bounding; /* bit N is capability N */
@@ -32,7 +58,11 @@ struct host {
 	struct host_idmap uid_map, gid_map;     /* of the current user namespace */
 	bool no_new_privileges;
 	enum host_cgroup_mode cgroup_mode;
+	uint32_t cgroup_v1, cgroup_v2; /* controllers: bit N is enum host_controller N */
+	/* not on pure v2: the directories below /sys/fs/cgroup, "cpu,cpuacct memory unified" */
+	char cgroup_hierarchies[512];
 	bool apparmor, selinux; /* the LSM is active */
+	bool resctrl;           /* Intel RDT's file system is mounted */
 	bool exe_writable;      /* our own program file could be written by us: seal it first */
 };
 

@@ -5,6 +5,7 @@
  * takes too long; a hanging newuidmap must not hang a build.
  */
 #include <time.h>
+#include "base/file.h"
 #include "base/sys.h"
 #include "launch/launch.h"
 
@@ -141,4 +142,50 @@ char *helper_output(struct arena *arena, const char *path, const char *const arg
 	fd_close(&helper.pidfd);
 	fd_close(&helper.output);
 	return text;
+}
+
+/* In the new process: standard output into the pipe, the rest is ours. */
+static void output_exec(const char *path, const char *const argv[], int output)
+{
+	sigset_t none;
+
+	(void)sys_dup3(output, 1, 0);
+	(void)sys_close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
+	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)sys_execve(path, (char *const *)argv, environ);
+	sys_exit(127);
+}
+
+int program_output(struct arena *arena, const char *path, const char *const argv[], char **ret_text)
+{
+	CLEANUP_FD int pidfd = -1;
+	CLEANUP_FD int reader = -1;
+	struct clone_args args = {
+		.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+		.pidfd = (uint64_t)(uintptr_t)&pidfd,
+		.exit_signal = SIGCHLD,
+	};
+	siginfo_t info = {0};
+	int pipes[2];
+	size_t len;
+	pid_t pid;
+	int r;
+
+	if (pipe2(pipes, O_CLOEXEC) < 0)
+		return -errno;
+	reader = pipes[0];
+	pid = sys_clone3(&args);
+	if (pid == 0)
+		output_exec(path, argv, pipes[1]);
+	close(pipes[1]);
+	if (pid < 0)
+		return pid;
+	r = stream_read(arena, reader, LIMIT_STATE_BYTES, ret_text, &len);
+	if (sys_wait_pidfd(pidfd, &info, WEXITED) < 0)
+		return -ECHILD;
+	if (r == 0 && (info.si_code != CLD_EXITED || info.si_status != 0))
+		r = -ECANCELED;
+	return r;
 }

@@ -51,6 +51,7 @@ int hook_run(const char *path, char *const argv[], char *const envp[], const cha
 		.exit_signal = SIGCHLD,
 	};
 	siginfo_t info = {0};
+	char text[64];
 	pid_t pid;
 	int r;
 
@@ -65,7 +66,8 @@ int hook_run(const char *path, char *const argv[], char *const envp[], const cha
 	if (r == -ETIME)
 		err_set(err, RB_HOOK, 0, "'%s' ran out of time (%" PRIu64 " s)", path, seconds);
 	else if (info.si_code != CLD_EXITED)
-		err_set(err, RB_HOOK, 0, "'%s' was killed by signal %d", path, info.si_status);
+		err_set(err, RB_HOOK, 0, "error running hook '%s': signal: %s", path,
+			signal_text(info.si_status, text));
 	else if (info.si_status == 127)
 		err_set(err, RB_HOOK, 0, "'%s': exit status 127 (or it cannot be executed)", path);
 	else if (info.si_status != 0)

@@ -7,6 +7,7 @@
 #include "cgroup/cgroup.h"
 #include "exec/exec.h"
 #include "plan/plan.h"
+#include "plan/resources.h"
 #include "state/state.h"
 
 /* What carrying out a plan needs next to the plan. Everything is borrowed. */
@@ -20,7 +21,9 @@ struct launch_context {
 	unsigned state_flags;       /* enum state_flags */
 	bool keep;                  /* the monitor leaves state and cgroup alone */
 	const char *console_socket; /* for CONSOLE_SOCKET */
+	const char *pidfd_socket;   /* for OP_SEND_PIDFD */
 	int init_pidfd;             /* exec: the container's first process; else -1 */
+	pid_t init_pid;             /* exec: its number; else 0 */
 	int start_socket;           /* create: listening; else -1 */
 	const int *handed;          /* detached mounts that the plan takes by number */
 	size_t n_handed;
@@ -34,6 +37,29 @@ struct launch_context {
 	int signals;         /* of launch_take_signals() */
 };
 
+/* Between the writes of one set of limits. */
+struct resource_progress {
+	bool missing; /* the file of the last write */
+	struct resource_write waiting[4];
+	size_t n_waiting;
+};
+
+/*
+ * One write of resources_convert() to an open group. Errors: RB_CGROUP with file and value;
+ * resource_finish() reports what the kernel had refused first and never accepted later.
+ */
+int resource_apply(const struct cgroup *group, const struct resource_write *write,
+		   struct resource_progress *progress, struct rb_err *err);
+int resource_finish(const struct cgroup *group, const struct resource_progress *progress,
+		    struct rb_err *err);
+
+/*
+ * Runs the helper that talks to systemd: words are its name, the manager's socket (NULL when
+ * there is none), and the request. Errors: RB_SYSTEMD.
+ */
+int scope_call(struct arena *arena, const char *const *words, struct rb_err *err);
+const char *scope_manager(struct arena *arena);
+
 struct launch {
 	const struct plan *plan; /* sealed copy */
 	size_t plan_size;
@@ -44,10 +70,14 @@ struct launch {
 	int pidfd;
 	int monitor_pipe; /* its end of file is our death */
 	int monitor_pidfd;
-	int tty_master;     /* CONSOLE_OWN */
-	const char *cgroup; /* joined group, or NULL */
-	int pid_file_dir;   /* opened before anything exists, or -1 */
-	bool started;       /* the program may have run its first instruction */
+	int tty_master;      /* CONSOLE_OWN */
+	int listener;        /* of the seccomp filter, on its way to the agent */
+	const char *cgroup;  /* name of the container's group, or NULL */
+	struct cgroup group; /* the same, open */
+	struct resource_progress group_state;
+	bool below;       /* exec --cgroup: a group below it was asked for */
+	int pid_file_dir; /* opened before anything exists, or -1 */
+	bool started;     /* the program may have run its first instruction */
 	bool reached[STAGE_COUNT];
 	bool exec_reported;
 	size_t next_op;     /* of the parent's list */
@@ -104,7 +134,11 @@ struct handshake;
 int launch_failure(const struct handshake *record, const struct plan *plan, const char *argv0,
 		   struct rb_err *err);
 
-/* Sends one descriptor to the listener at path: --console-socket. */
+/*
+ * Sends one descriptor with 1 to 4095 bytes of text to the listener at path: --console-socket,
+ * --pidfd-socket, a seccomp agent. -errno.
+ */
+int descriptor_send(const char *path, int fd, const char *text, size_t len);
 int console_send(const char *path, int master, struct rb_err *err);
 
 /*
@@ -121,8 +155,15 @@ int hook_run(const char *path, char *const argv[], char *const envp[], const cha
 void hooks_run(const struct spec *spec, enum spec_hook_kind kind, const struct state_record *record,
 	       const struct state_annotation *annotations, pid_t pid);
 
-/* `start`: waits on the connection to a created container until its program runs. */
-int launch_await_start(int sock, struct rb_err *err);
+/*
+ * `start`: waits on the connection to a created container until its program runs (0), or it hands
+ * a seccomp listener over (1, *ret_listener): then wait again.
+ */
+int launch_await_start(int sock, int *ret_listener, struct rb_err *err);
+
+/* Hands a seccomp listener to the agent at path. state is that of runtime.md#state, as JSON. */
+int listener_send(const char *path, int listener, pid_t pid, const char *metadata,
+		  const char *state, struct rb_err *err);
 
 /*
  * Blocks the signals that launch_wait() forwards; returns the descriptor it takes them from. Call
@@ -153,6 +194,13 @@ struct user {
 
 /* Who uid is, in /etc/passwd or the machine's name services. False: nobody knows it. */
 bool user_find(struct arena *arena, uint32_t uid, struct user *ret_user);
+
+/*
+ * Runs a program with our environment and standard error to its end; what it prints goes into the
+ * arena. -ECANCELED: it failed.
+ */
+int program_output(struct arena *arena, const char *path, const char *const argv[],
+		   char **ret_text);
 
 /* Writes both id maps of a new user namespace. Errors: RB_IDMAP_*. */
 int idmap_write(struct arena *arena, pid_t pid, const char *uid_map, const char *gid_map,

@@ -6,7 +6,7 @@
  */
 #include "base/sys.h"
 #include "exec/handshake.h"
-#include "launch/launch.h"
+#include "launch/launch_private.h"
 
 static int failure_program(const struct handshake *record, const char *argv0, struct rb_err *err)
 {
@@ -97,19 +97,31 @@ static int failure_mount(const struct handshake *record, const char *what, struc
 	}
 }
 
+const char *signal_text(int sig, char text[64])
+{
+	const char *name = sigdescr_np(sig);
+
+	snprintf(text, 64, "%s (%d)", name ? name : "unknown", sig);
+	if (text[0] >= 'A' && text[0] <= 'Z')
+		text[0] = (char)(text[0] - 'A' + 'a');
+	return text;
+}
+
 static int failure_hook(const struct handshake *record, const struct plan_op *op,
 			struct rb_err *err)
 {
 	const char *kind = op && op->arg[1] < HOOK_KINDS ? spec_hook_names[op->arg[1]]
 							 : spec_hook_names[HOOK_START_CONTAINER];
 	unsigned number = op ? (unsigned)op->arg[2] : 0;
+	char text[64];
 
 	if (record->status == -1)
 		err_set(err, RB_HOOK, 0, "error running %s hook #%u: '%s' ran out of time", kind,
 			number, record->detail);
 	else if (record->status > 0 && record->status < 256)
-		err_set(err, RB_HOOK, 0, "error running %s hook #%u: '%s' was killed by signal %d",
-			kind, number, record->detail, record->status);
+		err_set(err, RB_HOOK, 0,
+			"error running %s hook #%u: error running hook '%s': signal: %s", kind,
+			number, record->detail, signal_text(record->status & 0x7f, text));
 	else if (record->status >= 256)
 		err_set(err, RB_HOOK, 0, "error running %s hook #%u: exit status %d", kind, number,
 			record->status >> 8);
@@ -125,7 +137,13 @@ static const struct {
 	const char *what; /* may take the op's string */
 } plain_failures[] = {
 	{OP_SETNS, RB_NAMESPACE, "cannot join the container's namespaces"},
-	{OP_UNSHARE, RB_NAMESPACE, "cannot make a cgroup namespace"},
+	{OP_UNSHARE, RB_NAMESPACE, "cannot make a cgroup or time namespace"},
+	{OP_ENTER_TIME, RB_NAMESPACE, "cannot enter the time namespace"},
+	{OP_AFFINITY, RB_SCHEDULING, "cannot set the CPU affinity"},
+	{OP_SCHEDULER, RB_SCHEDULING, "cannot set the scheduler"},
+	{OP_IO_PRIORITY, RB_SCHEDULING, "cannot set the I/O priority"},
+	{OP_MEMORY_POLICY, RB_SCHEDULING, "cannot set the memory policy"},
+	{OP_PERSONALITY, RB_SCHEDULING, "cannot set the personality"},
 	{OP_ROOT_IDS, RB_CREDENTIALS, "cannot become root of the user namespace"},
 	{OP_HOSTNAME, RB_NAMESPACE, "cannot set the host name '%s'"},
 	{OP_DOMAINNAME, RB_NAMESPACE, "cannot set the domain name '%s'"},

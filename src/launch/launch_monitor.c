@@ -42,9 +42,10 @@ const char *launch_cgroup(const struct launch *l)
 {
 	const struct plan_op *ops = plan_parent_ops(l->plan);
 
-	/* without a record it is a further process, and the group is the container's */
-	for (size_t i = 0; l->context->record && !l->cgroup && i < l->plan->n_parent; i++)
-		if (ops[i].kind == OP_CGROUP)
+	/* of a further process (CGROUP_EXISTING) the group is the container's, and a scope is
+	 * systemd's */
+	for (size_t i = 0; !l->cgroup && i < l->plan->n_parent; i++)
+		if (ops[i].kind == OP_CGROUP && ops[i].arg[1] == CGROUP_FILES)
 			return cgroup_absolute(l->context->arena, plan_str(l->plan, ops[i].str[0]));
 	return l->cgroup;
 }

@@ -26,6 +26,20 @@ void monitor_wait_dead(int pidfd);
 int guard_add(struct launch *l, struct rb_err *err);
 void guard_drop(struct launch *l);
 
+/* launch_error.c: "bad system call (31)", as runc's clients look for it. Returns text. */
+const char *signal_text(int sig, char text[64]);
+
+/* launch_tree.c: OP_HOST_TREE; net_device.c: OP_NET_DEVICE */
+int launch_host_tree(struct launch *l, const struct plan_op *op, struct rb_err *err);
+int launch_net_device(struct launch *l, const struct plan_op *op, struct rb_err *err);
+
+/* launch_cgroup.c: OP_CGROUP and what follows it; launch_scope.c: its systemd half */
+int launch_cgroup_find(struct launch *l, const struct plan_op *op, struct rb_err *err);
+int launch_cgroup_write(struct launch *l, const struct plan_op *op, struct rb_err *err);
+int launch_cgroup_devices(struct launch *l, const struct plan_op *op, struct rb_err *err);
+int launch_cgroup_join(struct launch *l, const struct plan_op *op, struct rb_err *err);
+int launch_scope(struct launch *l, const struct plan_op *op, struct rb_err *err);
+
 /*
  * launch_run.c: the next record of the child, and a descriptor that came with it (*ret_fd, -1
  * without). flags are those of recvmsg(2). 1: a record; 0: end of file; -errno.

@@ -209,6 +209,12 @@ static int child_listen(struct launch *l, int stage, bool want_exec, int *ret_tt
 				return err_set(err, RB_INTERNAL, EPROTO, "handshake");
 			l->reached[record.stage] = true;
 			break;
+		case HS_LISTENER:
+			if (fd < 0)
+				return err_set(err, RB_INTERNAL, EPROTO, "handshake");
+			fd_close(&l->listener);
+			l->listener = fd;
+			return 0;
 		case HS_TTY:
 			if (!ret_tty || fd < 0) {
 				fd_close(&fd);
@@ -243,29 +249,6 @@ static int run_idmap(struct launch *l, const struct plan_op *op, struct rb_err *
 	if (r < 0)
 		err_origin(err, plan_str(l->plan, op->origin));
 	return r;
-}
-
-static int run_cgroup(struct launch *l, const struct plan_op *op, struct rb_err *err)
-{
-	const char *path = plan_str(l->plan, op->str[0]);
-	const char *joined = NULL;
-	int r;
-
-	if (!l->context->record) /* exec: into the container's own group */
-		r = cgroup_enter(path, l->pid, err);
-	else
-		r = cgroup_join(l->context->arena, path, l->pid, &joined, err);
-	if (r == 0) {
-		l->cgroup = joined;
-		if (joined)
-			l->context->record->cgroup = joined;
-		return 0;
-	}
-	err_origin(err, plan_str(l->plan, op->origin));
-	if (op->arg[0])
-		return r;
-	log_warn("%s; the step runs without limits", err->what);
-	return 0;
 }
 
 static int run_record(struct launch *l, const struct plan_op *op UNUSED, struct rb_err *err)
@@ -336,6 +319,20 @@ static int run_take_tty(struct launch *l, const struct plan_op *op, struct rb_er
 	return 0;
 }
 
+/* runc sends "pidfd" along. */
+static int run_send_pidfd(struct launch *l, struct rb_err *err)
+{
+	const char *path = l->context->pidfd_socket;
+	int r = descriptor_send(path, l->pidfd, "pidfd", 5);
+
+	if (r < 0) {
+		err_set(err, RB_CONSOLE_SOCKET, -r, "cannot send the process descriptor to '%s'",
+			path);
+		err_fix(err, "--pidfd-socket names a unix stream socket that somebody listens on");
+	}
+	return r;
+}
+
 static int pid_file_failure(const char *path, int r, struct rb_err *err)
 {
 	err_set(err, RB_PID_FILE, -r, "cannot write the pid file '%s'", path);
@@ -344,6 +341,27 @@ static int pid_file_failure(const char *path, int r, struct rb_err *err)
 }
 
 /* Writes PID, without a line end, by rename: readers parse it without trimming. */
+static int run_await_exec(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	const struct launch_context *context = l->context;
+	CLEANUP_STRBUF struct strbuf state = {0};
+	int r = child_listen(l, -1, true, NULL, err);
+
+	if (r < 0 || l->listener < 0)
+		return r;
+	/* exec has no record of its own: the agent knows the container by its id */
+	if (context->record)
+		state_for_hooks(l, context->init_pid > 0 ? "running" : "creating", &state);
+	r = listener_send(plan_str(l->plan, op->str[0]), l->listener, l->pid,
+			  plan_str(l->plan, op->str[1]), state.text ? state.text : "{}", err);
+	fd_close(&l->listener);
+	if (r < 0) {
+		err_origin(err, plan_str(l->plan, op->origin));
+		return r;
+	}
+	return child_listen(l, -1, true, NULL, err);
+}
+
 static int run_pid_file(struct launch *l, const struct plan_op *op, struct rb_err *err)
 {
 	const char *path = plan_str(l->plan, op->str[0]);
@@ -386,14 +404,20 @@ static int run_op(struct launch *l, const struct plan_op *op, struct rb_err *err
 	case OP_OPEN_NS: return run_open_ns(l, op, err);
 	case OP_CLONE: return launch_clone(l, op, err);
 	case OP_IDMAP: return run_idmap(l, op, err);
-	case OP_CGROUP: return run_cgroup(l, op, err);
+	case OP_HOST_TREE: return launch_host_tree(l, op, err);
+	case OP_NET_DEVICE: return launch_net_device(l, op, err);
+	case OP_CGROUP: return launch_cgroup_find(l, op, err);
+	case OP_CGROUP_WRITE: return launch_cgroup_write(l, op, err);
+	case OP_CGROUP_DEVICES: return launch_cgroup_devices(l, op, err);
+	case OP_CGROUP_JOIN: return launch_cgroup_join(l, op, err);
 	case OP_RECORD: return run_record(l, op, err);
 	case OP_MONITOR: return launch_monitor(l, err);
 	case OP_AWAIT: return child_listen(l, op->stage, false, NULL, err);
 	case OP_RELEASE: return run_release(l, op, err);
 	case OP_RUN_HOOK: return run_hook(l, op, err);
 	case OP_TAKE_TTY: return run_take_tty(l, op, err);
-	case OP_AWAIT_EXEC: return child_listen(l, -1, true, NULL, err);
+	case OP_AWAIT_EXEC: return run_await_exec(l, op, err);
+	case OP_SEND_PIDFD: return run_send_pidfd(l, err);
 	case OP_PID_FILE: return run_pid_file(l, op, err);
 	default: return err_set(err, RB_INTERNAL, 0, "unknown operation");
 	}
@@ -403,8 +427,10 @@ static int run_op(struct launch *l, const struct plan_op *op, struct rb_err *err
 static void drop_child_side(struct launch *l)
 {
 	fd_close(&l->child.sock);
-	for (int slot = SLOT_USER_NS; slot <= SLOT_CGROUP_NS; slot++)
+	for (int slot = SLOT_USER_NS; slot <= SLOT_TIME_NS; slot++)
 		fd_close(&l->child.slots[slot]);
+	for (size_t i = 0; i < LIMIT_HOST_TREES; i++)
+		fd_close(&l->child.trees[i]);
 }
 
 static void launch_undo(struct launch *l)
@@ -415,8 +441,13 @@ static void launch_undo(struct launch *l)
 		(void)sys_pidfd_send_signal(l->pidfd, SIGKILL);
 		(void)sys_wait_pidfd(l->pidfd, &info, WEXITED);
 	}
-	if (l->cgroup)
-		(void)cgroup_remove(l->cgroup);
+	/* a group that was there before is somebody else's */
+	for (size_t i = 0; l->cgroup && i < l->group.n; i++) {
+		if (l->group.v[i].made) {
+			(void)cgroup_remove(l->cgroup);
+			break;
+		}
+	}
 	launch_end(l);
 }
 
@@ -439,8 +470,11 @@ int launch_begin(struct launch *launch, const struct plan *plan,
 		.monitor_pidfd = -1,
 		.tty_master = -1,
 		.pid_file_dir = -1,
+		.listener = -1,
 	};
 	launch->child.sock = -1;
+	for (size_t i = 0; i < LIMIT_HOST_TREES; i++)
+		launch->child.trees[i] = -1;
 	if ((r = plan_seal(launch, plan, err)) < 0 || (r = child_prepare(launch, err)) < 0 ||
 	    (r = open_pid_file_dir(launch, err)) < 0) {
 		launch_end(launch);
@@ -488,11 +522,13 @@ int launch_start(struct launch *launch, const struct plan *plan,
 void launch_end(struct launch *launch)
 {
 	launch_monitor_end(launch);
+	cgroup_close(&launch->group);
 	fd_close(&launch->sock);
 	fd_close(&launch->child.sock);
 	fd_close(&launch->pidfd);
 	fd_close(&launch->tty_master);
 	fd_close(&launch->pid_file_dir);
+	fd_close(&launch->listener);
 	for (int slot = 0; slot < SLOT_COUNT; slot++)
 		if (slot != SLOT_INIT && slot != SLOT_START)
 			fd_close(&launch->child.slots[slot]);
@@ -501,13 +537,36 @@ void launch_end(struct launch *launch)
 	launch->plan = NULL;
 }
 
-int launch_await_start(int sock, struct rb_err *err)
+/* config-linux.md#the-container-process-state */
+int listener_send(const char *path, int listener, pid_t pid, const char *metadata,
+		  const char *state, struct rb_err *err)
+{
+	CLEANUP_STRBUF struct strbuf text = {0};
+	int r;
+
+	strbuf_printf(&text,
+		      "{\"ociVersion\":\"1.0.2\",\"fds\":[\"seccompFd\"],\"pid\":%d,"
+		      "\"metadata\":",
+		      (int)pid);
+	strbuf_add_json(&text, metadata);
+	strbuf_printf(&text, ",\"state\":%s}", state);
+	r = text.failed ? -ENOMEM : descriptor_send(path, listener, text.text, text.len);
+	if (r < 0) {
+		err_set(err, RB_SECCOMP, -r, "failed to connect with seccomp agent '%s'", path);
+		err_fix(err, "listenerPath names a unix stream socket that the agent listens on");
+	}
+	return r;
+}
+
+int launch_await_start(int sock, int *ret_listener, struct rb_err *err)
 {
 	bool exec_reported = false;
 
+	*ret_listener = -1;
 	for (;;) {
 		struct handshake record;
-		int r = launch_receive(sock, 0, &record, NULL);
+		int fd = -1;
+		int r = launch_receive(sock, 0, &record, &fd);
 
 		if (r < 0 && r != -ECONNRESET)
 			return err_set(err, RB_INTERNAL, -r, "handshake");
@@ -516,6 +575,11 @@ int launch_await_start(int sock, struct rb_err *err)
 		if (r <= 0)
 			return err_set(err, RB_SETUP_KILLED, 0,
 				       "the container ended before its program was started");
+		if (record.type == HS_LISTENER) {
+			*ret_listener = fd;
+			return 1;
+		}
+		fd_close(&fd);
 		if (record.type == HS_FAIL)
 			return launch_failure(&record, NULL, NULL, err);
 		exec_reported |= record.type == HS_EXEC;

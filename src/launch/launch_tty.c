@@ -9,7 +9,7 @@
 #include "launch/launch_private.h"
 #include "launch/tty_pump.h"
 
-int console_send(const char *path, int master, struct rb_err *err)
+int descriptor_send(const char *path, int fd, const char *text, size_t len)
 {
 	/* through the descriptor of the socket's file: its path may be longer than sun_path */
 	CLEANUP_FD int file = sys_openat(AT_FDCWD, path, O_PATH, 0);
@@ -19,25 +19,29 @@ int console_send(const char *path, int master, struct rb_err *err)
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control = {.bytes = {0}};
-	/* receivers want 1 to 4095 bytes beside the one descriptor; runc sends the name */
-	struct iovec iov = {.iov_base = (char[]){"/dev/ptmx"}, .iov_len = 9};
+	struct iovec iov = {.iov_base = (char *)text, .iov_len = len};
 	struct msghdr message = {.msg_iov = &iov,
 				 .msg_iovlen = 1,
 				 .msg_control = &control,
 				 .msg_controllen = sizeof(control)};
-	int r = 0;
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", file);
 	if (file < 0 || sock < 0)
-		r = file < 0 ? file : sock;
-	else if (connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
-		r = -errno;
+		return file < 0 ? file : sock;
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", file);
+	if (connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
 	control.header.cmsg_level = SOL_SOCKET;
 	control.header.cmsg_type = SCM_RIGHTS;
 	control.header.cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(&control.header), &master, sizeof(master));
-	if (r == 0 && sendmsg(sock, &message, MSG_NOSIGNAL) < 0)
-		r = -errno;
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	return sendmsg(sock, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+int console_send(const char *path, int master, struct rb_err *err)
+{
+	/* receivers want 1 to 4095 bytes beside the one descriptor; runc sends the name */
+	int r = descriptor_send(path, master, "/dev/ptmx", 9);
+
 	if (r < 0) {
 		err_set(err, RB_CONSOLE_SOCKET, -r, "cannot send the terminal to '%s'", path);
 		err_fix(err,

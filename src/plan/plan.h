@@ -43,6 +43,7 @@ enum plan_slot {
 	SLOT_IPC_NS,
 	SLOT_UTS_NS,
 	SLOT_CGROUP_NS,
+	SLOT_TIME_NS,
 	SLOT_COUNT,
 };
 
@@ -65,6 +66,9 @@ enum plan_slot {
 	X(OP_LOOPBACK,        "loopback_up")     /* SIOCSIFFLAGS on lo: netdevice(7) */ \
 	X(OP_KEYRING,         "keyring")         /* str[0]: keyctl(2) KEYCTL_JOIN_SESSION_KEYRING */ \
 	X(OP_SETSID,          "setsid")          /* setsid(2) */ \
+	X(OP_AFFINITY,        "affinity")        /* list: CPUs as 32-bit words: sched_setaffinity(2) */ \
+	X(OP_ENTER_TIME,      "enter_time")      /* through slot: setns(2) into time_for_children, \
+						    time_namespaces(7) */ \
 	/* mounts */ \
 	X(OP_PROPAGATION,     "propagation")     /* slot or str[0], arg[0] MS_*: mount_setattr(2) */ \
 	X(OP_ATTACH_ROOT,     "attach_root")     /* str[0] host path, cloned over itself -> slot: open_tree(2) */ \
@@ -73,6 +77,8 @@ enum plan_slot {
 	X(OP_STACK_ROOT,      "stack_root")      /* slot onto "/", for the pivot: move_mount(2) */ \
 	X(OP_OPEN_ROOT,       "open_root")       /* "/" -> slot: open(2) O_PATH */ \
 	X(OP_OPEN_TREE,       "open_tree")       /* str[0] host path -> slot: open_tree(2) */ \
+	X(OP_TAKE_TREE,       "take_tree")       /* arg[0]: the parent's tree of that number -> slot: \
+						    open_tree(2) */ \
 	X(OP_OPEN_DEVICE,     "open_device")     /* str[0] host path, arg[0] dev_t -> slot, verified: \
 						    open_tree(2), statx(2) */ \
 	X(OP_FSMOUNT,         "fsmount")         /* str[0] type, str[1] source, list options, arg[0] \
@@ -98,6 +104,12 @@ enum plan_slot {
 	/* files, limits, terminal, hooks */ \
 	X(OP_WRITE_PROC,      "write_proc")      /* str[0] below slot, str[1] value: openat2(2), proc(5) */ \
 	X(OP_RLIMIT,          "rlimit")          /* arg[0] resource, arg[1] soft, arg[2] hard: prlimit(2) */ \
+	X(OP_SCHEDULER,       "scheduler")       /* arg[0] flags<<32|policy, arg[1] priority<<32|nice, \
+						    list runtime, deadline, period in two words each: \
+						    sched_setattr(2) */ \
+	X(OP_IO_PRIORITY,     "io_priority")     /* arg[0]: ioprio_set(2) */ \
+	X(OP_MEMORY_POLICY,   "memory_policy")   /* arg[0] mode and flags, list nodes: set_mempolicy(2) */ \
+	X(OP_PERSONALITY,     "personality")     /* arg[0]: personality(2) */ \
 	X(OP_OPEN_TTY,        "open_tty")        /* arg[0] rows<<16|columns -> SLOT_TTY_MASTER, SLOT_TTY: \
 						    pts(4), ioctl_tty(2) TIOCGPTPEER */ \
 	X(OP_CONSOLE,         "console")         /* SLOT_TTY bound on /dev/console: move_mount(2) */ \
@@ -133,7 +145,19 @@ enum plan_slot {
 						    SLOT_INIT's process or open_ns: setns(2), clone3(2) */ \
 	X(OP_IDMAP,           "write_idmap")     /* str[0] uid map, str[1] gid map, arg[0] IDMAP_*: \
 						    user_namespaces(7), newuidmap(1) */ \
-	X(OP_CGROUP,          "cgroup")          /* str[0] path: created and joined; arg[0] 1: must: cgroups(7) */ \
+	X(OP_HOST_TREE,       "host_tree")       /* str[0] host path, arg[0] its number: open_tree(2); list \
+						    uid and gid map, arg[1] 1: of the whole tree, arg[2] \
+						    IDMAP_*: mount_setattr(2) MOUNT_ATTR_IDMAP */ \
+	X(OP_NET_DEVICE,      "net_device")      /* str[0] name, str[1] name in the child's namespace: \
+						    rtnetlink(7) RTM_NEWLINK */ \
+	X(OP_CGROUP,          "cgroup")          /* str[0] path, str[1] scope: made or found; arg[0] \
+						    1: must, arg[1] enum plan_cgroup_kind: cgroups(7) */ \
+	X(OP_CGROUP_WRITE,    "cgroup_write")    /* str[0] file, str[1] value, arg[0] enum \
+						    host_controller, arg[1] 1: v2, arg[2] enum \
+						    resource_flags: cgroups(7) */ \
+	X(OP_CGROUP_DEVICES,  "cgroup_devices")  /* list: BPF program, two numbers an instruction: \
+						    bpf(2) BPF_PROG_ATTACH */ \
+	X(OP_CGROUP_JOIN,     "cgroup_join")     /* the child into the group: cgroups(7), cgroup.procs */ \
 	X(OP_RECORD,          "record")          /* the state record: `state` and `kill` work from here: \
 						    rename(2) */ \
 	X(OP_MONITOR,         "monitor")         /* the guard that outlives us: pidfd_send_signal(2), poll(2) */ \
@@ -143,7 +167,9 @@ enum plan_slot {
 	X(OP_TAKE_TTY,        "take_tty")        /* the terminal: arg[0] enum plan_console: recvmsg(2) \
 						    SCM_RIGHTS, unix(7) */ \
 	X(OP_AWAIT_EXEC,      "await_exec")      /* until the program runs or the child has failed: recvmsg(2) \
-						    end of file, waitid(2) */ \
+						    end of file, waitid(2); a seccomp listener goes to \
+						    str[0], with str[1]: seccomp_unotify(2) */ \
+	X(OP_SEND_PIDFD,      "send_pidfd")      /* to the caller's socket: unix(7) SCM_RIGHTS */ \
 	X(OP_PID_FILE,        "pid_file")        /* str[0]: rename(2) */
 
 enum plan_op_kind {
@@ -181,6 +207,7 @@ enum plan_op_flags {
 	OPF_IF_EMPTY = 1 << 2,    /* only when the slot is empty, else `skip` more are left out */
 	OPF_DIRECTORY = 1 << 3,   /* make_target: a directory, whatever slot2 is */
 	OPF_NOFOLLOW = 1 << 4,    /* open_tree: do not follow a final symbolic link */
+	OPF_FILTERED = 1 << 6,    /* hook: under the blob's seccomp program */
 	OPF_REPLACE = 1 << 5,     /* symlink_in_root: in place of what is there */
 };
 
@@ -192,6 +219,13 @@ enum plan_idmap_method {
 	IDMAP_DIRECT,      /* we hold CAP_SETUID and CAP_SETGID */
 	IDMAP_DIRECT_DENY, /* one id, our own, with setgroups(2) denied first */
 	IDMAP_HELPER,      /* newuidmap(1) and newgidmap(1) */
+};
+
+/* Where OP_CGROUP gets the group from. */
+enum plan_cgroup_kind {
+	CGROUP_FILES,    /* made in the cgroup file system */
+	CGROUP_SCOPE,    /* a scope unit of systemd, with the child in it; list: its properties */
+	CGROUP_EXISTING, /* exec: the container's; list: groups below it, "[CONTROLLERS:]PATH" */
 };
 
 /* An op as it stands in the blob. Offsets are from the blob's start; 0 means "none". */
@@ -263,18 +297,26 @@ const char *plan_op_name(enum plan_op_kind kind);
 /* What the caller of the runtime decides, next to the configuration. */
 enum plan_console { CONSOLE_NONE, CONSOLE_OWN, CONSOLE_SOCKET };
 
+enum plan_cgroup_manager { CGROUP_MANAGER_FILES, CGROUP_MANAGER_SYSTEMD, CGROUP_MANAGER_NONE };
+
 struct plan_options {
+	const char *id;  /* of the container: names its cgroup when the configuration does not */
 	bool foreground; /* `run` without --detach: monitor, own pid namespace */
 	bool wait_start; /* `create`: wait for `start` */
 	bool no_pivot;
+	bool no_mount_fallback; /* a flag that cannot be cleared is an error */
 	bool no_new_keyring;
-	bool keep_stdio_owner;  /* 0, 1 and 2 are not the runtime's to give away */
-	bool no_record;         /* nothing on disk: the container ends with the caller */
-	bool no_cgroup;         /* --cgroup-manager=disabled */
+	bool keep_stdio_owner; /* 0, 1 and 2 are not the runtime's to give away */
+	bool no_record;        /* nothing on disk: the container ends with the caller */
+	enum plan_cgroup_manager cgroup_manager;
+	const char *const *cgroup_below; /* exec --cgroup */
+	size_t n_cgroup_below;
+	bool rootless_cgroup;   /* a group that may not be made is no error unless limits need it */
 	bool add_pid_namespace; /* when the configuration lists none */
 	enum plan_console console;
 	uint32_t preserve_fds; /* descriptors 3..3+n-1 stay open */
 	const char *pid_file;  /* NULL: none */
+	bool pidfd_socket;     /* somebody wants a descriptor of the process */
 	/* a filter compiled before (from the cache); NULL: compile it here */
 	const struct sock_filter *bpf;
 	size_t n_bpf;

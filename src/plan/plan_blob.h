@@ -22,6 +22,7 @@ struct plan_blob {
 	const struct spec *spec;
 	const struct host *host;
 	const struct plan_options *options;
+	uint64_t trees;     /* of the parent that the child's ops have taken */
 	bool first_process; /* not `exec`: the container's hooks belong to this plan */
 	struct rb_err *err;
 };
@@ -51,12 +52,22 @@ void plan_add_open_null(struct plan_blob *b);   /* -> SLOT_NULL */
 int plan_check_process_ids(struct plan_blob *b, const struct spec_process *process);
 void plan_add_oom_score(struct plan_blob *b, const struct spec_process *process);
 void plan_add_process(struct plan_blob *b, const struct spec_process *process);
+void plan_add_affinity(struct plan_blob *b, const struct spec_bits *cpus);
 void plan_add_hooks(struct plan_blob *b, enum spec_hook_kind kind, bool in_child);
 int plan_add_parent_start(struct plan_blob *b); /* up to and including the clone and its guards */
 /* `exec`: what the child is born into; it enters the other namespaces by itself: setns(2) */
 #define PLAN_BORN_INTO (CLONE_NEWUSER | CLONE_NEWPID)
 void plan_add_exec_clone(struct plan_blob *b, uint64_t join, const char *cgroup);
 void plan_add_parent_end(struct plan_blob *b, bool terminal);
+/* Does the parent open this mount's source, as its tree of that number? */
+bool plan_mount_has_tree(const struct plan_blob *b, const struct spec_mount *mount,
+			 uint64_t number);
+
+/* A mount of type cgroup that is more than a mount; false: nothing was added. */
+bool plan_add_cgroup_mount(struct plan_blob *b, const struct spec_mount *mount);
+bool plan_wants_cgroup(const struct plan_blob *b);
+int plan_add_cgroup(struct plan_blob *b, bool *ret_used);
+bool plan_add_exec_cgroup(struct plan_blob *b, const char *cgroup);
 enum plan_idmap_method plan_idmap_method(const struct plan_blob *b);
 
 /*

@@ -60,6 +60,9 @@ void plan_add_hooks(struct plan_blob *b, enum spec_hook_kind kind, bool in_child
 		if (in_child)
 			op->slot = kind == HOOK_START_CONTAINER ? SLOT_STATE_CREATED
 								: SLOT_STATE_CREATING;
+		/* its program is the image's: nothing of the image runs outside the filter */
+		if (in_child && kind == HOOK_START_CONTAINER && b->spec->seccomp.present)
+			op->flags = OPF_FILTERED;
 	}
 }
 
@@ -92,6 +95,31 @@ static void plan_add_root_ids(struct plan_blob *b)
 	} else {
 		op->on_error = ON_EINVAL; /* a namespace without id 0: we stay who we are */
 	}
+}
+
+/*
+ * A new time namespace is for children first; the offsets are set while it is empty, then it is
+ * entered: time_namespaces(7). execve would do that only since Linux 6.2.
+ */
+static void plan_add_time_namespace(struct plan_blob *b)
+{
+	const struct spec_namespace *ns = spec_namespace_find(b->spec, CLONE_NEWTIME);
+	uint32_t file;
+	uint32_t offsets;
+	struct plan_op *op;
+
+	if (!ns || ns->path)
+		return;
+	blob_child(b, OP_UNSHARE, ns->origin)->arg[0] = CLONE_NEWTIME;
+	if (b->spec->time_offsets) {
+		file = blob_str(b, "self/timens_offsets");
+		offsets = blob_str(b, b->spec->time_offsets);
+		op = blob_child(b, OP_WRITE_PROC, "/linux/timeOffsets");
+		op->slot = SLOT_PROC;
+		op->str[0] = file;
+		op->str[1] = offsets;
+	}
+	blob_child(b, OP_ENTER_TIME, ns->origin)->slot = SLOT_PROC;
 }
 
 /* Host name, loopback: what a fresh set of namespaces needs first. */
@@ -140,6 +168,7 @@ static void plan_add_pivot(struct plan_blob *b)
 	}
 }
 
+/* Made before anything becomes read-only: /dev/console may have to be created. */
 static void plan_add_terminal(struct plan_blob *b, const struct spec_process *process, bool console)
 {
 	struct plan_op *op;
@@ -152,6 +181,12 @@ static void plan_add_terminal(struct plan_blob *b, const struct spec_process *pr
 	op->arg[0] = (uint64_t)process->rows << 16 | process->columns;
 	if (console)
 		blob_child(b, OP_CONSOLE, "/process/terminal")->slot = SLOT_TTY;
+}
+
+static void plan_add_terminal_use(struct plan_blob *b, const struct spec_process *process)
+{
+	if (!process->terminal)
+		return;
 	blob_child(b, OP_SEND_TTY, "/process/terminal")->slot = SLOT_TTY_MASTER;
 	blob_child(b, OP_TTY_STDIO, "/process/terminal")->slot = SLOT_TTY;
 }
@@ -203,6 +238,20 @@ static int plan_check_spec(struct plan_blob *b)
 			"add {\"type\":\"mount\"}: without one the host's mounts would change");
 		return -EINVAL;
 	}
+	if (spec->rdt.present) {
+		err_set(b->err, RB_RDT, 0, "intelRdt: this host has no resctrl file system");
+		if (b->host->resctrl)
+			err_set(b->err, RB_RDT, 0, "intelRdt: resctrl is not supported");
+		err_origin(b->err, spec->rdt.origin);
+		err_fix(b->err, "remove linux.intelRdt");
+		return -ENOTSUP;
+	}
+	if (spec->mount_label && spec->mount_label[0] && !b->host->selinux) {
+		err_set(b->err, RB_LSM, 0, "SELinux is not active on this host");
+		err_origin(b->err, "/linux/mountLabel");
+		err_fix(b->err, "remove linux.mountLabel");
+		return -EINVAL;
+	}
 	return plan_check_process_ids(b, &spec->process);
 }
 
@@ -237,8 +286,10 @@ int plan_build(struct arena *arena, const struct spec *spec, const struct host *
 		blob_abandon(&b);
 		return r;
 	}
-	plan_add_private_proc(&b, spec->n_sysctls > 0, &spec->process);
+	plan_add_private_proc(&b, spec->n_sysctls > 0 || plan_new_namespace(&b, CLONE_NEWTIME),
+			      &spec->process);
 	plan_add_oom_score(&b, &spec->process);
+	plan_add_time_namespace(&b);
 	plan_add_namespace_setup(&b);
 	plan_add_mounts(&b);
 	plan_add_devices(&b);
@@ -246,9 +297,10 @@ int plan_build(struct arena *arena, const struct spec *spec, const struct host *
 		blob_child(&b, OP_SYNC, NULL)->stage = STAGE_MOUNTS;
 	plan_add_hooks(&b, HOOK_CREATE_CONTAINER, true);
 	plan_add_proc_writes(&b);
+	plan_add_terminal(&b, &spec->process, true);
 	plan_add_protections(&b);
 	plan_add_pivot(&b);
-	plan_add_terminal(&b, &spec->process, true);
+	plan_add_terminal_use(&b, &spec->process);
 	plan_add_process(&b, &spec->process);
 	plan_add_parent_end(&b, spec->process.terminal);
 	return blob_finish(&b, bpf, n_bpf, ret_plan);
@@ -271,7 +323,10 @@ int plan_build_exec(struct arena *arena, const struct spec *spec,
 		blob_abandon(&b);
 		return r;
 	}
+	/* before and after the move into the container's cgroup: config.md#linux-process */
+	plan_add_affinity(&b, &process->affinity_initial);
 	plan_add_exec_clone(&b, join, cgroup);
+	plan_add_affinity(&b, &process->affinity_final);
 	blob_child(&b, OP_UNDUMPABLE, NULL);
 	if (join & ~(uint64_t)PLAN_BORN_INTO) {
 		op = blob_child(&b, OP_SETNS, NULL);
@@ -284,6 +339,7 @@ int plan_build_exec(struct arena *arena, const struct spec *spec,
 	plan_add_session(&b);
 	plan_add_private_proc(&b, false, process);
 	plan_add_terminal(&b, process, false);
+	plan_add_terminal_use(&b, process);
 	plan_add_process(&b, process);
 	plan_add_parent_end(&b, process->terminal);
 	return blob_finish(&b, bpf, n_bpf, ret_plan);

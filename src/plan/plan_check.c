@@ -14,6 +14,9 @@
  *  - without no_new_privs the filter is installed with CAP_SYS_ADMIN, which is dropped after it
  *  - the parent clones once; id maps and cgroup stand before the first release, the record and
  *    the monitor before that of STAGE_READY
+ *  - trees of the parent are made before the clone and each taken once
+ *  - a cgroup is found before it is limited, limited before it is joined, and always joined; its
+ *    files are names, not paths
  */
 #include <linux/filter.h>
 #include "base/sys.h"
@@ -45,7 +48,15 @@ struct op_rule {
 static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_SYNC] = {CHILD, PHASE_BEGIN, PHASE_USER, 0, 0, false, false},
 	[OP_SETNS] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, false, false},
-	[OP_UNSHARE] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 0, false, false},
+	/* a time namespace before PHASE_MOUNTS: its offsets are written while dumpable */
+	[OP_UNSHARE] = {CHILD, PHASE_BEGIN, PHASE_MOUNTS, 0, 0, false, false},
+	[OP_AFFINITY] = {CHILD, PHASE_BEGIN, PHASE_ROOTED, 0, 0, false, false},
+	[OP_ENTER_TIME] = {CHILD, PHASE_BEGIN, PHASE_BEGIN, 0, 1, false, false},
+	[OP_TAKE_TREE] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, true, false},
+	[OP_SCHEDULER] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
+	[OP_IO_PRIORITY] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
+	[OP_MEMORY_POLICY] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
+	[OP_PERSONALITY] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
 	[OP_ROOT_IDS] = {CHILD, PHASE_BEGIN, PHASE_MOUNTS, ON_EINVAL, 0, false, false},
 	[OP_UNDUMPABLE] = {CHILD, PHASE_BEGIN, PHASE_BEGIN, 0, 0, false, false},
 	[OP_UMASK] = {CHILD, PHASE_MOUNTS, PHASE_USER, 0, 0, false, false},
@@ -59,7 +70,8 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_TAKE_MOUNT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, true, false},
 	[OP_STACK_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, false, false},
 	[OP_OPEN_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, true, false},
-	[OP_OPEN_TREE] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, true, false},
+	/* EACCES only where the parent has opened the tree too: op_check_tree() */
+	[OP_OPEN_TREE] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, ON_EACCES, 1, true, false},
 	[OP_OPEN_DEVICE] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, 1, true, false},
 	[OP_FSMOUNT] = {CHILD, PHASE_BEGIN, PHASE_PROTECT, ON_EPERM, 1, true, false},
 	/* EPERM only where flags are cleared or about times: checked in op_check_errors() */
@@ -80,7 +92,7 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_WRITE_PROC] = {CHILD, PHASE_BEGIN, PHASE_ROOTED, ON_EACCES | ON_EPERM, 1, false, false},
 	[OP_RLIMIT] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
 	[OP_OPEN_TTY] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 2, true, false},
-	[OP_CONSOLE] = {CHILD, PHASE_ROOTED, PHASE_ROOTED, 0, 1, false, false},
+	[OP_CONSOLE] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, false, false},
 	[OP_SEND_TTY] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 1, false, false},
 	[OP_TTY_STDIO] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 1, false, false},
 	[OP_STDIO_OWNER] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
@@ -103,7 +115,12 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_OPEN_NS] = {PARENT, 0, 0, 0, 1, true, false},
 	[OP_CLONE] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_IDMAP] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_HOST_TREE] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_NET_DEVICE] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_CGROUP] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_CGROUP_WRITE] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_CGROUP_DEVICES] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_CGROUP_JOIN] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_RECORD] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_MONITOR] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_AWAIT] = {PARENT, 0, 0, 0, 0, false, false},
@@ -111,6 +128,7 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_RUN_HOOK] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_TAKE_TTY] = {PARENT, 0, 0, 0, 1, true, false},
 	[OP_AWAIT_EXEC] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_SEND_PIDFD] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_PID_FILE] = {PARENT, 0, 0, 0, 0, false, false},
 };
 
@@ -138,6 +156,8 @@ static enum phase phase_after(enum plan_op_kind kind, enum phase phase)
 static const enum plan_slot inherited[] = {SLOT_START, SLOT_STATE_CREATING, SLOT_STATE_CREATED,
 					   SLOT_INIT};
 
+enum cgroup_progress { CGROUP_UNKNOWN, CGROUP_FOUND, CGROUP_JOINED };
+
 struct checker {
 	const struct plan *plan;
 	struct rb_err *err;
@@ -149,6 +169,8 @@ struct checker {
 	bool no_new_privs;
 	bool root_attached;
 	int stage;
+	enum cgroup_progress cgroup;
+	size_t trees; /* of the parent that the child takes */
 };
 
 static int broken(struct checker *c, const char *rule)
@@ -180,6 +202,17 @@ static bool list_inside(const struct plan *plan, uint32_t offset, bool strings)
 	return true;
 }
 
+static bool op_list_is_numbers(unsigned kind)
+{
+	static const enum plan_op_kind kinds[] = {OP_IDS, OP_CGROUP_DEVICES, OP_AFFINITY,
+						  OP_SCHEDULER, OP_MEMORY_POLICY};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (kinds[i] == kind)
+			return true;
+	return false;
+}
+
 static int op_check_shape(struct checker *c, const struct plan_op *op, size_t left)
 {
 	if (op->kind >= OP_KINDS)
@@ -194,7 +227,7 @@ static int op_check_shape(struct checker *c, const struct plan_op *op, size_t le
 		return broken(c, "skips beyond the end");
 	if (!string_inside(c->plan, op->str[0]) || !string_inside(c->plan, op->str[1]) ||
 	    !string_inside(c->plan, op->origin) ||
-	    !list_inside(c->plan, op->list, op->kind != OP_IDS) ||
+	    !list_inside(c->plan, op->list, !op_list_is_numbers(op->kind)) ||
 	    !list_inside(c->plan, op->list2, true))
 		return broken(c, "a string lies outside the blob");
 	return 0;
@@ -221,7 +254,8 @@ static int op_check_skip(struct checker *c, const struct plan_op *op)
 {
 	bool if_empty = (op->flags & OPF_IF_EMPTY) != 0;
 
-	if (if_empty && op->kind != OP_OPEN_TREE && op->kind != OP_CHDIR)
+	if (if_empty && op->kind != OP_OPEN_TREE && op->kind != OP_TAKE_TREE &&
+	    op->kind != OP_CHDIR)
 		return broken(c, "must not be optional");
 	if (op->skip && !if_empty && !op->on_error)
 		return broken(c, "skips without a reason");
@@ -246,7 +280,9 @@ static int op_check_slots(struct checker *c, const struct plan_op *op)
 		return broken(c, "uses an empty slot");
 	if (op->slot2 != SLOT_NONE && !c->filled[op->slot2] && op->kind != OP_OPEN_TTY)
 		return broken(c, "uses an empty second slot");
-	if (fills && op->slot != SLOT_NONE && !(op->kind == OP_FSMOUNT && optional))
+	if (fills && op->slot != SLOT_NONE &&
+	    !((op->kind == OP_FSMOUNT || op->kind == OP_OPEN_TREE) && optional &&
+	      !(op->flags & OPF_IF_EMPTY)))
 		c->filled[op->slot] = true;
 	if (op->kind == OP_OPEN_TTY)
 		c->filled[op->slot2] = true;
@@ -317,6 +353,15 @@ static int op_check_phase(struct checker *c, const struct plan_op *op)
 	return 0;
 }
 
+/* What could not be opened must come from the parent, at once. */
+static int op_check_tree(struct checker *c, const struct plan_op *op)
+{
+	if (op->kind == OP_OPEN_TREE && op->on_error &&
+	    (op->skip || op[1].kind != OP_TAKE_TREE || op[1].slot != op->slot))
+		return broken(c, "a source that nobody else opens must not be optional");
+	return 0;
+}
+
 static int check_child(struct checker *c)
 {
 	const struct plan_op *ops = plan_child_ops(c->plan);
@@ -333,12 +378,15 @@ static int check_child(struct checker *c)
 		if (op_rules[op->kind].side != CHILD)
 			return broken(c, "belongs to the parent");
 		if ((r = op_check_errors(c, op)) < 0 || (r = op_check_skip(c, op)) < 0 ||
-		    (r = op_check_slots(c, op)) < 0 || (r = op_check_hook(c, op)) < 0 ||
-		    (r = op_check_identity(c, op)) < 0 || (r = op_check_phase(c, op)) < 0)
+		    (r = op_check_slots(c, op)) < 0 || (r = op_check_tree(c, op)) < 0 ||
+		    (r = op_check_hook(c, op)) < 0 || (r = op_check_identity(c, op)) < 0 ||
+		    (r = op_check_phase(c, op)) < 0)
 			return r;
 		if ((op->kind == OP_EXEC) != (c->at == n - 1))
 			return broken(c, "execve is the last op and the only one");
 		filters += op->kind == OP_SECCOMP;
+		if (op->kind == OP_TAKE_TREE && op->arg[0] != c->trees++)
+			return broken(c, "trees of the parent are taken in order");
 	}
 	if (n == 0)
 		return broken(c, "execve is the last op and the only one");
@@ -347,11 +395,48 @@ static int check_child(struct checker *c)
 	return 0;
 }
 
+/* The cgroup's ops come in one order; an unlimited first instruction is a hole. */
+static int op_check_cgroup(struct checker *c, const struct plan_op *op)
+{
+	const struct plan_list *program = plan_list_at(c->plan, op->list);
+	const char *file = plan_str(c->plan, op->str[0]);
+
+	switch (op->kind) {
+	case OP_CGROUP:
+		if (c->cgroup != CGROUP_UNKNOWN || !file[0])
+			return broken(c, "one cgroup, with a name");
+		c->cgroup = CGROUP_FOUND;
+		return 0;
+	case OP_CGROUP_WRITE:
+		if (!file[0] || file[0] == '.' || strchr(file, '/'))
+			return broken(c, "a cgroup file that is not a name");
+		return c->cgroup == CGROUP_FOUND ? 0 : broken(c, "a limit outside the cgroup");
+	case OP_CGROUP_DEVICES:
+		if (!program || program->count == 0 || program->count % 2)
+			return broken(c, "a device program of no whole instructions");
+		return c->cgroup == CGROUP_FOUND ? 0 : broken(c, "a limit outside the cgroup");
+	case OP_CGROUP_JOIN:
+		if (c->cgroup != CGROUP_FOUND)
+			return broken(c, "joins no cgroup");
+		c->cgroup = CGROUP_JOINED;
+		return 0;
+	default: return 0;
+	}
+}
+
+static bool op_is_early_guard(const struct plan_op *op)
+{
+	return op->kind == OP_NET_DEVICE || op->kind == OP_IDMAP || op->kind == OP_CGROUP ||
+	       op->kind == OP_CGROUP_WRITE || op->kind == OP_CGROUP_DEVICES ||
+	       op->kind == OP_CGROUP_JOIN;
+}
+
 static int check_parent(struct checker *c)
 {
 	const struct plan_op *ops = plan_parent_ops(c->plan);
 	size_t n = c->plan->n_parent;
 	size_t clones = 0;
+	size_t trees = 0;
 	bool released = false;
 	bool ready = false;
 	int r;
@@ -364,18 +449,27 @@ static int check_parent(struct checker *c)
 			return r;
 		if (op_rules[op->kind].side != PARENT)
 			return broken(c, "belongs to the child");
-		if ((r = op_check_errors(c, op)) < 0 || (r = op_check_hook(c, op)) < 0)
+		if ((r = op_check_errors(c, op)) < 0 || (r = op_check_hook(c, op)) < 0 ||
+		    (r = op_check_cgroup(c, op)) < 0)
 			return r;
 		if (op->stage >= STAGE_COUNT)
 			return broken(c, "no such stage");
 		if (op->kind == OP_CLONE)
 			clones++;
-		if ((released && (op->kind == OP_IDMAP || op->kind == OP_CGROUP)) ||
+		/* the child inherits it, and can find it: number N is the Nth */
+		if (op->kind == OP_HOST_TREE &&
+		    (clones || op->arg[0] != trees++ || trees > LIMIT_HOST_TREES))
+			return broken(c, "a tree that the child cannot inherit");
+		if ((released && op_is_early_guard(op)) ||
 		    (ready && (op->kind == OP_RECORD || op->kind == OP_MONITOR)))
 			return broken(c, "a guard after the child was released");
 		released |= op->kind == OP_RELEASE;
 		ready |= op->kind == OP_RELEASE && op->stage == STAGE_READY;
 	}
+	if (trees != c->trees)
+		return broken(c, "a tree that the child does not take, or takes twice");
+	if (c->cgroup == CGROUP_FOUND)
+		return broken(c, "a cgroup that nobody joins");
 	if (clones != 1 || !ready)
 		return broken(c, "the parent clones exactly once and releases the child");
 	return 0;

@@ -78,7 +78,8 @@ static void plan_add_setattr(struct plan_blob *b, const char *origin, uint64_t s
 	op->flags = flags;
 	/* mount_namespaces(7): flags that came in from a more privileged namespace are locked.
 	 * Keeping them leaves the mount stricter than asked for, never laxer. */
-	op->on_error = ON_EPERM;
+	if (!b->options->no_mount_fallback)
+		op->on_error = ON_EPERM;
 }
 
 /* Propagation goes last: it is a property of the mount once it is attached. */
@@ -99,15 +100,32 @@ static void plan_add_propagation(struct plan_blob *b, const struct spec_mount *m
 	op->flags = mount->propagation_recursive ? OPF_RECURSIVE : 0;
 }
 
+/* The source by the child itself, or else the parent's tree of it. */
+static void plan_add_source(struct plan_blob *b, const struct spec_mount *mount)
+{
+	bool tree = plan_mount_has_tree(b, mount, b->trees);
+	uint32_t source = blob_str(b, mount->source);
+	struct plan_op *op;
+
+	if (!mount->idmap) {
+		op = blob_child(b, OP_OPEN_TREE, mount->origin);
+		op->slot = SLOT_TREE;
+		op->str[0] = source;
+		op->flags = (mount->recursive ? OPF_RECURSIVE : 0) |
+			    (mount->no_follow_source ? OPF_NOFOLLOW : 0);
+		op->on_error = tree ? ON_EACCES : 0;
+	}
+	if (!tree)
+		return;
+	op = blob_child(b, OP_TAKE_TREE, mount->origin);
+	op->slot = SLOT_TREE;
+	op->arg[0] = b->trees++;
+	op->flags = mount->idmap ? 0 : OPF_IF_EMPTY;
+}
+
 static void plan_add_bind(struct plan_blob *b, const struct spec_mount *mount)
 {
-	uint32_t source = blob_str(b, mount->source);
-	struct plan_op *op = blob_child(b, OP_OPEN_TREE, mount->origin);
-
-	op->slot = SLOT_TREE;
-	op->str[0] = source;
-	op->flags = (mount->recursive ? OPF_RECURSIVE : 0) |
-		    (mount->no_follow_source ? OPF_NOFOLLOW : 0);
+	plan_add_source(b, mount);
 	plan_add_setattr(b, mount->origin, mount->attr_set, mount->attr_clear, 0);
 	plan_add_setattr(b, mount->origin, mount->attr_set_recursive, mount->attr_clear_recursive,
 			 OPF_RECURSIVE);
@@ -196,11 +214,18 @@ static void plan_add_kernel_fs(struct plan_blob *b, const struct spec_mount *mou
 	bool cgroup = str_starts(mount->type, "cgroup");
 	struct plan_op *op;
 
+	if (cgroup && plan_add_cgroup_mount(b, mount))
+		return;
 	if (cgroup && b->host->cgroup_mode != HOST_CGROUP_V2) {
 		/* v1 and hybrid: many file systems below one directory, read-only */
 		plan_add_fallback_bind(b, mount, "/sys/fs/cgroup");
 	} else {
-		op = plan_add_fsmount(b, mount, cgroup ? "cgroup2" : mount->type, mount->attr_set);
+		uint64_t attr = mount->attr_set;
+
+		/* without a namespace of its own this is the host's whole tree: not to be written */
+		if (cgroup && !plan_new_namespace(b, CLONE_NEWCGROUP))
+			attr |= MOUNT_ATTR_RDONLY;
+		op = plan_add_fsmount(b, mount, cgroup ? "cgroup2" : mount->type, attr);
 		if (plan_in_user_namespace(b) && !str_eq(mount->type, "proc")) {
 			op->on_error = ON_EPERM;
 			plan_add_fallback_bind(b, mount, cgroup ? "/sys/fs/cgroup" : "/sys");

@@ -12,9 +12,10 @@ static const struct {
 	uint64_t type;
 	enum plan_slot slot;
 } namespace_slots[] = {
-	{CLONE_NEWUSER, SLOT_USER_NS},     {CLONE_NEWPID, SLOT_PID_NS}, {CLONE_NEWNET, SLOT_NET_NS},
-	{CLONE_NEWNS, SLOT_MOUNT_NS},      {CLONE_NEWIPC, SLOT_IPC_NS}, {CLONE_NEWUTS, SLOT_UTS_NS},
-	{CLONE_NEWCGROUP, SLOT_CGROUP_NS},
+	{CLONE_NEWUSER, SLOT_USER_NS},     {CLONE_NEWPID, SLOT_PID_NS},
+	{CLONE_NEWNET, SLOT_NET_NS},       {CLONE_NEWNS, SLOT_MOUNT_NS},
+	{CLONE_NEWIPC, SLOT_IPC_NS},       {CLONE_NEWUTS, SLOT_UTS_NS},
+	{CLONE_NEWCGROUP, SLOT_CGROUP_NS}, {CLONE_NEWTIME, SLOT_TIME_NS},
 };
 
 /* One own id needs no help: user_namespaces(7), "Defining user and group ID mappings". */
@@ -121,6 +122,89 @@ static int plan_add_idmap(struct plan_blob *b)
 	return 0;
 }
 
+static uint32_t mount_maps(struct plan_blob *b, const struct spec_mount *mount)
+{
+	bool own = mount->n_uid_map > 0;
+	const struct spec *spec = b->spec;
+	const uint32_t texts[2] = {
+		own ? idmap_text(b, mount->uid_map, mount->n_uid_map, &b->host->uid_map)
+		    : idmap_text(b, spec->uid_map, spec->n_uid_map, &b->host->uid_map),
+		own ? idmap_text(b, mount->gid_map, mount->n_gid_map, &b->host->gid_map)
+		    : idmap_text(b, spec->gid_map, spec->n_gid_map, &b->host->gid_map),
+	};
+	const char *list[2] = {"", ""};
+
+	for (size_t i = 0; i < 2 && !b->pool.failed; i++)
+		list[i] = arena_strdup(b->arena, b->pool.text + texts[i]);
+	return blob_list(b, list, 2);
+}
+
+/*
+ * Sources that the parent opens for the child to inherit. Those whose ids are mapped: that needs
+ * privilege over the file system, which a child in a user namespace of its own no longer has. And,
+ * for root, all others of such a child: what its ids may not reach is then taken from there.
+ */
+bool plan_mount_has_tree(const struct plan_blob *b, const struct spec_mount *mount, uint64_t number)
+{
+	const struct spec_namespace *user = spec_namespace_find(b->spec, CLONE_NEWUSER);
+
+	return mount->idmap || (mount->bind && user && !user->path && b->host->euid == 0 &&
+				!b->host->in_user_namespace && number < LIMIT_HOST_TREES / 2);
+}
+
+static int plan_add_host_trees(struct plan_blob *b)
+{
+	uint64_t number = 0;
+
+	for (size_t i = 0; i < b->spec->n_mounts; i++) {
+		const struct spec_mount *mount = &b->spec->mounts[i];
+		uint32_t maps = 0;
+		uint32_t source;
+		struct plan_op *op;
+
+		if (!plan_mount_has_tree(b, mount, number))
+			continue;
+		if (mount->idmap && !mount->n_uid_map && !b->spec->n_uid_map) {
+			err_set(b->err, RB_CONFIG_CONFLICT, 0,
+				"an id-mapped mount without mappings and without a user namespace");
+			err_origin(b->err, mount->origin);
+			err_fix(b->err, "add uidMappings and gidMappings to the mount");
+			return -EINVAL;
+		}
+		if (number == LIMIT_HOST_TREES)
+			return err_set(b->err, RB_CONFIG_LIMIT, 0, "more than %u id-mapped mounts",
+				       LIMIT_HOST_TREES);
+		if (mount->idmap)
+			maps = mount_maps(b, mount);
+		source = blob_str(b, mount->source);
+		op = blob_parent(b, OP_HOST_TREE, mount->origin);
+		op->str[0] = source;
+		op->list = maps;
+		op->flags = (mount->recursive ? OPF_RECURSIVE : 0) |
+			    (mount->no_follow_source ? OPF_NOFOLLOW : 0);
+		op->arg[0] = number++;
+		op->arg[1] = mount->idmap_recursive;
+		op->arg[2] = host_has_cap(b->host, CAP_NUMBER_SETUID) &&
+					     host_has_cap(b->host, CAP_NUMBER_SETGID)
+				     ? IDMAP_DIRECT
+				     : IDMAP_HELPER;
+	}
+	return 0;
+}
+
+static void plan_add_net_devices(struct plan_blob *b)
+{
+	for (size_t i = 0; i < b->spec->n_net_devices; i++) {
+		const struct spec_net_device *device = &b->spec->net_devices[i];
+		uint32_t name = blob_str(b, device->name);
+		uint32_t new_name = blob_str(b, device->new_name);
+		struct plan_op *op = blob_parent(b, OP_NET_DEVICE, device->origin);
+
+		op->str[0] = name;
+		op->str[1] = new_name;
+	}
+}
+
 static void plan_add_clone(struct plan_blob *b)
 {
 	uint64_t fresh = b->options->add_pid_namespace ? CLONE_NEWPID : 0;
@@ -132,8 +216,9 @@ static void plan_add_clone(struct plan_blob *b)
 		uint32_t path;
 
 		if (!ns->path) {
-			/* the cgroup namespace is made after the cgroup was joined */
-			if (ns->type != CLONE_NEWCGROUP)
+			/* the cgroup namespace is made after the cgroup was joined, and a time
+			 * namespace takes its offsets only as long as nobody is in it */
+			if (ns->type != CLONE_NEWCGROUP && ns->type != CLONE_NEWTIME)
 				fresh |= ns->type;
 			continue;
 		}
@@ -149,26 +234,6 @@ static void plan_add_clone(struct plan_blob *b)
 	op = blob_parent(b, OP_CLONE, "/linux/namespaces");
 	op->arg[0] = fresh;
 	op->arg[1] = joined;
-}
-
-static bool plan_wants_cgroup(const struct plan_blob *b, const char *cgroup)
-{
-	return cgroup[0] != '\0' && !b->options->no_cgroup;
-}
-
-/* May a step go on without its cgroup? Only where nobody delegated one to us. */
-static bool plan_add_cgroup(struct plan_blob *b, const char *cgroup)
-{
-	uint32_t path;
-	struct plan_op *op;
-
-	if (!plan_wants_cgroup(b, cgroup))
-		return false;
-	path = blob_str(b, cgroup);
-	op = blob_parent(b, OP_CGROUP, "/linux/cgroupsPath");
-	op->str[0] = path;
-	op->arg[0] = !b->host->in_user_namespace && b->host->euid == 0;
-	return true;
 }
 
 /*
@@ -191,16 +256,22 @@ int plan_add_parent_start(struct plan_blob *b)
 	bool early;
 	int r;
 
+	r = plan_add_host_trees(b);
+	if (r < 0)
+		return r;
 	plan_add_clone(b);
 	r = plan_add_idmap(b);
 	if (r < 0)
 		return r;
 	/* a death between cgroup and monitor would leave the group: then the monitor comes first */
-	early = b->options->foreground && plan_wants_cgroup(b, b->spec->cgroups_path);
+	early = b->options->foreground && plan_wants_cgroup(b);
 	if (early)
 		blob_parent(b, OP_MONITOR, NULL);
-	cgroup = plan_add_cgroup(b, b->spec->cgroups_path);
-	plan_add_namespaces_sync(b, cgroup || b->spec->n_uid_map);
+	r = plan_add_cgroup(b, &cgroup);
+	if (r < 0)
+		return r;
+	plan_add_net_devices(b);
+	plan_add_namespaces_sync(b, cgroup || b->spec->n_uid_map || b->spec->n_net_devices);
 	if (!b->options->no_record)
 		blob_parent(b, OP_RECORD, NULL);
 	if (b->options->foreground && !early)
@@ -220,9 +291,20 @@ void plan_add_exec_clone(struct plan_blob *b, uint64_t join, const char *cgroup)
 
 	op->slot = SLOT_INIT;
 	op->arg[1] = join & PLAN_BORN_INTO;
-	plan_add_namespaces_sync(b, plan_add_cgroup(b, cgroup));
+	plan_add_namespaces_sync(b, plan_add_exec_cgroup(b, cgroup));
 	if (b->options->foreground)
 		blob_parent(b, OP_MONITOR, NULL);
+}
+
+static void plan_add_await_exec(struct plan_blob *b)
+{
+	const struct spec_seccomp *seccomp = &b->spec->seccomp;
+	uint32_t path = blob_str(b, seccomp->listener_path);
+	uint32_t metadata = blob_str(b, seccomp->listener_metadata);
+	struct plan_op *op = blob_parent(b, OP_AWAIT_EXEC, path ? seccomp->origin : NULL);
+
+	op->str[0] = path;
+	op->str[1] = metadata;
 }
 
 void plan_add_parent_end(struct plan_blob *b, bool terminal)
@@ -236,6 +318,8 @@ void plan_add_parent_end(struct plan_blob *b, bool terminal)
 		op->arg[0] = (uint64_t)b->options->console;
 	}
 	blob_parent(b, OP_AWAIT, NULL)->stage = STAGE_READY;
+	if (b->options->pidfd_socket)
+		blob_parent(b, OP_SEND_PIDFD, NULL);
 	if (b->options->wait_start) {
 		if (pid_file)
 			blob_parent(b, OP_PID_FILE, NULL)->str[0] = pid_file;
@@ -243,7 +327,7 @@ void plan_add_parent_end(struct plan_blob *b, bool terminal)
 		return;
 	}
 	blob_parent(b, OP_RELEASE, NULL)->stage = STAGE_READY;
-	blob_parent(b, OP_AWAIT_EXEC, NULL);
+	plan_add_await_exec(b);
 	if (pid_file)
 		blob_parent(b, OP_PID_FILE, NULL)->str[0] = pid_file;
 	plan_add_hooks(b, HOOK_POSTSTART, false);

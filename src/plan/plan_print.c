@@ -7,6 +7,7 @@
 #include <sys/sysmacros.h>
 #include "base/sys.h"
 #include "plan/plan.h"
+#include "plan/resources.h"
 
 static const char *const op_names[] = {
 #define X(kind, name) [kind] = name,
@@ -40,6 +41,7 @@ static const char *const slot_names[SLOT_COUNT] = {
 	[SLOT_IPC_NS] = "ipc-ns",
 	[SLOT_UTS_NS] = "uts-ns",
 	[SLOT_CGROUP_NS] = "cgroup-ns",
+	[SLOT_TIME_NS] = "time-ns",
 };
 
 static const char *const stage_names[STAGE_COUNT] = {"namespaces", "mounts", "ready"};
@@ -371,6 +373,110 @@ static bool print_process_op(const struct plan *plan, const struct plan_op *op, 
 	}
 }
 
+/* A set of CPUs or nodes as a list like 0-3,7. */
+static void print_bits(const struct plan *plan, uint32_t offset, struct strbuf *out)
+{
+	const struct plan_list *list = plan_list_at(plan, offset);
+	uint32_t bits = list ? 32 * list->count : 0;
+	const char *separator = "";
+
+	for (uint32_t bit = 0; bit < bits; bit++) {
+		uint32_t first = bit;
+
+		while (bit < bits && (list->item[bit / 32] >> bit % 32 & 1))
+			bit++;
+		if (bit == first)
+			continue;
+		strbuf_printf(out, "%s%u", separator, first);
+		if (bit - 1 > first)
+			strbuf_printf(out, "-%u", bit - 1);
+		separator = ",";
+	}
+}
+
+/* Scheduling, devices of the network, trees of the parent. */
+static bool print_spec_op(const struct plan *plan, const struct plan_op *op, struct strbuf *out)
+{
+	switch (op->kind) {
+	case OP_AFFINITY:
+		strbuf_add(out, "CPUs ");
+		print_bits(plan, op->list, out);
+		return true;
+	case OP_SCHEDULER:
+		strbuf_printf(
+			out, "policy %u nice %d priority %u", (unsigned)(op->arg[0] & 0xffffffff),
+			(int)(int32_t)(op->arg[1] & 0xffffffff), (unsigned)(op->arg[1] >> 32));
+		return true;
+	case OP_IO_PRIORITY:
+		strbuf_printf(out, "class %u level %u", (unsigned)(op->arg[0] >> 13),
+			      (unsigned)(op->arg[0] & 0x1fff));
+		return true;
+	case OP_MEMORY_POLICY:
+		strbuf_printf(out, "mode %#x nodes ", (unsigned)op->arg[0]);
+		print_bits(plan, op->list, out);
+		return true;
+	case OP_PERSONALITY: strbuf_printf(out, "%#x", (unsigned)op->arg[0]); return true;
+	case OP_HOST_TREE:
+		strbuf_printf(out, "%u = host:", (unsigned)op->arg[0]);
+		print_word(out, plan_str(plan, op->str[0]));
+		strbuf_add(out, op->arg[1] ? " recursive " : " ");
+		print_list(plan, op->list, " ", out);
+		return true;
+	case OP_TAKE_TREE:
+		strbuf_printf(out, "%s = tree %u of the parent", slot_name(op->slot),
+			      (unsigned)op->arg[0]);
+		return true;
+	case OP_NET_DEVICE:
+		print_word(out, plan_str(plan, op->str[0]));
+		strbuf_add(out, " as ");
+		print_word(out, plan_str(plan, op->str[1]));
+		return true;
+	case OP_AWAIT_EXEC:
+		if (op->str[0]) {
+			strbuf_add(out, "seccomp listener to ");
+			print_word(out, plan_str(plan, op->str[0]));
+		}
+		return true;
+	default: return false;
+	}
+}
+
+/* The cgroup and its limits. Returns false for a kind of another group. */
+static bool print_cgroup_op(const struct plan *plan, const struct plan_op *op, struct strbuf *out)
+{
+	const struct plan_list *list = plan_list_at(plan, op->list);
+
+	switch (op->kind) {
+	case OP_CGROUP:
+		if (op->arg[1] == CGROUP_SCOPE) {
+			strbuf_add(out, "systemd scope ");
+			print_word(out, plan_str(plan, op->str[1]));
+			strbuf_add(out, " in ");
+		}
+		print_word(out, plan_str(plan, op->str[0]));
+		if (op->list) {
+			strbuf_add_char(out, ' ');
+			print_list(plan, op->list, " ", out);
+		}
+		strbuf_add(out, op->arg[0] ? "" : " if it can be");
+		return true;
+	case OP_CGROUP_WRITE:
+		print_word(out, plan_str(plan, op->str[0]));
+		strbuf_add(out, " = ");
+		print_word(out, plan_str(plan, op->str[1]));
+		strbuf_add(out, op->arg[1] ? "" : " (v1)");
+		if (op->arg[2] & RESOURCE_IF_EXISTS)
+			strbuf_add(out, " if there is such a file");
+		if (op->arg[2] & RESOURCE_ELSE)
+			strbuf_add(out, " otherwise");
+		return true;
+	case OP_CGROUP_DEVICES:
+		strbuf_printf(out, "BPF program of %u instructions", list ? list->count / 2 : 0);
+		return true;
+	default: return false;
+	}
+}
+
 /* The rest: namespaces, the parent's ops. */
 static void print_other_op(const struct plan *plan, const struct plan_op *op, struct strbuf *out)
 {
@@ -415,7 +521,6 @@ static void print_other_op(const struct plan *plan, const struct plan_op *op, st
 	case OP_OPEN_NS:
 	case OP_HOSTNAME:
 	case OP_DOMAINNAME:
-	case OP_CGROUP:
 	case OP_PID_FILE: print_word(out, plan_str(plan, op->str[0])); return;
 	default:
 		if (op->slot != SLOT_NONE)
@@ -426,7 +531,8 @@ static void print_other_op(const struct plan *plan, const struct plan_op *op, st
 static void print_details(const struct plan *plan, const struct plan_op *op, unsigned flags,
 			  struct strbuf *out)
 {
-	if (!print_mount_op(plan, op, out) &&
+	if (!print_mount_op(plan, op, out) && !print_cgroup_op(plan, op, out) &&
+	    !print_spec_op(plan, op, out) &&
 	    !print_process_op(plan, op, flags & PLAN_PRINT_ENV, out))
 		print_other_op(plan, op, out);
 	if (op->flags & OPF_IF_EMPTY && op->kind != OP_CHDIR)

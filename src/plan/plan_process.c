@@ -142,6 +142,62 @@ static void process_add_limits(struct plan_blob *b, const struct spec_process *p
 	}
 }
 
+/* The words of a set up to the last one that is not empty. */
+static uint32_t process_bits(struct plan_blob *b, const struct spec_bits *bits)
+{
+	size_t n = ARRAY_LEN(bits->word);
+
+	while (n > 0 && bits->word[n - 1] == 0)
+		n--;
+	return blob_numbers(b, bits->word, n);
+}
+
+void plan_add_affinity(struct plan_blob *b, const struct spec_bits *cpus)
+{
+	uint32_t list;
+
+	if (!cpus->present)
+		return;
+	list = process_bits(b, cpus);
+	blob_child(b, OP_AFFINITY, cpus->origin)->list = list;
+}
+
+static void process_add_scheduler(struct plan_blob *b, const struct spec_scheduler *s)
+{
+	const uint32_t times[] = {
+		(uint32_t)s->runtime,  (uint32_t)(s->runtime >> 32),
+		(uint32_t)s->deadline, (uint32_t)(s->deadline >> 32),
+		(uint32_t)s->period,   (uint32_t)(s->period >> 32),
+	};
+	uint32_t list;
+	struct plan_op *op;
+
+	if (!s->present)
+		return;
+	list = blob_numbers(b, times, ARRAY_LEN(times));
+	op = blob_child(b, OP_SCHEDULER, s->origin);
+	op->list = list;
+	op->arg[0] = s->flags << 32 | s->policy;
+	op->arg[1] = (uint64_t)(uint32_t)s->priority << 32 | (uint32_t)s->nice;
+}
+
+/* Scheduling goes with the privilege of the host, so before the ids change. */
+static void process_add_scheduling(struct plan_blob *b, const struct spec_process *process)
+{
+	process_add_scheduler(b, &process->scheduler);
+	if (process->has_io_priority)
+		blob_child(b, OP_IO_PRIORITY, "/process/ioPriority")->arg[0] = process->io_priority;
+	if (b->spec->has_memory_policy) {
+		uint32_t nodes = process_bits(b, &b->spec->memory_nodes);
+		struct plan_op *op = blob_child(b, OP_MEMORY_POLICY, "/linux/memoryPolicy");
+
+		op->arg[0] = b->spec->memory_policy;
+		op->list = nodes;
+	}
+	if (b->spec->has_personality)
+		blob_child(b, OP_PERSONALITY, "/linux/personality")->arg[0] = b->spec->personality;
+}
+
 static void process_add_cwd(struct plan_blob *b, const struct spec_process *process, bool late)
 {
 	uint32_t path = blob_str(b, process->cwd);
@@ -209,7 +265,9 @@ static void process_add_start(struct plan_blob *b, const struct spec_process *pr
 	blob_child(b, OP_REPORT_EXEC, NULL);
 	if (b->spec->seccomp.present) {
 		op = blob_child(b, OP_SECCOMP, b->spec->seccomp.origin);
-		op->arg[0] = b->spec->seccomp.flags;
+		op->arg[0] = b->spec->seccomp.flags |
+			     (b->spec->seccomp.listener_path ? SECCOMP_FILTER_FLAG_NEW_LISTENER
+							     : 0);
 		if (drop_admin)
 			process_add_caps(b, caps, 0);
 	}
@@ -230,10 +288,11 @@ void plan_add_process(struct plan_blob *b, const struct spec_process *process)
 			  !(caps.effective & CAP_BIT(CAP_NUMBER_SYS_ADMIN));
 
 	process_add_limits(b, process);
+	process_add_scheduling(b, process);
 	process_add_lsm(b, process);
 	if (!env_has(&process->env, "HOME="))
 		blob_child(b, OP_HOME, "/process/env")->arg[0] = process->uid;
-	if (process->uid != 0 && !process->terminal && !b->options->keep_stdio_owner)
+	if (process->uid != 0 && !b->options->keep_stdio_owner)
 		blob_child(b, OP_STDIO_OWNER, "/process/user/uid")->arg[0] = process->uid;
 	blob_child(b, OP_CLOSE_FDS, NULL)->arg[0] = 3 + (uint64_t)b->options->preserve_fds;
 	process_add_cwd(b, process, false);

@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "spec/spec_resources.h"
 
 #define SPEC_ID_NONE UINT32_MAX /* (uid_t)-1 means "no change" to the kernel: never a valid id */
 
@@ -30,6 +31,24 @@ struct spec_rlimit {
 	int resource; /* RLIMIT_... */
 	uint64_t soft, hard;
 	const char *name;
+	const char *origin;
+};
+
+/* A set of CPUs or memory nodes. */
+enum { SPEC_BITS = 4096 };
+struct spec_bits {
+	bool present;
+	uint32_t word[SPEC_BITS / 32];
+	const char *origin;
+};
+
+/* sched_setattr(2); times in nanoseconds */
+struct spec_scheduler {
+	bool present;
+	uint32_t policy;
+	uint64_t flags;
+	int32_t nice, priority;
+	uint64_t runtime, deadline, period;
 	const char *origin;
 };
 
@@ -54,6 +73,15 @@ struct spec_process {
 	int32_t oom_score_adj;
 	const char *apparmor_profile; /* NULL or a name */
 	const char *selinux_label;
+	struct spec_scheduler scheduler;
+	bool has_io_priority;
+	uint32_t io_priority;                              /* as ioprio_set(2) takes it */
+	struct spec_bits affinity_initial, affinity_final; /* exec only */
+};
+
+struct spec_idmap {
+	uint32_t inside, outside, count;
+	const char *origin;
 };
 
 /* One entry of "mounts". */
@@ -62,10 +90,13 @@ struct spec_mount {
 	const char *type;        /* "" for a bind mount without a type */
 	const char *source;      /* absolute after parsing for a bind mount */
 	bool bind;
-	bool recursive;        /* rbind */
-	bool copy_up;          /* tmpcopyup */
-	bool no_follow_source; /* src-nofollow */
-	uint64_t attr_set;     /* MOUNT_ATTR_*, for the mount itself */
+	bool recursive;                             /* rbind */
+	bool copy_up;                               /* tmpcopyup */
+	bool no_follow_source;                      /* src-nofollow */
+	bool idmap, idmap_recursive;                /* mount_setattr(2) MOUNT_ATTR_IDMAP */
+	const struct spec_idmap *uid_map, *gid_map; /* none: those of the container */
+	size_t n_uid_map, n_gid_map;
+	uint64_t attr_set; /* MOUNT_ATTR_*, for the mount itself */
 	uint64_t attr_clear;
 	uint64_t attr_set_recursive; /* the r* options: for the whole tree */
 	uint64_t attr_clear_recursive;
@@ -83,11 +114,6 @@ struct spec_namespace {
 	const char *origin;
 };
 
-struct spec_idmap {
-	uint32_t inside, outside, count;
-	const char *origin;
-};
-
 struct spec_device {
 	char type; /* 'c', 'b', 'u' or 'p' */
 	const char *path;
@@ -95,6 +121,21 @@ struct spec_device {
 	bool has_mode;
 	uint32_t mode; /* permission bits */
 	uint32_t uid, gid;
+	const char *origin;
+};
+
+/* linux.netDevices: a device of the host's namespace and its name in the container's. */
+struct spec_net_device {
+	const char *name, *new_name;
+	const char *origin;
+};
+
+/* linux.intelRdt */
+struct spec_rdt {
+	bool present;
+	const char *class; /* closID; NULL: the container's id */
+	struct spec_strings schemata;
+	bool monitoring;
 	const char *origin;
 };
 
@@ -196,14 +237,23 @@ struct spec {
 	size_t n_devices;
 	const struct spec_sysctl *sysctls;
 	size_t n_sysctls;
-	const char *cgroups_path;          /* "" when absent */
-	const struct json_node *resources; /* linux.resources, or NULL; checked by cgroup/ */
+	const char *cgroups_path; /* "" when absent */
+	struct spec_resources resources;
 	struct spec_seccomp seccomp;
 	uint64_t rootfs_propagation; /* MS_... or 0 */
 	bool rootfs_propagation_recursive;
 	struct spec_strings masked_paths;
 	struct spec_strings readonly_paths;
 	const char *mount_label;
+	bool has_personality;
+	uint32_t personality;     /* personality(2) */
+	const char *time_offsets; /* text for /proc/PID/timens_offsets, or NULL */
+	bool has_memory_policy;
+	uint32_t memory_policy; /* mode and flags of set_mempolicy(2) */
+	struct spec_bits memory_nodes;
+	const struct spec_net_device *net_devices;
+	size_t n_net_devices;
+	struct spec_rdt rdt;
 };
 
 /*

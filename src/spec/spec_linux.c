@@ -30,12 +30,9 @@ static int linux_read_namespaces(struct spec_parser *p, const struct json_node *
 		if (!ns->type) {
 			json_error(item, p->err, RB_CONFIG_UNKNOWN, "unknown namespace \"%.40s\"",
 				   type);
-			err_fix(p->err, "use pid, network, mount, ipc, uts, user or cgroup");
+			err_fix(p->err, "use pid, network, mount, ipc, uts, user, time or cgroup");
 			return -EINVAL;
 		}
-		if (ns->type == CLONE_NEWTIME)
-			return json_error(item, p->err, RB_UNSUPPORTED,
-					  "time namespaces are not supported");
 		if (ns->path && ns->path[0] == '\0')
 			ns->path = NULL;
 		if (ns->path && ns->path[0] != '/')
@@ -80,8 +77,8 @@ static int linux_check_idmap(struct spec_parser *p, const struct json_node *item
 	return 0;
 }
 
-static int linux_read_idmap(struct spec_parser *p, const struct json_node *node, const char *key,
-			    const struct spec_idmap **ret, size_t *ret_n)
+int read_idmap(struct spec_parser *p, const struct json_node *node, const char *key,
+	       const struct spec_idmap **ret, size_t *ret_n)
 {
 	const struct json_node *array = NULL;
 	struct spec_idmap *maps;
@@ -294,19 +291,96 @@ static int linux_check_user_namespace(struct spec_parser *p, const struct json_n
 	return 0;
 }
 
-int spec_read_linux(struct spec_parser *p, const struct json_node *node, struct spec *spec)
+/* netdevice(7): IFNAMSIZ; no slash, no blank, no colon */
+static bool is_device_name(const char *name)
 {
-	static const char *const unsupported[] = {"intelRdt", "personality", "timeOffsets",
-						  "netDevices", "memoryPolicy"};
-	const struct json_node *seccomp = NULL;
+	return name[0] && strlen(name) < 16 && !str_eq(name, ".") && !str_eq(name, "..") &&
+	       name[strcspn(name, "/: \t\n")] == '\0';
+}
+
+static int linux_read_net_devices(struct spec_parser *p, const struct json_node *node,
+				  struct spec *spec)
+{
+	const struct spec_namespace *ns = spec_namespace_find(spec, CLONE_NEWNET);
+	const struct json_node *object = NULL;
+	struct spec_net_device *devices;
+	size_t n = 0;
+	int r = read_object(p, node, "netDevices", &object);
+
+	if (r < 0 || (r = read_alloc(p, object, sizeof(*devices), &devices)) < 0)
+		return r;
+	if (object && object->count && !ns)
+		return json_error(object, p->err, RB_CONFIG_CONFLICT,
+				  "unable to move network devices without a private NET namespace");
+	JSON_FOREACH (item, object) {
+		struct spec_net_device *device = &devices[n++];
+
+		device->name = device->new_name = item->key;
+		device->origin = read_origin(p, item);
+		if ((r = json_expect(item, JSON_OBJECT, p->err)) < 0 ||
+		    (r = read_string(p, item, "name", &device->new_name)) < 0)
+			return r;
+		if (!device->new_name[0])
+			device->new_name = device->name;
+		if (!is_device_name(device->name) || !is_device_name(device->new_name))
+			return json_error(item, p->err, RB_CONFIG_VALUE,
+					  "\"%.40s\" is not a name of a network device",
+					  is_device_name(device->name) ? device->new_name
+								       : device->name);
+	}
+	spec->net_devices = devices;
+	spec->n_net_devices = n;
+	return 0;
+}
+
+/* config-linux.md#intelrdt: the older schemas are written before "schemata". */
+static int linux_read_rdt(struct spec_parser *p, const struct json_node *node, struct spec_rdt *rdt)
+{
+	const struct json_node *object = NULL;
+	struct spec_strings lines = {0};
+	const char *old[2] = {NULL, NULL};
+	const char **v;
+	size_t n = 0;
 	int r;
 
-	for (size_t i = 0; i < ARRAY_LEN(unsupported); i++)
-		if ((r = read_unsupported(p, node, unsupported[i])) < 0)
-			return r;
+	if ((r = read_object(p, node, "intelRdt", &object)) < 0 || !object)
+		return r;
+	if ((r = read_string(p, object, "closID", &rdt->class)) < 0 ||
+	    (r = read_string(p, object, "l3CacheSchema", &old[0])) < 0 ||
+	    (r = read_string(p, object, "memBwSchema", &old[1])) < 0 ||
+	    (r = read_strings(p, object, "schemata", &lines)) < 0 ||
+	    (r = read_bool(p, object, "enableMonitoring", &rdt->monitoring)) < 0)
+		return r;
+	v = arena_array(p->arena, lines.n + 3, sizeof(*v));
+	if (!v)
+		return err_set(p->err, RB_NO_MEMORY, ENOMEM, "intelRdt");
+	for (size_t i = 0; i < ARRAY_LEN(old); i++)
+		if (old[i] && old[i][0])
+			v[n++] = old[i];
+	for (size_t i = 0; i < lines.n; i++)
+		v[n++] = lines.v[i];
+	for (size_t i = 0; i < n; i++)
+		if (strchr(v[i], '\n'))
+			return json_error(object, p->err, RB_CONFIG_VALUE,
+					  "a schema must not contain a line end");
+	if (rdt->class && (strstr(rdt->class, "..") || (strchr(rdt->class, '/') && rdt->class[1])))
+		return json_error(object, p->err, RB_CONFIG_VALUE, "closID \"%.60s\" is a path",
+				  rdt->class);
+	rdt->schemata = (struct spec_strings){.v = v, .n = n};
+	rdt->present = true;
+	rdt->origin = read_origin(p, object);
+	return 0;
+}
+
+int spec_read_linux(struct spec_parser *p, const struct json_node *node, struct spec *spec)
+{
+	const struct json_node *seccomp = NULL;
+	const struct json_node *resources = NULL;
+	int r;
+
 	if ((r = linux_read_namespaces(p, node, spec)) < 0 ||
-	    (r = linux_read_idmap(p, node, "uidMappings", &spec->uid_map, &spec->n_uid_map)) < 0 ||
-	    (r = linux_read_idmap(p, node, "gidMappings", &spec->gid_map, &spec->n_gid_map)) < 0 ||
+	    (r = read_idmap(p, node, "uidMappings", &spec->uid_map, &spec->n_uid_map)) < 0 ||
+	    (r = read_idmap(p, node, "gidMappings", &spec->gid_map, &spec->n_gid_map)) < 0 ||
 	    (r = linux_check_user_namespace(p, node, spec)) < 0 ||
 	    (r = linux_read_devices(p, node, spec)) < 0 ||
 	    (r = linux_read_sysctls(p, node, spec)) < 0 ||
@@ -315,7 +389,12 @@ int spec_read_linux(struct spec_parser *p, const struct json_node *node, struct 
 	    (r = linux_read_paths(p, node, "readonlyPaths", &spec->readonly_paths)) < 0 ||
 	    (r = read_string(p, node, "cgroupsPath", &spec->cgroups_path)) < 0 ||
 	    (r = read_string(p, node, "mountLabel", &spec->mount_label)) < 0 ||
-	    (r = read_object(p, node, "resources", &spec->resources)) < 0 ||
+	    (r = read_object(p, node, "resources", &resources)) < 0 ||
+	    (resources &&
+	     (r = spec_parse_resources(p->arena, resources, &spec->resources, p->err)) < 0) ||
+	    (r = spec_read_linux_scheduling(p, node, spec)) < 0 ||
+	    (r = linux_read_net_devices(p, node, spec)) < 0 ||
+	    (r = linux_read_rdt(p, node, &spec->rdt)) < 0 ||
 	    (r = read_object(p, node, "seccomp", &seccomp)) < 0)
 		return r;
 	return seccomp ? spec_read_seccomp(p, seccomp, &spec->seccomp) : 0;

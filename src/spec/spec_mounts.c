@@ -19,6 +19,7 @@ enum mount_word_kind {
 	WORD_PROPAGATION,
 	WORD_COPY_UP,
 	WORD_NO_FOLLOW_SOURCE,
+	WORD_IDMAP,
 	WORD_UNSUPPORTED,
 };
 
@@ -92,8 +93,8 @@ static const struct mount_word mount_words[] = {
 	{"tmpcopyup", WORD_COPY_UP, 0},
 	{"src-nofollow", WORD_NO_FOLLOW_SOURCE, 0},
 	{"dest-nofollow", WORD_UNSUPPORTED, 0},
-	{"idmap", WORD_UNSUPPORTED, 0},
-	{"ridmap", WORD_UNSUPPORTED, 0},
+	{"idmap", WORD_IDMAP, 0},
+	{"ridmap", WORD_IDMAP, 1},
 };
 
 /* what `runbuild features` lists, in the order of runc */
@@ -234,6 +235,10 @@ static int mount_option(struct spec_parser *p, const struct json_node *node,
 		break;
 	case WORD_COPY_UP: mount->copy_up = true; break;
 	case WORD_NO_FOLLOW_SOURCE: mount->no_follow_source = true; break;
+	case WORD_IDMAP:
+		mount->idmap = true;
+		mount->idmap_recursive = known->value == 1;
+		break;
 	case WORD_UNSUPPORTED:
 		return json_error(node, p->err, RB_UNSUPPORTED,
 				  "mount option \"%s\" is not supported", word);
@@ -256,6 +261,22 @@ int spec_read_mount_options(struct spec_parser *p, const struct json_node *node,
 		    (r = mount_option(p, item, mount)) < 0)
 			return r;
 	}
+	return 0;
+}
+
+static int mount_check_idmap(struct spec_parser *p, const struct json_node *node,
+			     struct spec_mount *mount)
+{
+	bool uids = mount->n_uid_map > 0;
+	bool gids = mount->n_gid_map > 0;
+
+	if (uids != gids)
+		return read_missing(p, node, uids ? "gidMappings" : "uidMappings");
+	/* config.md#mounts: mappings without the word still ask for it */
+	mount->idmap |= uids;
+	if (mount->idmap && !mount->bind)
+		return json_error(node, p->err, RB_CONFIG_CONFLICT,
+				  "id-mapped mounts are only possible for bind mounts");
 	return 0;
 }
 
@@ -294,8 +315,8 @@ static int mount_read(struct spec_parser *p, const struct json_node *node, struc
 	mount->type = "";
 	mount->source = "";
 	if ((r = json_expect(node, JSON_OBJECT, p->err)) < 0 ||
-	    (r = read_unsupported(p, node, "uidMappings")) < 0 ||
-	    (r = read_unsupported(p, node, "gidMappings")) < 0 ||
+	    (r = read_idmap(p, node, "uidMappings", &mount->uid_map, &mount->n_uid_map)) < 0 ||
+	    (r = read_idmap(p, node, "gidMappings", &mount->gid_map, &mount->n_gid_map)) < 0 ||
 	    (r = read_string(p, node, "destination", &mount->destination)) < 0 ||
 	    (r = read_string(p, node, "type", &mount->type)) < 0 ||
 	    (r = read_string(p, node, "source", &mount->source)) < 0 ||
@@ -308,6 +329,8 @@ static int mount_read(struct spec_parser *p, const struct json_node *node, struc
 	if (str_eq(mount->type, "rbind"))
 		mount->bind = mount->recursive = true;
 	mount->origin = read_origin(p, node);
+	if ((r = mount_check_idmap(p, node, mount)) < 0)
+		return r;
 	return mount_check(p, node, mount);
 }
 

@@ -188,15 +188,11 @@ static int spec_check_process(struct spec_parser *p, const struct json_node *nod
 int spec_read_process(struct spec_parser *p, const struct json_node *node,
 		      struct spec_process *process)
 {
-	static const char *const unsupported[] = {"scheduler", "ioPriority", "execCPUAffinity"};
 	bool unknown = false;
 	int r = json_expect(node, JSON_OBJECT, p->err);
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < ARRAY_LEN(unsupported); i++)
-		if ((r = read_unsupported(p, node, unsupported[i])) < 0)
-			return r;
 	if ((r = read_bool(p, node, "terminal", &process->terminal)) < 0 ||
 	    (r = spec_read_console(p, node, process)) < 0 ||
 	    (r = spec_read_user(p, node, process)) < 0 ||
@@ -208,7 +204,8 @@ int spec_read_process(struct spec_parser *p, const struct json_node *node,
 	    (r = read_bool(p, node, "noNewPrivileges", &process->no_new_privileges)) < 0 ||
 	    (r = spec_read_oom_score(p, node, process)) < 0 ||
 	    (r = read_string(p, node, "apparmorProfile", &process->apparmor_profile)) < 0 ||
-	    (r = read_string(p, node, "selinuxLabel", &process->selinux_label)) < 0)
+	    (r = read_string(p, node, "selinuxLabel", &process->selinux_label)) < 0 ||
+	    (r = spec_read_process_scheduling(p, node, process)) < 0)
 		return r;
 	process->caps_unknown = unknown;
 	process->present = true;

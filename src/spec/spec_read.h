@@ -60,6 +60,14 @@ int spec_read_mount_options(struct spec_parser *p, const struct json_node *node,
 /* The parts of a document, each in a file of its own. */
 int spec_read_process(struct spec_parser *p, const struct json_node *node,
 		      struct spec_process *process);
+int spec_read_process_scheduling(struct spec_parser *p, const struct json_node *node,
+				 struct spec_process *process);
+int spec_read_linux_scheduling(struct spec_parser *p, const struct json_node *node,
+			       struct spec *spec);
+
+/* An id map, also of a mount. *ret is untouched when the member is absent. */
+int read_idmap(struct spec_parser *p, const struct json_node *node, const char *key,
+	       const struct spec_idmap **ret, size_t *ret_n);
 int spec_read_mounts(struct spec_parser *p, const struct json_node *array, struct spec *spec);
 int spec_read_linux(struct spec_parser *p, const struct json_node *node, struct spec *spec);
 int spec_read_hooks(struct spec_parser *p, const struct json_node *node, struct spec *spec);

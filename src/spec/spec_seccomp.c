@@ -39,6 +39,7 @@ const char *const spec_seccomp_flag_names[] = {
 	"SECCOMP_FILTER_FLAG_TSYNC",
 	"SECCOMP_FILTER_FLAG_LOG",
 	"SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+	"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
 	NULL,
 };
 
@@ -132,6 +133,7 @@ static int seccomp_read_flags(struct spec_parser *p, const struct json_node *nod
 		0, /* TSYNC: our process has one thread, so there is nothing to synchronise */
 		SECCOMP_FILTER_FLAG_LOG,
 		SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+		SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
 	};
 	const struct json_node *array = NULL;
 	int r = read_array(p, node, "flags", 16, &array);
@@ -170,6 +172,54 @@ static int seccomp_read_rules(struct spec_parser *p, const struct json_node *nod
 	return 0;
 }
 
+/*
+ * config-linux.md#seccomp: who notifies must say whom. The system call that hands the listener
+ * over cannot wait for an answer from whom it is on its way to; runc's texts.
+ */
+static int seccomp_check_listener(struct spec_parser *p, const struct json_node *node,
+				  struct spec_seccomp *seccomp)
+{
+	static const char *const own[] = {"sendmsg", "write"};
+	bool notifies = false;
+
+	if (seccomp->default_action == SECCOMP_RET_USER_NOTIF)
+		return json_error(node, p->err, RB_SECCOMP,
+				  "SCMP_ACT_NOTIFY cannot be used as default action");
+	for (size_t i = 0; i < seccomp->n_rules; i++) {
+		const struct spec_seccomp_rule *rule = &seccomp->rules[i];
+
+		if (rule->action != SECCOMP_RET_USER_NOTIF)
+			continue;
+		notifies = true;
+		for (size_t k = 0; k < rule->names.n; k++)
+			for (size_t n = 0; n < ARRAY_LEN(own); n++)
+				if (str_eq(rule->names.v[k], own[n])) {
+					err_set(p->err, RB_SECCOMP, 0,
+						"SCMP_ACT_NOTIFY cannot be used for the %s syscall",
+						own[n]);
+					err_origin(p->err, rule->origin);
+					return -EINVAL;
+				}
+	}
+	if (!notifies)
+		seccomp->flags &= ~(uint32_t)SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+	if (seccomp->listener_path && !seccomp->listener_path[0])
+		seccomp->listener_path = NULL;
+	if (notifies && !seccomp->listener_path) {
+		json_error(node, p->err, RB_SECCOMP,
+			   "listenerPath is not set, but SCMP_ACT_NOTIFY is used");
+		err_fix(p->err, "name the socket of a seccomp agent in listenerPath");
+		return -EINVAL;
+	}
+	/* an agent that nobody would talk to is not connected to, as with runc */
+	if (!notifies)
+		seccomp->listener_path = NULL;
+	if (seccomp->listener_path && seccomp->listener_path[0] != '/')
+		return json_error(json_member(node, "listenerPath"), p->err, RB_CONFIG_VALUE,
+				  "\"%.100s\" is not an absolute path", seccomp->listener_path);
+	return 0;
+}
+
 int spec_read_seccomp(struct spec_parser *p, const struct json_node *node,
 		      struct spec_seccomp *seccomp)
 {
@@ -178,12 +228,14 @@ int spec_read_seccomp(struct spec_parser *p, const struct json_node *node,
 	seccomp->node = node;
 	seccomp->origin = read_origin(p, node);
 	if ((r = json_expect(node, JSON_OBJECT, p->err)) < 0 ||
-	    (r = read_unsupported(p, node, "listenerPath")) < 0 ||
+	    (r = read_string(p, node, "listenerPath", &seccomp->listener_path)) < 0 ||
+	    (r = read_string(p, node, "listenerMetadata", &seccomp->listener_metadata)) < 0 ||
 	    (r = seccomp_read_action(p, node, "defaultAction", "defaultErrnoRet",
 				     &seccomp->default_action)) < 0 ||
 	    (r = read_strings(p, node, "architectures", &seccomp->architectures)) < 0 ||
 	    (r = seccomp_read_flags(p, node, &seccomp->flags)) < 0 ||
-	    (r = seccomp_read_rules(p, node, seccomp)) < 0)
+	    (r = seccomp_read_rules(p, node, seccomp)) < 0 ||
+	    (r = seccomp_check_listener(p, node, seccomp)) < 0)
 		return r;
 	seccomp->present = true;
 	return 0;

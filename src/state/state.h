@@ -115,7 +115,8 @@ struct state_record {
 	const char *bundle;                  /* absolute */
 	const char *rootfs;                  /* absolute */
 	const char *created;                 /* RFC 3339, UTC, nanoseconds */
-	const char *cgroup;                  /* "" when there is none */
+	const char *cgroup;                  /* name as in cgroup.h; "" when there is none */
+	const char *scope;                   /* systemd unit, or NULL */
 	uint32_t owner;                      /* uid of the creator */
 	const struct json_node *annotations; /* object or NULL; for writing: see below */
 	const char *config;                  /* the configuration */

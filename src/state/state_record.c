@@ -88,6 +88,8 @@ int container_write(struct container *container, const struct state_process *ini
 	json_member_string(&text, "rootfs", record->rootfs);
 	json_member_string(&text, "created", record->created);
 	json_member_string(&text, "cgroup", record->cgroup);
+	if (record->scope)
+		json_member_string(&text, "systemdScope", record->scope);
 	strbuf_printf(&text, ",\"owner\":%u", record->owner);
 	json_annotations(&text, annotations, n_annotations);
 	strbuf_add(&text, "}\n");
@@ -167,6 +169,9 @@ int container_read(struct arena *arena, const struct container *container,
 	if (!owner || json_u32(owner, &ret_record->owner, err) < 0)
 		return record_damaged(container->id, err);
 	ret_record->annotations = json_member(root, "annotations");
+	if (json_member(root, "systemdScope") &&
+	    json_string(json_member(root, "systemdScope"), &ret_record->scope, err) < 0)
+		return record_damaged(container->id, err);
 	return 0;
 }
 

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What v1 and v2 share in turning linux.resources into writes, and the two scales. Pure.
+ * Reference: the kernel's admin-guide/cgroup-v2.rst; runtime-spec config-linux.md#control-groups.
+ */
+#include "plan/resources_job.h"
+
+struct resource_write *resources_add(struct resources_job *job, enum host_controller controller,
+				     const char *file, const char *origin)
+{
+	struct resource_writes *w = job->writes;
+
+	if (w->n == w->room) {
+		size_t room = w->room ? 2 * w->room : 16;
+		/* one spare entry takes the writes that memory did not suffice for */
+		struct resource_write *v = arena_array(w->arena, room + 1, sizeof(*v));
+
+		if (!v) {
+			w->failed = true;
+			if (!w->v)
+				return NULL;
+			return &w->v[w->room];
+		}
+		if (w->n)
+			memcpy(v, w->v, w->n * sizeof(*v));
+		w->v = v;
+		w->room = room;
+	}
+	w->v[w->n] = (struct resource_write){
+		.controller = controller,
+		.v2 = !resources_on_v1(job, controller),
+		.file = file,
+		.value = "",
+		.origin = origin,
+	};
+	return &w->v[w->n++];
+}
+
+void resources_value(struct resources_job *job, struct resource_write *write, const char *fmt, ...)
+{
+	char text[256];
+	va_list args;
+	int len;
+
+	va_start(args, fmt);
+	len = vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (!write || len < 0 || (size_t)len >= sizeof(text) ||
+	    !(write->value = arena_strndup(job->writes->arena, text, (size_t)len)))
+		job->writes->failed = true;
+}
+
+/*
+ * In a straight line from (2, 1) to (262144, 10000), as runc 1.1 and crun 1.8, whose clients
+ * check the value. It makes 39 of the default 1024, where the kernel's default is 100; runtimes
+ * since 2025 bend the line through that point.
+ */
+uint64_t resources_cpu_weight(uint64_t shares)
+{
+	if (shares < 2)
+		shares = 2;
+	if (shares > 262144)
+		shares = 262144;
+	return 1 + (shares - 2) * 9999 / 262142;
+}
+
+/* 10..1000 to 1..10000, in a straight line. */
+uint64_t resources_io_weight(uint64_t weight)
+{
+	return weight < 10 ? 1 : 1 + (weight - 10) * 9999 / 990;
+}
+
+/* A limit whose controller this host does not have must not be dropped in silence. */
+static int check_controller(struct resources_job *job, enum host_controller controller,
+			    const char *origin)
+{
+	uint32_t all = job->host->cgroup_v1 | job->host->cgroup_v2;
+
+	if (!origin || (all >> controller & 1))
+		return 0;
+	err_set(job->err, RB_CGROUP_CONTROLLER, 0,
+		"unable to apply cgroup configuration: this host has no cgroup controller \"%s\"",
+		host_controller_names[controller]);
+	err_origin(job->err, origin);
+	err_fix(job->err, "remove the limit, or enable the controller (cgroup_disable= on the "
+			  "kernel's command line, systemd: Delegate=)");
+	return -EINVAL;
+}
+
+static const char *origin_of(const struct spec_number *number)
+{
+	return number->present && number->value > 0 ? number->origin : NULL;
+}
+
+/* The first limit for each controller stands for all of them in the message. */
+static int check_controllers(struct resources_job *job)
+{
+	const struct spec_resources *r = job->resources;
+	const struct {
+		enum host_controller controller;
+		const char *origin;
+	} wanted[] = {
+		{CONTROLLER_MEMORY, origin_of(&r->memory.limit)},
+		{CONTROLLER_MEMORY, origin_of(&r->memory.reservation)},
+		{CONTROLLER_MEMORY, origin_of(&r->memory.swap)},
+		{CONTROLLER_CPU, origin_of(&r->cpu.shares)},
+		{CONTROLLER_CPU, origin_of(&r->cpu.quota)},
+		{CONTROLLER_CPU, origin_of(&r->cpu.realtime_runtime)},
+		{CONTROLLER_CPUSET,
+		 r->cpu.cpus.value && r->cpu.cpus.value[0] ? r->cpu.cpus.origin : NULL},
+		{CONTROLLER_CPUSET,
+		 r->cpu.mems.value && r->cpu.mems.value[0] ? r->cpu.mems.origin : NULL},
+		{CONTROLLER_PIDS, origin_of(&r->pids)},
+		{CONTROLLER_IO, origin_of(&r->blkio.weight)},
+		{CONTROLLER_IO, r->blkio.n_rates[THROTTLE_READ_BPS]
+					? r->blkio.rates[THROTTLE_READ_BPS]->origin
+					: NULL},
+		{CONTROLLER_HUGETLB, r->n_hugepages ? r->hugepages->origin : NULL},
+		{CONTROLLER_RDMA, r->n_rdma ? r->rdma->origin : NULL},
+		{CONTROLLER_NET_CLS, origin_of(&r->net_class)},
+		{CONTROLLER_NET_PRIO, r->n_net_priorities ? r->net_priorities->origin : NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+		int result = check_controller(job, wanted[i].controller, wanted[i].origin);
+
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+int resources_convert(struct arena *arena, const struct spec_resources *resources,
+		      const struct host *host, struct resource_writes *ret_writes,
+		      struct rb_err *err)
+{
+	struct resource_writes writes = {.arena = arena};
+	struct resources_job job = {resources, host, &writes, err};
+	int r;
+
+	if ((r = check_controllers(&job)) < 0 || (r = resources_v1(&job)) < 0 ||
+	    (r = resources_v2(&job)) < 0)
+		return r;
+	if (writes.failed)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "resources");
+	*ret_writes = writes;
+	return 0;
+}
