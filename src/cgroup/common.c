@@ -618,7 +618,8 @@ static int member_remove(struct arena *arena, const struct cgroup_member *root, 
 	const char *name = strrchr(path, '/');
 	char *parent = name ? arena_strndup(arena, path, (size_t)(name - path)) : NULL;
 	unsigned waited = 0;
-	int r = parent && name[1] ? group_enter(&above, parent, false) : -EINVAL;
+	int r = parent && name[1] && path_is_clean(path) ? group_enter(&above, parent, false)
+							 : -EINVAL;
 
 	if (r == 0)
 		do
@@ -634,6 +635,10 @@ int cgroup_remove(const char *name)
 	CLEANUP_CGROUP struct cgroup all = {.n = 0};
 	int result = 0;
 
+	/* a name of ours, and below the root of a hierarchy */
+	if (!strchr(name, '/') || name[strlen(name) - 1] == '/' ||
+	    (name[0] == '/' && !path_is_clean(name)))
+		return -EINVAL;
 	if (hierarchies_open(&all) < 0)
 		return 0; /* no cgroups, no group */
 	for (size_t i = 0; i < all.n; i++) {

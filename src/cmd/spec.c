@@ -3,8 +3,6 @@
  * `spec`: a config.json to begin with. The content is runc's, because its users edit it with
  * scripts, plus the default seccomp profile of seccomp/default.json.
  */
-#include <linux/magic.h>
-#include <sys/vfs.h>
 #include "base/file.h"
 #include "cmd/cmd.h"
 #include "cmd/verbs.h"
@@ -81,7 +79,7 @@ static const char spec_paths_text[] =
 	"\t\t\t\"/proc/bus\", \"/proc/fs\", \"/proc/irq\", \"/proc/sys\", "
 	"\"/proc/sysrq-trigger\"\n\t\t],\n";
 
-static void spec_text(bool rootless, bool v2, struct strbuf *out)
+static void spec_text(bool rootless, struct strbuf *out)
 {
 	strbuf_add(out, "{\n");
 	strbuf_add(out, spec_process_text);
@@ -102,11 +100,9 @@ static void spec_text(bool rootless, bool v2, struct strbuf *out)
 	strbuf_printf(out,
 		      "\t\t\"namespaces\": [\n\t\t\t{\"type\": \"pid\"},\n%s"
 		      "\t\t\t{\"type\": \"ipc\"},\n\t\t\t{\"type\": \"uts\"},\n"
-		      "\t\t\t{\"type\": \"mount\"}%s\n\t\t],\n",
+		      "\t\t\t{\"type\": \"mount\"},\n\t\t\t{\"type\": \"%s\"}\n\t\t],\n",
 		      rootless ? "" : "\t\t\t{\"type\": \"network\"},\n",
-		      rootless ? ",\n\t\t\t{\"type\": \"user\"}"
-		      : v2     ? ",\n\t\t\t{\"type\": \"cgroup\"}"
-			       : "");
+		      rootless ? "user" : "cgroup");
 	strbuf_add(out, spec_paths_text);
 	strbuf_printf(out, "\t\t\"seccomp\": %s\t}\n}\n", default_profile);
 }
@@ -119,7 +115,6 @@ static int spec_main(struct arena *arena UNUSED, const struct globals *globals U
 	CLEANUP_FD int dir = sys_openat(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0);
 	CLEANUP_FD int fd = -1;
 	CLEANUP_STRBUF struct strbuf text = {0};
-	struct statfs fs;
 	int r;
 
 	if (dir < 0)
@@ -131,9 +126,7 @@ static int spec_main(struct arena *arena UNUSED, const struct globals *globals U
 	}
 	if (fd < 0)
 		return err_set(err, RB_CONFIG_FILE, -fd, "cannot create '%s/config.json'", path);
-	/* a cgroup namespace on v2 only, as runc: scripts that edit the file expect it so */
-	spec_text(spec_options->rootless,
-		  statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC, &text);
+	spec_text(spec_options->rootless, &text);
 	r = text.failed ? -ENOMEM : fd_write_all(fd, text.text, text.len);
 	if (r < 0) {
 		(void)unlinkat(dir, "config.json", 0);

@@ -75,6 +75,7 @@ struct launch {
 	const char *cgroup;  /* name of the container's group, or NULL */
 	struct cgroup group; /* the same, open */
 	struct resource_progress group_state;
+	bool cgroup_must;
 	bool below;       /* exec --cgroup: a group below it was asked for */
 	int pid_file_dir; /* opened before anything exists, or -1 */
 	bool started;     /* the program may have run its first instruction */

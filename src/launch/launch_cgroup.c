@@ -85,6 +85,9 @@ int launch_cgroup_find(struct launch *l, const struct plan_op *op, struct rb_err
 {
 	int r;
 
+	l->cgroup_must = op->arg[0] != 0;
+	if (op->arg[1] == CGROUP_FILES && op->str[1])
+		log_warn("%s; the step runs without limits", plan_str(l->plan, op->str[1]));
 	if (op->arg[1] == CGROUP_EXISTING) {
 		r = cgroup_find_existing(l, op, err);
 		return r < 0 ? cgroup_make_failed(l, op, r, err) : 0;
@@ -122,6 +125,10 @@ int launch_cgroup_write(struct launch *l, const struct plan_op *op, struct rb_er
 	if (l->group.n == 0) /* it could not be made, and need not be */
 		return 0;
 	r = resource_apply(&l->group, &write, &l->group_state, err);
+	if (r < 0 && !l->cgroup_must) {
+		log_warn("%s; the step runs without this limit", err->what);
+		return 0;
+	}
 	if (r < 0)
 		err_origin(err, plan_str(l->plan, op->origin));
 	return r;
@@ -186,7 +193,7 @@ int launch_cgroup_join(struct launch *l, const struct plan_op *op, struct rb_err
 		if (join_beside_init(l, &second) == 0)
 			return 0;
 	}
-	if (r < 0 && exec && !op->arg[0]) {
+	if (r < 0 && !op->arg[0]) {
 		log_warn("%s; the process runs outside the container's cgroup", err->what);
 		return 0;
 	}

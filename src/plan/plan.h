@@ -150,8 +150,9 @@ enum plan_slot {
 						    IDMAP_*: mount_setattr(2) MOUNT_ATTR_IDMAP */ \
 	X(OP_NET_DEVICE,      "net_device")      /* str[0] name, str[1] name in the child's namespace: \
 						    rtnetlink(7) RTM_NEWLINK */ \
-	X(OP_CGROUP,          "cgroup")          /* str[0] path, str[1] scope: made or found; arg[0] \
-						    1: must, arg[1] enum plan_cgroup_kind: cgroups(7) */ \
+	X(OP_CGROUP,          "cgroup")          /* str[0] path, str[1] scope, or why there will be no \
+						    limits; arg[0] 1: must, arg[1] enum plan_cgroup_kind: \
+						    cgroups(7) */ \
 	X(OP_CGROUP_WRITE,    "cgroup_write")    /* str[0] file, str[1] value, arg[0] enum \
 						    host_controller, arg[1] 1: v2, arg[2] enum \
 						    resource_flags: cgroups(7) */ \
@@ -300,7 +301,8 @@ enum plan_console { CONSOLE_NONE, CONSOLE_OWN, CONSOLE_SOCKET };
 enum plan_cgroup_manager { CGROUP_MANAGER_FILES, CGROUP_MANAGER_SYSTEMD, CGROUP_MANAGER_NONE };
 
 struct plan_options {
-	const char *id;  /* of the container: names its cgroup when the configuration does not */
+	const char *
+		id; /* of the container: names its cgroup when the configuration does not; or NULL */
 	bool foreground; /* `run` without --detach: monitor, own pid namespace */
 	bool wait_start; /* `create`: wait for `start` */
 	bool no_pivot;
@@ -311,7 +313,7 @@ struct plan_options {
 	enum plan_cgroup_manager cgroup_manager;
 	const char *const *cgroup_below; /* exec --cgroup */
 	size_t n_cgroup_below;
-	bool rootless_cgroup;   /* a group that may not be made is no error unless limits need it */
+	bool rootless_cgroup;   /* a foreground step needs neither its group nor its limits */
 	bool add_pid_namespace; /* when the configuration lists none */
 	enum plan_console console;
 	uint32_t preserve_fds; /* descriptors 3..3+n-1 stay open */

@@ -9,11 +9,6 @@
 #include "plan/resources_job.h"
 #include "plan/scope.h"
 
-static bool cgroup_is_rootless(const struct plan_blob *b)
-{
-	return b->options->rootless_cgroup;
-}
-
 static int cgroup_add_writes(struct plan_blob *b, const struct resource_writes *writes)
 {
 	for (size_t i = 0; i < writes->n; i++) {
@@ -118,7 +113,7 @@ static int cgroup_add_devices(struct plan_blob *b)
 	return r;
 }
 
-static int cgroup_add_group(struct plan_blob *b, bool must)
+static int cgroup_add_group(struct plan_blob *b, bool must, const char *warning)
 {
 	const char *path = b->spec->cgroups_path;
 	bool systemd = b->options->cgroup_manager == CGROUP_MANAGER_SYSTEMD;
@@ -138,6 +133,7 @@ static int cgroup_add_group(struct plan_blob *b, bool must)
 		properties = blob_list(b, scope.properties, scope.n_properties);
 	} else {
 		first = blob_str(b, path[0] ? path : b->options->id);
+		second = blob_str(b, warning);
 	}
 	op = blob_parent(b, OP_CGROUP, path[0] ? "/linux/cgroupsPath" : NULL);
 	op->str[0] = first;
@@ -162,25 +158,29 @@ bool plan_wants_cgroup(const struct plan_blob *b)
 
 int plan_add_cgroup(struct plan_blob *b, bool *ret_used)
 {
-	bool rootless = cgroup_is_rootless(b);
+	bool rootless = b->options->rootless_cgroup;
 	bool explicit_path = b->spec->cgroups_path[0] != '\0';
 	bool limits = spec_resources_limit(&b->spec->resources);
-	struct resource_writes writes;
+	/* an ordinary user's foreground step goes on without the group and the limits, with one
+	 * warning: BuildKit cannot do anything about it either */
+	bool must = !rootless || !b->options->foreground;
+	struct resource_writes writes = {.n = 0};
+	const char *warning = NULL;
 	int r;
 
 	*ret_used = false;
-	/* an ordinary user's step without limits needs no group of its own */
 	if (b->options->cgroup_manager == CGROUP_MANAGER_NONE ||
-	    (rootless && !explicit_path && !limits))
+	    (!explicit_path && (!b->options->id || (rootless && !limits))))
 		return 0;
 	r = resources_convert(b->arena, &b->spec->resources, b->host, &writes, b->err);
-	if (r < 0)
+	if (r < 0 && (must || b->err->code != RB_CGROUP_CONTROLLER))
 		return r;
-	/* a foreground step goes on without the group it was given, if nothing depends on it */
-	r = cgroup_add_group(b, !rootless || limits || !b->options->foreground);
+	if (r < 0)
+		warning = arena_strdup(b->arena, b->err->what);
+	r = cgroup_add_group(b, must, warning);
 	if (r < 0 || (r = cgroup_add_devices(b)) < 0 || (r = cgroup_add_writes(b, &writes)) < 0)
 		return r;
-	blob_parent(b, OP_CGROUP_JOIN, NULL);
+	blob_parent(b, OP_CGROUP_JOIN, NULL)->arg[0] = must;
 	*ret_used = true;
 	return 0;
 }
@@ -198,7 +198,7 @@ bool plan_add_exec_cgroup(struct plan_blob *b, const char *cgroup)
 	op = blob_parent(b, OP_CGROUP, NULL);
 	op->str[0] = name;
 	op->list = below;
-	op->arg[0] = !cgroup_is_rootless(b) || b->options->n_cgroup_below > 0;
+	op->arg[0] = !b->options->rootless_cgroup || b->options->n_cgroup_below > 0;
 	op->arg[1] = CGROUP_EXISTING;
 	blob_parent(b, OP_CGROUP_JOIN, NULL)->arg[0] = op->arg[0];
 	return true;

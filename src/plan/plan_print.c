@@ -459,6 +459,8 @@ static bool print_cgroup_op(const struct plan *plan, const struct plan_op *op, s
 			print_list(plan, op->list, " ", out);
 		}
 		strbuf_add(out, op->arg[0] ? "" : " if it can be");
+		if (op->arg[1] == CGROUP_FILES && op->str[1])
+			strbuf_add(out, " without limits");
 		return true;
 	case OP_CGROUP_WRITE:
 		print_word(out, plan_str(plan, op->str[0]));

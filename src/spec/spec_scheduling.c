@@ -181,8 +181,8 @@ static int read_io_priority(struct spec_parser *p, const struct json_node *node,
 	int32_t priority = 0;
 	int r;
 
-	if (!class)
-		return read_missing(p, node, "class");
+	if (!class || !json_member(node, "priority"))
+		return read_missing(p, node, class ? "priority" : "class");
 	if ((r = find_word(p, class, classes, ARRAY_LEN(classes), &value)) < 0 ||
 	    (r = read_i32(p, node, "priority", &priority)) < 0)
 		return r;

@@ -310,6 +310,7 @@ static int read_resources(struct step_parser *p, const struct json_node *cgroup,
 	};
 	CLEANUP_STRBUF struct strbuf text = {0};
 	const struct json_node *node = NULL;
+	const struct json_node *parsed;
 	const char *cpus = NULL;
 	const char *mems = NULL;
 	const char *group = "";
@@ -351,8 +352,10 @@ static int read_resources(struct step_parser *p, const struct json_node *cgroup,
 	strbuf_add(&text, group[0] ? "}}" : "}");
 	if (text.failed)
 		return err_set(p->base.err, RB_NO_MEMORY, ENOMEM, "resources");
-	return json_parse(p->base.arena, "resources", text.text, text.len, &step->spec.resources,
-			  p->base.err);
+	r = json_parse(p->base.arena, "resources", text.text, text.len, &parsed, p->base.err);
+	return r < 0 ? r
+		     : spec_parse_resources(p->base.arena, parsed, &step->spec.resources,
+					    p->base.err);
 }
 
 static int read_cgroup(struct step_parser *p, const struct json_node *node, struct step *step)

@@ -350,7 +350,9 @@ static int launch(struct job *job, struct rb_err *err)
 {
 	const struct spec *spec = job->inside ? &job->inside->spec : &job->spec;
 	struct plan_options options = {
+		.id = "step",
 		.foreground = true,
+		.rootless_cgroup = job->engine->host.in_user_namespace || geteuid() != 0,
 		.keep_stdio_owner = true,
 		.no_record = true,
 		.no_new_keyring = job->inside != NULL,

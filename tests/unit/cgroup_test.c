@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which cgroup paths are taken. Only what is refused or absent is asked for, and for a process
- * that cannot exist, so that a mistake here moves nobody. The rest is in tests/runtime.
+ * Which cgroup paths are taken. Only what is refused or absent is asked for. The rest is in
+ * tests/runtime and tests/oci.
  */
 #include "cgroup/cgroup.h"
 #include "tap.h"
-
-enum { NO_PROCESS = INT_MAX };
 
 static void path_that_climbs_is_refused(void)
 {
@@ -16,11 +14,12 @@ static void path_that_climbs_is_refused(void)
 
 	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
 		CLEANUP_ARENA struct arena arena = {0};
-		const char *path = NULL;
+		struct cgroup cgroup = {.n = 0};
 		struct rb_err err = {0};
 
-		CHECK(cgroup_join(&arena, paths[i], NO_PROCESS, &path, &err) == -EINVAL);
-		CHECK(!path && err.code == RB_CGROUP && strstr(err.what, "contains \"..\""));
+		CHECK(cgroup_make(&arena, paths[i], &cgroup, &err) == -EINVAL);
+		CHECK(cgroup.n == 0 && err.code == RB_CGROUP &&
+		      strstr(err.what, "contains \"..\""));
 	}
 }
 
@@ -45,5 +44,32 @@ static void group_that_is_gone_is_removed(void)
 	cgroup_kill("/runbuild-no-such-group");
 }
 
-TAP_MAIN(TEST(path_that_climbs_is_refused), TEST(path_that_climbs_is_not_removed),
-	 TEST(path_of_the_root_group_is_not_removed), TEST(group_that_is_gone_is_removed))
+static void name_says_the_path_of_each_hierarchy(void)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	struct cgroup same = {.n = 2};
+	struct cgroup differ = {.n = 2};
+	struct cgroup other = {.n = 0};
+
+	same.v[0] = (struct cgroup_member){.hierarchy = "memory", .path = "/a/b"};
+	same.v[1] = (struct cgroup_member){.hierarchy = "pids", .path = "/a/b"};
+	CHECK_STR(cgroup_name(&arena, &same), "/a/b");
+	differ.v[0] = same.v[0];
+	differ.v[1] = (struct cgroup_member){.hierarchy = "pids", .path = "/b"};
+	CHECK_STR(cgroup_name(&arena, &differ), "memory /a/b\npids /b");
+	CHECK(cgroup_open(&arena, "no-such-hierarchy /a", &other) < 0 && other.n == 0);
+}
+
+static void controllers_of_a_hierarchy_are_known_by_each_name(void)
+{
+	CHECK(cgroup_names_match("cpu,cpuacct", "cpu"));
+	CHECK(cgroup_names_match("cpu,cpuacct", "cpu,cpuacct"));
+	CHECK(cgroup_names_match("cpuacct", "cpu,cpuacct"));
+	CHECK(!cgroup_names_match("cpu,cpuacct", "cpuset"));
+	CHECK(!cgroup_names_match("cpu,cpuacct", "whaaat"));
+}
+
+TAP_MAIN(TEST(name_says_the_path_of_each_hierarchy),
+	 TEST(controllers_of_a_hierarchy_are_known_by_each_name), TEST(path_that_climbs_is_refused),
+	 TEST(path_that_climbs_is_not_removed), TEST(path_of_the_root_group_is_not_removed),
+	 TEST(group_that_is_gone_is_removed))

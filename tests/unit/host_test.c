@@ -159,7 +159,7 @@ static void host_text_with_a_flaw_is_refused_with_its_line(void)
 
 static void host_text_with_a_long_line_is_refused(void)
 {
-	char text[400];
+	char text[800];
 	struct host host;
 	struct rb_err err = {0};
 

@@ -208,18 +208,36 @@ static void plan_makes_the_cgroup_namespace_after_joining_the_cgroup(void)
 	CHECK(child_first(plan, OP_SYNC) < child_first(plan, OP_UNSHARE));
 }
 
-static void plan_needs_a_cgroup_only_as_real_root(void)
+static void plan_lets_a_rootless_step_go_on_without_its_cgroup(void)
 {
 	CLEANUP_ARENA struct arena arena = {0};
 	struct plan_options options = run_options;
 	const struct plan *plan = rich_plan(&arena, host_root);
 
 	CHECK(parent_op(plan, OP_CGROUP)->arg[0] == 1);
-	plan = rich_plan(&arena, host_rootless);
+	options.rootless_cgroup = true;
+	plan = make_plan(&arena, rich_config(&arena, "", ""), host_rootless, &options);
 	CHECK(parent_op(plan, OP_CGROUP)->arg[0] == 0);
-	options.no_cgroup = true;
+	/* nobody waits for a detached one, and its caller can do something about it */
+	options.foreground = false;
+	plan = make_plan(&arena, rich_config(&arena, "", ""), host_rootless, &options);
+	CHECK(parent_op(plan, OP_CGROUP)->arg[0] == 1);
+	options.cgroup_manager = CGROUP_MANAGER_NONE;
 	plan = make_plan(&arena, rich_config(&arena, "", ""), host_root, &options);
 	CHECK(parent_first(plan, OP_CGROUP) < 0);
+}
+
+static void plan_sends_the_process_descriptor_before_the_program_runs(void)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	struct plan_options options = run_options;
+	const struct plan *plan = rich_plan(&arena, host_root);
+
+	CHECK(parent_first(plan, OP_SEND_PIDFD) < 0);
+	options.pidfd_socket = true;
+	plan = make_plan(&arena, rich_config(&arena, "", ""), host_root, &options);
+	CHECK(parent_first(plan, OP_SEND_PIDFD) > parent_last(plan, OP_AWAIT));
+	CHECK(parent_first(plan, OP_SEND_PIDFD) < parent_last(plan, OP_RELEASE));
 }
 
 /* ---- parent, hooks, terminal --------------------------------------------------------------- */
@@ -298,7 +316,7 @@ static void plan_of_create_waits_for_start(void)
 	CHECK(parent_first(plan, OP_PID_FILE) > parent_first(plan, OP_RECORD));
 }
 
-static void plan_opens_the_terminal_inside_the_new_root(void)
+static void plan_opens_the_terminal_below_the_root_before_it_is_protected(void)
 {
 	CLEANUP_ARENA struct arena arena = {0};
 	struct plan_options options = run_options;
@@ -310,12 +328,15 @@ static void plan_opens_the_terminal_inside_the_new_root(void)
 		rich_config(&arena,
 			    ",\"terminal\":true,\"consoleSize\":{\"height\":24,\"width\":80}", ""),
 		host_root, &options);
-	BEFORE(plan, OP_PIVOT, OP_OPEN_TTY);
+	/* a read-only /dev has to get its /dev/console first */
+	BEFORE(plan, OP_CONSOLE, OP_READONLY);
 	BEFORE(plan, OP_OPEN_TTY, OP_SEND_TTY);
+	BEFORE(plan, OP_PIVOT, OP_SEND_TTY);
 	BEFORE(plan, OP_TTY_STDIO, OP_CLOSE_FDS);
 	CHECK(child_op(plan, OP_OPEN_TTY)->arg[0] == (24 << 16 | 80));
 	CHECK(parent_op(plan, OP_TAKE_TTY)->arg[0] == CONSOLE_SOCKET);
-	CHECK(child_first(plan, OP_STDIO_OWNER) < 0);
+	/* the terminal belongs to the user of the process: tty_owner of runc's tests */
+	BEFORE(plan, OP_TTY_STDIO, OP_STDIO_OWNER);
 }
 
 static void plan_without_pivot_moves_the_root(void)
@@ -356,7 +377,31 @@ static void plan_of_exec_has_no_mounts_and_no_hooks(void)
 	BEFORE(plan, OP_UNDUMPABLE, OP_SETNS);
 }
 
-TAP_MAIN(TEST(plan_writes_id_maps_before_the_child_goes_on),
+static void plan_of_exec_changes_cpus_before_and_after_the_cgroup(void)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	const struct spec *spec = parse_text(&arena, rich_config(&arena, "", ""));
+	struct spec_process process = spec->process;
+	const struct plan_list *cpus;
+	const struct plan *plan;
+	struct host host;
+	struct rb_err err = {0};
+
+	process.affinity_initial = (struct spec_bits){.present = true, .word = {5}};
+	process.affinity_final = (struct spec_bits){.present = true, .word = {0, 1}};
+	CHECK(host_load(host_root, &host, &err) == 0);
+	CHECK(plan_build_exec(&arena, spec, &process, &host, CLONE_NEWNS, "/c/g", &run_options,
+			      &plan, &err) == 0);
+	CHECK(plan_check(plan, &err) == 0);
+	CHECK(child_first(plan, OP_AFFINITY) < child_first(plan, OP_SYNC));
+	CHECK(child_first(plan, OP_SYNC) < child_last(plan, OP_AFFINITY));
+	cpus = plan_list_at(plan, child_op(plan, OP_AFFINITY)->list);
+	CHECK(cpus && cpus->count == 1 && cpus->item[0] == 5);
+}
+
+TAP_MAIN(TEST(plan_of_exec_changes_cpus_before_and_after_the_cgroup),
+	 TEST(plan_sends_the_process_descriptor_before_the_program_runs),
+	 TEST(plan_writes_id_maps_before_the_child_goes_on),
 	 TEST(plan_chooses_how_id_maps_are_written),
 	 TEST(plan_splits_id_map_lines_where_the_outer_map_does),
 	 TEST(plan_refuses_ids_that_are_not_mapped),
@@ -366,11 +411,12 @@ TAP_MAIN(TEST(plan_writes_id_maps_before_the_child_goes_on),
 	 TEST(plan_grants_no_capability_that_the_host_lacks),
 	 TEST(plan_without_capabilities_grants_none), TEST(plan_joins_namespaces_by_path),
 	 TEST(plan_makes_the_cgroup_namespace_after_joining_the_cgroup),
-	 TEST(plan_needs_a_cgroup_only_as_real_root),
+	 TEST(plan_lets_a_rootless_step_go_on_without_its_cgroup),
 	 TEST(plan_starts_the_monitor_before_the_program_may_run),
 	 TEST(plan_runs_early_hooks_while_the_child_waits),
 	 TEST(plan_runs_poststart_hooks_after_the_program_began),
 	 TEST(plan_gives_hooks_their_own_name_when_there_are_no_args),
 	 TEST(plan_without_anything_to_wait_for_does_not_wait),
-	 TEST(plan_of_create_waits_for_start), TEST(plan_opens_the_terminal_inside_the_new_root),
+	 TEST(plan_of_create_waits_for_start),
+	 TEST(plan_opens_the_terminal_below_the_root_before_it_is_protected),
 	 TEST(plan_without_pivot_moves_the_root), TEST(plan_of_exec_has_no_mounts_and_no_hooks))

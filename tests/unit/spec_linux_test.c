@@ -61,7 +61,6 @@ static void namespaces_that_make_no_sense_are_refused(void)
 		{WHOLE, NAMESPACES("{\"type\":\"pid\"},{\"type\":\"vm\"}"), RB_CONFIG_UNKNOWN,
 		 "/linux/namespaces/1"},
 		{WHOLE, NAMESPACES("{\"type\":\"net\"}"), RB_CONFIG_UNKNOWN, "/linux/namespaces/0"},
-		{WHOLE, NAMESPACES("{\"type\":\"time\"}"), RB_UNSUPPORTED, "/linux/namespaces/0"},
 		{WHOLE, NAMESPACES("{\"type\":\"pid\"},{\"type\":\"pid\",\"path\":\"/p\"}"),
 		 RB_CONFIG_CONFLICT, "/linux/namespaces/1"},
 		{WHOLE, NAMESPACES("{\"type\":\"pid\",\"path\":\"proc/1/ns/pid\"}"),
@@ -319,7 +318,7 @@ static void paths_and_propagation_are_read(void)
 		"\"rshared\",\"cgroupsPath\":\"/x/y\",\"mountLabel\":\"l\",\"resources\":{\"pids\":{}}");
 
 	CHECK(spec && spec->masked_paths.n == 2 && spec->readonly_paths.n == 1 &&
-	      spec->rootfs_propagation == MS_SHARED && spec->resources);
+	      spec->rootfs_propagation == MS_SHARED && spec->resources.present);
 	CHECK_STR(spec->cgroups_path, "/x/y");
 	CHECK_STR(spec->masked_paths.origin, "/linux/maskedPaths");
 	spec = parse_with(&arena, LINUX, ",\"rootfsPropagation\":\"\"");
@@ -343,18 +342,23 @@ static void linux_members_of_wrong_type_or_value_are_refused(void)
 	check_refusals(rows, ARRAY_LEN(rows));
 }
 
-static void linux_members_that_are_not_implemented_are_refused(void)
+static void newer_members_that_make_no_sense_are_refused(void)
 {
-	static const char *const names[] = {"intelRdt", "personality", "timeOffsets", "netDevices",
-					    "memoryPolicy"};
+	static const struct refusal rows[] = {
+		{LINUX, ",\"personality\":{}", RB_CONFIG_MISSING, "/linux/personality"},
+		{LINUX, ",\"personality\":{\"domain\":\"X\"}", RB_CONFIG_UNKNOWN,
+		 "/linux/personality/domain"},
+		{LINUX, ",\"timeOffsets\":{\"monotonic\":{}}", RB_CONFIG_CONFLICT,
+		 "/linux/timeOffsets"},
+		{LINUX, ",\"netDevices\":{\"eth0\":{\"name\":\"a/b\"}}", RB_CONFIG_VALUE,
+		 "/linux/netDevices/eth0"},
+		{LINUX, ",\"memoryPolicy\":{}", RB_CONFIG_MISSING, "/linux/memoryPolicy"},
+		{LINUX, ",\"memoryPolicy\":{\"mode\":\"MPOL_BIND\",\"nodes\":\"x\"}",
+		 RB_CONFIG_VALUE, "/linux/memoryPolicy/nodes"},
+		{LINUX, ",\"intelRdt\":{\"closID\":\"../x\"}", RB_CONFIG_VALUE, "/linux/intelRdt"},
+	};
 
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		CLEANUP_ARENA struct arena arena = {0};
-		struct refusal row = {LINUX, arena_printf(&arena, ",\"%s\":{}", names[i]),
-				      RB_UNSUPPORTED, arena_printf(&arena, "/linux/%s", names[i])};
-
-		check_refusals(&row, 1);
-	}
+	check_refusals(rows, ARRAY_LEN(rows));
 }
 
 /* ---- seccomp ------------------------------------------------------------------------------- */
@@ -387,7 +391,9 @@ static void seccomp_actions_become_return_values(void)
 	for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
 		CLEANUP_ARENA struct arena arena = {0};
 		const char *rule = arena_printf(
-			&arena, ",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"%s\"",
+			&arena,
+			",\"listenerPath\":\"/s\",\"syscalls\":[{\"names\":[\"read\"],"
+			"\"action\":\"%s\"",
 			actions[i].name);
 		const struct spec_seccomp *s = seccomp_of(&arena,
 							  arena_printf(&arena, "%s}]", rule));
@@ -486,8 +492,10 @@ static void seccomp_profiles_that_make_no_sense_are_refused(void)
 		 "/linux/seccomp/defaultAction"},
 		{LINUX, SECCOMP("\"defaultErrnoRet\":65536"), RB_CONFIG_VALUE,
 		 "/linux/seccomp/defaultErrnoRet"},
-		{LINUX, SECCOMP("\"listenerPath\":\"/s\""), RB_UNSUPPORTED,
-		 "/linux/seccomp/listenerPath"},
+		{LINUX, RULE("\"names\":[\"mkdir\"],\"action\":\"SCMP_ACT_NOTIFY\""), RB_SECCOMP,
+		 "/linux/seccomp"},
+		{LINUX, RULE("\"names\":[\"write\"],\"action\":\"SCMP_ACT_NOTIFY\""), RB_SECCOMP,
+		 "/linux/seccomp/syscalls/0"},
 		{LINUX, SECCOMP("\"flags\":[\"SECCOMP_FILTER_FLAG_NEW_LISTENER\"]"),
 		 RB_CONFIG_UNKNOWN, "/linux/seccomp/flags/0"},
 		{LINUX, SECCOMP("\"flags\":[1]"), RB_CONFIG_TYPE, "/linux/seccomp/flags/0"},
@@ -602,7 +610,7 @@ TAP_MAIN(TEST(namespaces_of_every_kind_are_read), TEST(namespace_with_an_empty_p
 	 TEST(sysctls_of_own_namespaces_are_taken),
 	 TEST(sysctls_that_would_change_the_host_are_refused), TEST(paths_and_propagation_are_read),
 	 TEST(linux_members_of_wrong_type_or_value_are_refused),
-	 TEST(linux_members_that_are_not_implemented_are_refused),
+	 TEST(newer_members_that_make_no_sense_are_refused),
 	 TEST(seccomp_actions_become_return_values), TEST(seccomp_kill_is_kill_thread),
 	 TEST(seccomp_default_errno_is_eperm), TEST(seccomp_comparisons_are_read),
 	 TEST(seccomp_flags_are_read), TEST(seccomp_profiles_that_make_no_sense_are_refused),

@@ -203,22 +203,15 @@ static void mounts_that_make_no_sense_are_refused(void)
 		 RB_CONFIG_TYPE, "/mounts/0/options/1"},
 		{TOP, MOUNT("\"destination\":\"/d\",\"type\":\"proc\",\"options\":[\"tmpcopyup\"]"),
 		 RB_CONFIG_VALUE, "/mounts/0"},
-		{TOP, MOUNT("\"destination\":\"/d\",\"source\":\"/\",\"options\":[\"idmap\"]"),
-		 RB_UNSUPPORTED, "/mounts/0/options/0"},
-		{TOP,
-		 MOUNT("\"destination\":\"/d\",\"source\":\"/\",\"options\":[\"bind\",\"ridmap\"]"),
-		 RB_UNSUPPORTED, "/mounts/0/options/1"},
+		{TOP, MOUNT("\"destination\":\"/d\",\"type\":\"tmpfs\",\"options\":[\"idmap\"]"),
+		 RB_CONFIG_CONFLICT, "/mounts/0"},
 		{TOP,
 		 MOUNT("\"destination\":\"/d\",\"source\":\"/\",\"options\":[\"dest-nofollow\"]"),
 		 RB_UNSUPPORTED, "/mounts/0/options/0"},
 		{TOP,
 		 MOUNT("\"destination\":\"/d\",\"type\":\"bind\",\"source\":\"/\","
-		       "\"uidMappings\":[]"),
-		 RB_UNSUPPORTED, "/mounts/0/uidMappings"},
-		{TOP,
-		 MOUNT("\"destination\":\"/d\",\"type\":\"bind\",\"source\":\"/\","
-		       "\"gidMappings\":[]"),
-		 RB_UNSUPPORTED, "/mounts/0/gidMappings"},
+		       "\"uidMappings\":[{\"containerID\":0,\"hostID\":0,\"size\":1}]"),
+		 RB_CONFIG_MISSING, "/mounts/0"},
 	};
 
 	check_refusals(rows, ARRAY_LEN(rows));

@@ -274,12 +274,23 @@ static void process_without_args_or_absolute_cwd_is_refused(void)
 	check_refusals(rows, ARRAY_LEN(rows));
 }
 
-static void process_members_that_are_not_implemented_are_refused(void)
+static void scheduling_that_makes_no_sense_is_refused(void)
 {
 	static const struct refusal rows[] = {
-		{PROCESS, ",\"scheduler\":{}", RB_UNSUPPORTED, "/process/scheduler"},
-		{PROCESS, ",\"ioPriority\":{}", RB_UNSUPPORTED, "/process/ioPriority"},
-		{PROCESS, ",\"execCPUAffinity\":{}", RB_UNSUPPORTED, "/process/execCPUAffinity"},
+		{PROCESS, ",\"scheduler\":{}", RB_CONFIG_MISSING, "/process/scheduler"},
+		{PROCESS, ",\"scheduler\":{\"policy\":\"SCHED_X\"}", RB_CONFIG_UNKNOWN,
+		 "/process/scheduler/policy"},
+		{PROCESS, ",\"scheduler\":{\"policy\":\"SCHED_RR\",\"priority\":100}",
+		 RB_CONFIG_VALUE, "/process/scheduler"},
+		{PROCESS, ",\"scheduler\":{\"policy\":\"SCHED_RR\",\"flags\":[\"X\"]}",
+		 RB_CONFIG_UNKNOWN, "/process/scheduler/flags/0"},
+		{PROCESS, ",\"ioPriority\":{}", RB_CONFIG_MISSING, "/process/ioPriority"},
+		{PROCESS, ",\"ioPriority\":{\"class\":\"IOPRIO_CLASS_BE\",\"priority\":8}",
+		 RB_CONFIG_VALUE, "/process/ioPriority"},
+		{PROCESS, ",\"execCPUAffinity\":{\"initial\":\"3-1\"}", RB_CONFIG_VALUE,
+		 "/process/execCPUAffinity/initial"},
+		{PROCESS, ",\"execCPUAffinity\":{\"final\":\"0,4096\"}", RB_CONFIG_VALUE,
+		 "/process/execCPUAffinity/final"},
 	};
 
 	check_refusals(rows, ARRAY_LEN(rows));
@@ -422,7 +433,7 @@ TAP_MAIN(TEST(minimal_configuration_is_taken), TEST(buildkits_configuration_is_t
 	 TEST(host_names_need_their_namespace), TEST(process_is_read_whole),
 	 TEST(process_members_of_wrong_type_or_value_are_refused),
 	 TEST(process_without_args_or_absolute_cwd_is_refused),
-	 TEST(process_members_that_are_not_implemented_are_refused),
+	 TEST(scheduling_that_makes_no_sense_is_refused),
 	 TEST(string_longer_than_the_kernel_takes_is_refused),
 	 TEST(unknown_capabilities_are_noted_not_refused), TEST(capability_names_are_libcaps),
 	 TEST(resource_limits_of_every_name_are_taken),

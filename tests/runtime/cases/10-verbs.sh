@@ -363,7 +363,7 @@ test_features_lists_what_is_supported() {
 	jq -e '.ociVersionMin == "1.0.0" and (.ociVersionMax | startswith("1."))
 		and (.hooks == ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"])
 		and (.mountOptions | index("rro") and index("tmpcopyup") and index("rprivate"))
-		and (.linux.namespaces | sort == ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"])
+		and (.linux.namespaces | sort == ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"])
 		and (.linux.capabilities | index("CAP_CHOWN") and index("CAP_CHECKPOINT_RESTORE"))
 		and .linux.seccomp.enabled
 		and (.linux.seccomp.actions | index("SCMP_ACT_KILL_PROCESS") and index("SCMP_ACT_LOG"))

@@ -23,7 +23,10 @@ refused_rows() {
 		/process/rlimits/1 | .process.rlimits = [{type: "RLIMIT_NOFILE", soft: 1, hard: 1}, {type: "RLIMIT_NOFILE", soft: 1, hard: 1}]
 		/process/oomScoreAdj | .process.oomScoreAdj = 1001
 		/process/scheduler | .process.scheduler = {policy: "SCHED_FIFO"}
+		/process/scheduler | .process.scheduler = {policy: "SCHED_OTHER", nice: 20}
+		/process/scheduler/policy | .process.scheduler = {policy: "SCHED_NEW"}
 		/process/ioPriority | .process.ioPriority = {class: "IOPRIO_CLASS_IDLE"}
+		/process/execCPUAffinity/initial | .process.execCPUAffinity = {initial: "a"}
 		/root/path | .root.path = 7
 		/mounts/0/destination | .mounts[0].destination = 1
 		/mounts/0/options/0 | .mounts[0].options = [{}]
@@ -36,10 +39,19 @@ refused_rows() {
 		/linux/maskedPaths | .linux.maskedPaths = ["relative"]
 		/linux/readonlyPaths | .linux.readonlyPaths = ["relative"]
 		/linux/seccomp | .linux.seccomp = []
-		/linux/seccomp/listenerPath | .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: "/x"}
-		/linux/personality | .linux.personality = {domain: "LINUX32"}
+		/linux/seccomp | .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [{names: ["mkdir"], action: "SCMP_ACT_NOTIFY"}]}
+		/linux/seccomp/listenerPath | .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: "x", syscalls: [{names: ["mkdir"], action: "SCMP_ACT_NOTIFY"}]}
+		/linux/personality/domain | .linux.personality = {domain: "LINUX64"}
+		/linux/personality/flags | .linux.personality = {domain: "LINUX", flags: ["X"]}
+		/linux/memoryPolicy/mode | .linux.memoryPolicy = {mode: "MPOL_NEW"}
 		/linux/intelRdt | .linux.intelRdt = {closID: "x"}
-		/linux/timeOffsets | .linux.timeOffsets = {}
+		/linux/timeOffsets | .linux.timeOffsets = {monotonic: {secs: 1}}
+		/linux/netDevices/x0 | .linux.namespaces += [{type: "network"}] | .linux.namespaces |= unique_by(.type) | .linux.netDevices = {x0: {name: "a/b"}}
+		/linux/resources/memory/limit | .linux.resources = {memory: {limit: -2}}
+		/linux/resources/devices/0/access | .linux.resources = {devices: [{allow: true, access: "x"}]}
+		/linux/resources/cpu/cpus | .linux.resources = {cpu: {cpus: "all"}}
+		/linux/resources/unified/..~1x | .linux.resources = {unified: {"../x": "1"}}
+		/mounts/0 | .mounts[0] = {destination: "/x", type: "bind", source: "/", uidMappings: [{containerID: 0, hostID: 0, size: 1}]}
 		/annotations/a | .annotations = {a: 1}
 		/hooks/poststop/0 | .hooks = {poststop: [{}]}
 	E
