@@ -1013,6 +1013,43 @@ def test_the_schema_takes_what_the_worker_takes():
             same(line, not by_shape, validator.is_valid(request))
 
 
+# ---- the client in C ----------------------------------------------------------------------------
+
+def run_step(description, *more):
+    """Runs the example of librunbuild-client on this transport."""
+    program = Setup.scratch / "tools" / "run-step"
+    if not program.exists():
+        raise Skip("no C compiler")
+    if Setup.transport == "fd":
+        return subprocess.run([program, RUNBUILD, json.dumps(description), *more], capture_output=True,
+                              timeout=DEADLINE, check=False)
+    setup = Setup()
+    with setup:
+        return subprocess.run([program, "@" + setup.path, json.dumps(description), *more],
+                              capture_output=True, timeout=DEADLINE, check=False)
+
+
+@only_on(*SOCKETS)
+def test_the_c_client_runs_a_step_and_decodes_its_output():
+    script = r'printf "a\042b\134\303\244\001\n"; printf "\377\000x"; echo err >&2; exit 6'
+    done = run_step(step("c", script))
+    same("the end", (6, b'a"b\\\xc3\xa4\x01\n\xff\x00x', b"err\n"), (done.returncode, done.stdout, done.stderr))
+
+
+@only_on(*SOCKETS)
+def test_the_c_client_acknowledges_what_it_has_read():
+    done = run_step(step("c", "yes | head -c 3000000"))
+    same("the end", (0, 3000000), (done.returncode, len(done.stdout)))
+
+
+@only_on(*SOCKETS)
+def test_the_c_client_tells_errors_and_sends_signals():
+    done = run_step({"step": "c"})
+    same("the end", (125, b'invalid-params: "process" is missing\n'), (done.returncode, done.stderr))
+    done = run_step(step("c", "trap 'exit 11' USR1; echo up; while :; do sleep 0.01; done"), "USR1")
+    same("the end", (11, b"up\n"), (done.returncode, done.stdout))
+
+
 def run_all(only):
     number = failed = 0
     tests = [(name[5:], test) for name, test in globals().items() if name.startswith("test_")

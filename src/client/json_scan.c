@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A scanner for the worker's messages, in the client's process. It never allocates and never
+ * recurses deeper than the protocol's limit; a text that is not JSON has no members. It is not
+ * strict where strictness protects nobody: the worker writes what it reads.
+ */
+#include <string.h>
+#include "client/json_scan.h"
+
+enum { SCAN_DEPTH = 64 };
+
+static const char *skip_space(const char *at, const char *end)
+{
+	while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r'))
+		at++;
+	return at;
+}
+
+/* Behind the closing quote; NULL: there is none. */
+static const char *skip_string(const char *at, const char *end)
+{
+	for (at++; at < end; at++) {
+		if (*at == '"')
+			return at + 1;
+		if (*at == '\\')
+			at++;
+	}
+	return NULL;
+}
+
+static const char *skip_value(const char *at, const char *end, unsigned depth);
+
+/* An object or array: values between commas, in objects each with a key and a colon before it. */
+static const char *skip_members(const char *at, const char *end, unsigned depth)
+{
+	bool object = *at == '{';
+	char close = object ? '}' : ']';
+
+	at = skip_space(at + 1, end);
+	if (at < end && *at == close)
+		return at + 1;
+	while (at && at < end) {
+		if (object) {
+			at = *at == '"' ? skip_string(at, end) : NULL;
+			at = at ? skip_space(at, end) : NULL;
+			if (!at || at == end || *at != ':')
+				return NULL;
+			at = skip_space(at + 1, end);
+		}
+		at = skip_value(at, end, depth + 1);
+		at = at ? skip_space(at, end) : NULL;
+		if (!at || at == end)
+			return NULL;
+		if (*at == close)
+			return at + 1;
+		if (*at != ',')
+			return NULL;
+		at = skip_space(at + 1, end);
+	}
+	return NULL;
+}
+
+static const char *skip_value(const char *at, const char *end, unsigned depth)
+{
+	if (at >= end || depth > SCAN_DEPTH)
+		return NULL;
+	if (*at == '"')
+		return skip_string(at, end);
+	if (*at == '{' || *at == '[')
+		return skip_members(at, end, depth);
+	for (const char *begin = at;; at++)
+		if (at == end || strchr(",]} \t\r\n", *at))
+			return at > begin ? at : NULL;
+}
+
+struct scan scan_text(const char *text, size_t len)
+{
+	const char *begin = skip_space(text, text + len);
+	const char *end = skip_value(begin, text + len, 0);
+
+	return end ? (struct scan){begin, end} : (struct scan){NULL, NULL};
+}
+
+struct scan scan_member(struct scan value, const char *key)
+{
+	size_t len = strlen(key);
+	const char *at;
+
+	if (!value.begin || *value.begin != '{')
+		return (struct scan){NULL, NULL};
+	at = skip_space(value.begin + 1, value.end);
+	while (at && at < value.end && *at == '"') {
+		const char *name = at;
+		const char *after = skip_string(at, value.end);
+		const char *begin = after ? skip_space(after, value.end) : NULL;
+
+		if (!begin || begin == value.end || *begin != ':')
+			break;
+		begin = skip_space(begin + 1, value.end);
+		at = skip_value(begin, value.end, 0);
+		if (at && (size_t)(after - name) == len + 2 && memcmp(name + 1, key, len) == 0)
+			return (struct scan){begin, at};
+		at = at ? skip_space(at, value.end) : NULL;
+		at = at && at < value.end && *at == ',' ? skip_space(at + 1, value.end) : NULL;
+	}
+	return (struct scan){NULL, NULL};
+}
+
+bool scan_is_string(struct scan value)
+{
+	return value.begin && *value.begin == '"';
+}
+
+bool scan_number(struct scan value, uint64_t *ret)
+{
+	uint64_t number = 0;
+
+	if (!value.begin || value.end - value.begin > 19)
+		return false;
+	for (const char *c = value.begin; c < value.end; c++) {
+		if (*c < '0' || *c > '9')
+			return false;
+		number = number * 10 + (uint64_t)(*c - '0');
+	}
+	*ret = number;
+	return true;
+}
+
+static unsigned hex(const char *s)
+{
+	unsigned value = 0;
+
+	for (int i = 0; i < 4; i++) {
+		unsigned char c = (unsigned char)s[i];
+
+		value = value << 4 | (unsigned)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+	}
+	return value & 0xffff;
+}
+
+static char *put_utf8(char *out, unsigned c)
+{
+	if (c < 0x80) {
+		*out++ = (char)c;
+	} else if (c < 0x800) {
+		*out++ = (char)(0xc0 | c >> 6);
+		*out++ = (char)(0x80 | (c & 0x3f));
+	} else if (c < 0x10000) {
+		*out++ = (char)(0xe0 | c >> 12);
+		*out++ = (char)(0x80 | (c >> 6 & 0x3f));
+		*out++ = (char)(0x80 | (c & 0x3f));
+	} else {
+		*out++ = (char)(0xf0 | c >> 18);
+		*out++ = (char)(0x80 | (c >> 12 & 0x3f));
+		*out++ = (char)(0x80 | (c >> 6 & 0x3f));
+		*out++ = (char)(0x80 | (c & 0x3f));
+	}
+	return out;
+}
+
+/* What stands behind a backslash; *at moves over it. An escape is never shorter than its bytes. */
+static char *put_escape(const char **at, const char *end, char *out)
+{
+	static const char letters[] = "nrtbf";
+	static const char meanings[] = "\n\r\t\b\f";
+	const char *letter = strchr(letters, **at);
+	unsigned c;
+
+	if (**at != 'u' || end - *at < 5) {
+		*out++ = **at && letter ? meanings[letter - letters] : **at;
+		(*at)++;
+		return out;
+	}
+	c = hex(*at + 1);
+	*at += 5;
+	if (c >= 0xd800 && c < 0xdc00 && end - *at >= 6 && (*at)[0] == '\\' && (*at)[1] == 'u') {
+		c = 0x10000 + ((c & 0x3ff) << 10) + (hex(*at + 2) & 0x3ff);
+		*at += 6;
+	}
+	return put_utf8(out, c);
+}
+
+size_t scan_string(struct scan value, char *out)
+{
+	char *begin = out;
+	const char *at = value.begin + 1;
+	const char *end = value.end - 1;
+
+	while (at < end) {
+		if (*at != '\\') {
+			*out++ = *at++;
+			continue;
+		}
+		if (++at < end)
+			out = put_escape(&at, end, out);
+	}
+	*out = '\0';
+	return (size_t)(out - begin);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Reading single members out of a line of JSON, without building anything. Private. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A piece of a line: one JSON value. begin NULL: there is none. */
+struct scan {
+	const char *begin, *end;
+};
+
+/* The whole text as a value; it is checked. */
+struct scan scan_text(const char *text, size_t len);
+
+/* A member of an object; nothing when value is none, or no object. */
+struct scan scan_member(struct scan value, const char *key);
+
+bool scan_is_string(struct scan value);
+bool scan_number(struct scan value, uint64_t *ret);
+
+/* The bytes of a string, with an end mark, into out of at least the value's length. */
+size_t scan_string(struct scan value, char *out);
