@@ -20,6 +20,13 @@ static const char *const env_names[] = {
 	"RUNBUILD_PIDNS",
 	"RUNBUILD_REPORT",
 	"RUNBUILD_LIBEXECDIR",
+	"XDG_DATA_HOME",
+	"HTTP_PROXY",
+	"HTTPS_PROXY",
+	"ALL_PROXY",
+	"http_proxy",
+	"https_proxy",
+	"all_proxy",
 };
 
 const char *env_get(const char *name)

@@ -54,6 +54,15 @@
 	X(RB_USERNS_SECCOMP, 215)                                                                  \
 	X(RB_IDMAP_SETUID_BOUND, 216)                                                              \
 	X(RB_NO_PASSWD, 217)                                                                       \
+	X(RB_SUBID_FEW, 218)                                                                       \
+	X(RB_SUBID_SHARED, 219)                                                                    \
+	X(RB_SUBID_OWN, 220)                                                                       \
+	/* host: the user's session */                                                             \
+	X(RB_RUNTIME_DIR, 250)                                                                     \
+	X(RB_LOGIN, 251)                                                                           \
+	X(RB_RESOLVER, 252)                                                                        \
+	X(RB_PROXY, 253)                                                                           \
+	X(RB_TRIAL_TIME, 254)                                                                      \
 	/* setting the sandbox up */                                                               \
 	X(RB_KERNEL, 300)                                                                          \
 	X(RB_NAMESPACE, 301)                                                                       \

@@ -5,8 +5,10 @@
  * makes it the launcher with RootlessKit's options.
  */
 #include <signal.h>
+#include "base/file.h"
 #include "cmd/cmd.h"
 #include "cmd/verbs.h"
+#include "diag/doctor.h"
 
 const struct option_entry global_options[] = {
 	{"root", 0, OPTION_STRING, offsetof(struct globals, root), "DIR",
@@ -174,6 +176,19 @@ static bool is_called(const char *argv0, const char *name)
 	return argv0 && str_eq(slash ? slash + 1 : argv0, name);
 }
 
+/* Below the error of a launcher, when the host rather than the command line is at fault. */
+static void hint(const struct verb *verb, enum rb_code code)
+{
+	static const char *const launchers[] = {"rootless", "unshare", "daemonless", "rootlesskit"};
+	static const char text[] =
+		"runbuild: hint: 'runbuild doctor' tries all that rootless builds need of this "
+		"host\n";
+
+	for (size_t i = 0; i < ARRAY_LEN(launchers); i++)
+		if (verb && str_eq(verb->name, launchers[i]) && doctor_helps(code))
+			(void)fd_write_all(STDERR_FILENO, text, sizeof(text) - 1);
+}
+
 int main(int argc, char **argv)
 {
 	CLEANUP_ARENA struct arena arena = {0};
@@ -197,6 +212,7 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	log_error(&err);
+	hint(started, err.code);
 	if (err.status)
 		return err.status;
 	if (err.code == RB_UNKNOWN_COMMAND)

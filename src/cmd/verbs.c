@@ -9,5 +9,6 @@ const struct verb *const verbs[] = {
 	&verb_resume,   &verb_update,  &verb_events, &verb_checkpoint, &verb_restore,
 	&verb_rootless, &verb_unshare, &verb_enter,  &verb_daemonless, &verb_features,
 	&verb_spec,     &verb_explain, &verb_step,   &verb_shell,      &verb_replay,
-	&verb_records,  &verb_worker,  &verb_dial,   &verb_schema,     NULL,
+	&verb_records,  &verb_worker,  &verb_dial,   &verb_schema,     &verb_doctor,
+	NULL,
 };

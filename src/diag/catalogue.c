@@ -123,6 +123,37 @@ static const struct catalogue_entry entries[] = {
 	 "newuidmap and newgidmap look their caller up by number and refuse one that has no name, "
 	 "such as the random uid of a pod.",
 	 "Add an entry for the uid to /etc/passwd of the image."},
+	{RB_SUBID_FEW, "few subordinate ids",
+	 "Less than 65536 ids are mapped. Images have files of ids up to 65534, and a change of "
+	 "owner to an id that is not mapped fails.",
+	 "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER, with a range "
+	 "that nobody else has."},
+	{RB_SUBID_SHARED, "subordinate ids of two users",
+	 "Two users have the same subordinate ids: each can read and change what steps of the other "
+	 "wrote.",
+	 "Give each user its own range in /etc/subuid and /etc/subgid."},
+	{RB_SUBID_OWN, "own id among the subordinate ones",
+	 "A range in /etc/subuid or /etc/subgid contains the user's own id. It is mapped already, so "
+	 "it is left out here, but other programs fail with \"Invalid argument\".",
+	 "Change the range to one that begins at 100000 or above."},
+	{RB_RUNTIME_DIR, "runtime directory",
+	 "XDG_RUNTIME_DIR is not set, or is no directory of the user with mode 0700. Daemons then "
+	 "look for places that only root may write to.",
+	 "sudo loginctl enable-linger USER, then log in again."},
+	{RB_LOGIN, "login variables",
+	 "USER or HOME is missing or wrong. A daemon then takes its settings for root.",
+	 "Start it by 'runbuild rootless', which sets them, or export them."},
+	{RB_RESOLVER, "resolver",
+	 "/etc/resolv.conf cannot be read, or all its name servers are on the loopback interface, "
+	 "where a step with a network of its own does not reach them.",
+	 "Give steps a network by --net=slirp4netns: its resolver asks the host's."},
+	{RB_PROXY, "proxy on loopback",
+	 "A proxy variable names the loopback interface. A step with a network of its own has "
+	 "another one, so what it fetches hangs or is refused.",
+	 "Let the proxy listen on an address of the host, or use --allow-host-loopback and 10.0.2.2."},
+	{RB_TRIAL_TIME, "trial took too long",
+	 "A trial of 'runbuild doctor' did not end in time: a helper program or a file system hangs.",
+	 "Look for processes in state D, and run the named program by hand."},
 	{RB_KERNEL, "kernel too old", "The kernel lacks a system call or flag that is needed.",
 	 "Linux 5.12 or newer is needed."},
 	{RB_NAMESPACE, "namespace", "A namespace could not be made, joined or set up.",

@@ -8,8 +8,7 @@
 #include "base/sys.h"
 #include "host/userns_check.h"
 
-/* The number in a sysctl file, or -1. */
-static int64_t sysctl_read(const char *path)
+int64_t sysctl_number(const char *path)
 {
 	char text[32];
 	uint64_t value;
@@ -48,7 +47,7 @@ static bool in_chroot(void)
 
 static int explain_limit(struct rb_err *err)
 {
-	int64_t limit = sysctl_read("/proc/sys/user/max_user_namespaces");
+	int64_t limit = sysctl_number("/proc/sys/user/max_user_namespaces");
 
 	if (limit == 0) {
 		err_set(err, RB_USERNS_LIMIT, 0,
@@ -82,10 +81,10 @@ static int explain_user_denied(int errnum, struct rb_err *err)
 		err_set(err, RB_USERNS_DENIED, errnum,
 			"this process has no mapped uid (/proc/self/uid_map is empty)");
 		err_fix(err, "whatever made this user namespace must write its uid_map first");
-	} else if (sysctl_read("/proc/sys/kernel/unprivileged_userns_clone") == 0) {
+	} else if (sysctl_number("/proc/sys/kernel/unprivileged_userns_clone") == 0) {
 		err_set(err, RB_USERNS_DENIED, errnum, "kernel.unprivileged_userns_clone is 0");
 		err_fix(err, "sudo sysctl -w kernel.unprivileged_userns_clone=1");
-	} else if (sysctl_read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1) {
+	} else if (sysctl_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1) {
 		err_set(err, RB_USERNS_DENIED, errnum,
 			"AppArmor restricts user namespaces of programs without a profile");
 		err_fix(err,

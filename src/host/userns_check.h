@@ -9,3 +9,6 @@
  * Sets *err and returns -errnum.
  */
 int userns_explain(int errnum, bool user, struct rb_err *err);
+
+/* The number in a file below /proc/sys, or -1: there is none. */
+int64_t sysctl_number(const char *path);

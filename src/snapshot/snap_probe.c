@@ -72,23 +72,18 @@ static int probe_prepare(struct probe *probe, int parent)
 	return file < 0 ? file : 0;
 }
 
-/* One driver, tried in a directory of its own. 0: it works; else *reason says why it does not. */
-static int probe_driver(struct arena *arena, int parent, enum snap_driver driver, char *reason,
-			size_t size)
+int snap_try(struct arena *arena, int parent, enum snap_driver driver, struct rb_err *err)
 {
 	struct probe probe = {.dir = -1};
 	struct snapshot snapshot = SNAPSHOT_NONE;
-	struct rb_err err = {0};
 	const char *what = "";
 	int r = probe_prepare(&probe, parent);
 
 	if (r < 0)
-		snprintf(reason, size, "cannot try it beside the upper directory: %s",
-			 strerrordesc_np(-r));
-	else if ((r = probe_mount(arena, &probe, driver, &snapshot, &err)) < 0)
-		snprintf(reason, size, "%.250s", err.what);
-	else if ((r = probe_use(snapshot.mount, &what)) < 0)
-		snprintf(reason, size, "it mounts but cannot %s: %s", what, strerrordesc_np(-r));
+		err_set(err, RB_SNAP_DRIVER, -r, "cannot try it beside the upper directory");
+	else if ((r = probe_mount(arena, &probe, driver, &snapshot, err)) == 0 &&
+		 (r = probe_use(snapshot.mount, &what)) < 0)
+		err_set(err, RB_SNAP_DRIVER, -r, "it mounts but cannot %s", what);
 	(void)snapshot_close(&snapshot, NULL);
 	fd_close(&probe.dir);
 	(void)file_remove_tree_at(parent, probe.name, PROBE_DEPTH);
@@ -152,10 +147,10 @@ static int probe_run(struct arena *arena, int work, enum snap_driver *ret_driver
 		     size_t why_size, struct rb_err *err)
 {
 	static const enum snap_driver order[] = {SNAP_NATIVE, SNAP_FUSE, SNAP_FUSE_PATH};
-	char reasons[ARRAY_LEN(order)][300];
+	struct rb_err reasons[ARRAY_LEN(order)] = {0};
 
 	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
-		if (probe_driver(arena, work, order[i], reasons[i], sizeof(reasons[i])) < 0)
+		if (snap_try(arena, work, order[i], &reasons[i]) < 0)
 			continue;
 		*ret_driver = order[i];
 		if (i == 0)
@@ -164,12 +159,12 @@ static int probe_run(struct arena *arena, int work, enum snap_driver *ret_driver
 			snprintf(why, why_size,
 				 "%s, which is 2 to 10 times slower with many small files, because "
 				 "native: %s",
-				 snap_driver_name(order[i]), reasons[0]);
+				 snap_driver_name(order[i]), reasons[0].what);
 		return 0;
 	}
 	err_set(err, RB_SNAP_DRIVER, 0,
-		"no snapshot driver works here; native: %.180s; fuse: %.180s", reasons[0],
-		reasons[1]);
+		"no snapshot driver works here; native: %.180s; fuse: %.180s", reasons[0].what,
+		reasons[1].what);
 	err_fix(err, "use a kernel from 5.11 on with the upper directory on ext4, xfs, btrfs or "
 		     "tmpfs (6.6), or install fuse-overlayfs and open /dev/fuse");
 	return -ENOTSUP;

@@ -91,6 +91,12 @@ int snap_probe(struct arena *arena, int work, int cache_dir, enum snap_driver *r
 	       char *why, size_t why_size, struct rb_err *err);
 
 /*
+ * Tries one driver in a new directory in `parent`, which is removed again: mounts, and uses the
+ * mount. Errors: RB_SNAP_*.
+ */
+int snap_try(struct arena *arena, int parent, enum snap_driver driver, struct rb_err *err);
+
+/*
  * The options of a mount of type overlay or fuse-overlayfs: "lowerdir=a:b", "upperdir=", with
  * overlayfs.rst's escapes. What has no meaning here is refused. Errors: RB_SNAP_OPTION.
  */

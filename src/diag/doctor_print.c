@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The report as text for people and as JSON for programs. Pure. */
+#include "base/strbuf.h"
+#include "diag/catalogue.h"
+#include "diag/doctor.h"
+
+static const char *const status_names[] = {"ok", "info", "warning", "error"};
+
+/* The remedy of this case, or else the general one of its code; NULL: nothing to do. */
+static const char *finding_fix(const struct finding *finding)
+{
+	const struct catalogue_entry *entry = catalogue_find((int)finding->err.code);
+
+	if (finding->err.fix[0])
+		return finding->err.fix;
+	return finding->err.code != RB_OK && entry ? entry->fix : NULL;
+}
+
+static void print_finding(const struct finding *finding, const char *mark, struct strbuf *out)
+{
+	const struct catalogue_entry *entry = catalogue_find((int)finding->err.code);
+	const char *fix = finding_fix(finding);
+	bool problem = finding->status >= FINDING_WARNING;
+
+	strbuf_printf(out, "%s %-16s %s", mark, finding->name, finding->err.what);
+	if (finding->err.code != RB_OK)
+		strbuf_printf(out, " [RB%04d]", (int)finding->err.code);
+	strbuf_add_char(out, '\n');
+	if (problem && entry && finding->err.code != RB_OK)
+		strbuf_printf(out, "      why: %s\n", entry->cause);
+	if (fix && finding->status != FINDING_OK)
+		strbuf_printf(out, "      fix: %s\n", fix);
+}
+
+static const char *plural(unsigned n)
+{
+	return n == 1 ? "" : "s";
+}
+
+void doctor_print_text(const struct doctor_report *report, bool unicode, struct strbuf *out)
+{
+	static const char *const marks[2][4] = {
+		{"+", "-", "!", "x"},
+		{"\u2713", "\u00b7", "!", "\u2717"},
+	};
+	unsigned count[4] = {0};
+
+	for (size_t i = 0; i < report->n; i++) {
+		print_finding(&report->v[i], marks[unicode][report->v[i].status], out);
+		count[report->v[i].status]++;
+	}
+	strbuf_printf(out, "\n%u ok, %u note%s, %u warning%s, %u error%s: rootless builds %s\n",
+		      count[FINDING_OK], count[FINDING_INFO], plural(count[FINDING_INFO]),
+		      count[FINDING_WARNING], plural(count[FINDING_WARNING]), count[FINDING_ERROR],
+		      plural(count[FINDING_ERROR]),
+		      doctor_is_well(report) ? "can work here" : "do not work here yet");
+}
+
+void doctor_print_json(const struct doctor_report *report, struct strbuf *out)
+{
+	strbuf_add_char(out, '[');
+	for (size_t i = 0; i < report->n; i++) {
+		const struct finding *finding = &report->v[i];
+		const char *fix = finding->status == FINDING_OK ? NULL : finding_fix(finding);
+
+		strbuf_printf(out, "%s\n  {\"name\": \"%s\", \"status\": \"%s\", \"code\": ",
+			      i ? "," : "", finding->name, status_names[finding->status]);
+		if (finding->err.code == RB_OK)
+			strbuf_add(out, "null");
+		else
+			strbuf_printf(out, "\"RB%04d\"", (int)finding->err.code);
+		strbuf_add(out, ", \"what\": ");
+		strbuf_add_json(out, finding->err.what);
+		strbuf_add(out, ", \"fix\": ");
+		if (fix)
+			strbuf_add_json(out, fix);
+		else
+			strbuf_add(out, "null");
+		strbuf_add_char(out, '}');
+	}
+	strbuf_add(out, "\n]\n");
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A network of one's own, and what of the host's configuration does not reach into it. Nothing
+ * leaves the host: slirp4netns is started on an empty network namespace and ended.
+ */
+#include <arpa/inet.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <sys/ioctl.h>
+#include "base/env.h"
+#include "base/file.h"
+#include "diag/doctor_private.h"
+#include "host/helper.h"
+
+/* As root of a user namespace, in an empty network namespace. */
+void probe_tun(struct doctor *doctor UNUSED, struct finding *finding)
+{
+	CLEANUP_FD int fd = sys_openat(AT_FDCWD, "/dev/net/tun", O_RDWR, 0);
+	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
+	struct stat st;
+	int r;
+
+	if (fd == -ENOENT || fd == -ENODEV || fd == -ENXIO) {
+		found(finding, FINDING_WARNING, RB_TUN, -fd, "/dev/net/tun");
+		err_fix(&finding->err, "sudo modprobe tun, or docker run --device /dev/net/tun");
+		return;
+	}
+	if (fd < 0) {
+		bool seen = stat("/dev/net/tun", &st) == 0;
+
+		found(finding, FINDING_WARNING, RB_TUN, -fd,
+		      "/dev/net/tun has mode %04o, owner %u, and cannot be opened",
+		      seen ? st.st_mode & 07777 : 0, seen ? st.st_uid : 0);
+		err_fix(&finding->err, "sudo chmod 666 /dev/net/tun (for good: a udev rule)");
+		return;
+	}
+	memcpy(request.ifr_name, "tap0", sizeof("tap0"));
+	r = sys_ioctl(fd, TUNSETIFF, (unsigned long)&request);
+	if (r == 0) {
+		found_ok(finding, "makes an interface in a network namespace");
+		return;
+	}
+	found(finding, FINDING_WARNING, RB_TUN, -r, "/dev/net/tun makes no interface");
+	err_fix(&finding->err, "is it the device 10:200? sudo modprobe tun");
+}
+
+/* Its last words, as one line. */
+static void last_words(int output, char *said, size_t size)
+{
+	char text[1024];
+	size_t len = 0;
+	ssize_t got;
+	const char *at;
+
+	while (len < sizeof(text) - 1 &&
+	       (got = read(output, text + len, sizeof(text) - 1 - len)) > 0)
+		len += (size_t)got;
+	while (len > 0 && text[len - 1] == '\n')
+		len--;
+	text[len] = '\0';
+	for (size_t i = 0; i < len; i++)
+		if (text[i] == '\n')
+			text[i] = ';';
+	at = len < size ? text : text + len - size + 1;
+	memcpy(said, at, strlen(at) + 1);
+}
+
+/* "1" on the ready pipe: slirp4netns(1), --ready-fd. Errors: RB_SLIRP_FAILED. */
+static int slirp_try(const char *path, pid_t target, struct rb_err *err)
+{
+	CLEANUP_FD int pidfd = -1;
+	CLEANUP_FD int output = -1;
+	char number[16];
+	const char *const argv[] = {path,
+				    "--configure",
+				    "--mtu=65520",
+				    "--ready-fd=3",
+				    "--enable-sandbox",
+				    "--enable-seccomp",
+				    "--disable-host-loopback",
+				    number,
+				    "tap0",
+				    NULL};
+	siginfo_t info = {0};
+	int ready[2];
+	char said[256];
+	char byte = 0;
+	ssize_t got = -1;
+	int r;
+
+	snprintf(number, sizeof(number), "%d", (int)target);
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		return err_set(err, RB_SLIRP_FAILED, errno, "cannot start slirp4netns");
+	r = program_start(path, argv, ready[1], &pidfd, &output);
+	close(ready[1]);
+	if (r == 0)
+		got = sys_read(ready[0], &byte, 1); /* to the trial's deadline */
+	close(ready[0]);
+	if (r < 0)
+		return err_set(err, RB_SLIRP_FAILED, -r, "cannot start slirp4netns");
+	if (got == 1 && byte == '1') {
+		(void)sys_pidfd_send_signal(pidfd, SIGKILL);
+		(void)sys_wait_pidfd(pidfd, &info, WEXITED);
+		return 0;
+	}
+	(void)sys_wait_pidfd(pidfd, &info, WEXITED);
+	last_words(output, said, sizeof(said));
+	err_set(err, RB_SLIRP_FAILED, 0, "slirp4netns ended with %s %d: %s",
+		info.si_code == CLD_EXITED ? "status" : "signal", info.si_status,
+		said[0] ? said : "it said nothing");
+	err_fix(err, "use another version of %s, or --net=host", path);
+	return -EPIPE;
+}
+
+static bool tun_works(const struct doctor *doctor)
+{
+	for (size_t i = 0; i < doctor->report->n; i++)
+		if (str_eq(doctor->report->v[i].name, "dev-net-tun"))
+			return doctor->report->v[i].status == FINDING_OK;
+	return false;
+}
+
+void probe_slirp(struct doctor *doctor, struct finding *finding)
+{
+	const char *path = helper_find(doctor->arena, "slirp4netns");
+	const char *const argv[] = {path, "--version", NULL};
+	struct target target;
+	char version[80];
+	int r;
+
+	if (!path) {
+		found(finding, FINDING_WARNING, RB_SLIRP_MISSING, 0, "slirp4netns not found");
+		err_fix(&finding->err, "sudo apt install slirp4netns (Fedora: sudo dnf install "
+				       "slirp4netns), or use --net=host");
+		return;
+	}
+	if (program_first_line(path, argv, version, sizeof(version)) != 0)
+		snprintf(version, sizeof(version), "slirp4netns of no known version");
+	if (!tun_works(doctor)) {
+		found_info(finding, "%s; not started, because /dev/net/tun cannot be used",
+			   version);
+		return;
+	}
+	finding->status = FINDING_WARNING;
+	r = target_start(doctor, CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS, true, &target,
+			 &finding->err);
+	if (r < 0)
+		return;
+	r = slirp_try(path, target.pid, &finding->err);
+	target_end(&target);
+	if (r == 0)
+		found_ok(finding, "%s; makes a network", version);
+}
+
+void probe_pasta(struct doctor *doctor, struct finding *finding)
+{
+	const char *path = helper_find(doctor->arena, "pasta");
+	const char *const argv[] = {path, "--version", NULL};
+	char version[80];
+
+	if (!path)
+		found_info(finding, "not installed; slirp4netns does the same");
+	else if (program_first_line(path, argv, version, sizeof(version)) == 0 && version[0])
+		found_ok(finding, "%s", version);
+	else
+		found_info(finding, "%.200s does not say its version", path);
+}
+
+/* 127.0.0.0/8, ::1, or a name for them. */
+static bool is_loopback(const char *host, size_t len)
+{
+	char text[64];
+	struct in6_addr six;
+
+	if (len >= sizeof(text))
+		return false;
+	memcpy(text, host, len);
+	text[len] = '\0';
+	if (str_eq(text, "localhost") || str_eq(text, "ip6-localhost"))
+		return true;
+	return (str_starts(text, "127.") && strspn(text, "0123456789.") == len) ||
+	       (inet_pton(AF_INET6, text, &six) == 1 &&
+		memcmp(&six, &in6addr_loopback, sizeof(six)) == 0);
+}
+
+/* resolv.conf(5): "nameserver ADDRESS" lines; how many, and how many of them on loopback. */
+static unsigned count_servers(const char *text, unsigned *ret_loopback)
+{
+	unsigned n = 0;
+
+	*ret_loopback = 0;
+	for (; *text; text += strcspn(text, "\n"), text += *text == '\n') {
+		const char *at = text + strlen("nameserver");
+		size_t len;
+
+		if (!str_starts(text, "nameserver") || (*at != ' ' && *at != '\t'))
+			continue;
+		at += strspn(at, " \t");
+		len = strcspn(at, " \t\n%");
+		n++;
+		*ret_loopback += is_loopback(at, len);
+	}
+	return n;
+}
+
+void probe_resolver(struct doctor *doctor, struct finding *finding)
+{
+	/* a link, usually: followed, as the resolver does */
+	CLEANUP_FD int fd = sys_openat(AT_FDCWD, "/etc/resolv.conf", O_RDONLY | O_NONBLOCK, 0);
+	char *text = NULL;
+	unsigned loopback = 0;
+	unsigned n = 0;
+	int r = fd < 0 ? fd : file_read_fd(doctor->arena, fd, LIMIT_RESOLV_BYTES, &text, NULL);
+
+	if (r < 0) {
+		found(finding, FINDING_WARNING, RB_RESOLVER, -r, "cannot read /etc/resolv.conf");
+		err_fix(&finding->err, "make /etc/resolv.conf a file, or start the service that "
+				       "its link belongs to");
+		return;
+	}
+	n = count_servers(text, &loopback);
+	if (n > 0 && loopback == n) {
+		found(finding, FINDING_INFO, RB_RESOLVER, 0,
+		      "all name servers are on the loopback interface");
+		err_fix(&finding->err, "give steps a network by --net=slirp4netns, whose resolver "
+				       "asks the host's; BuildKit puts public servers in place of "
+				       "loopback ones");
+	} else {
+		found_ok(finding, "%u name server%s", n, n == 1 ? "" : "s");
+	}
+}
+
+void probe_ping(struct doctor *doctor, struct finding *finding)
+{
+	char text[64];
+	uint32_t from = 1;
+	uint32_t to = 0;
+
+	if (file_read_small(AT_FDCWD, "/proc/sys/net/ipv4/ping_group_range", text, sizeof(text)) <=
+		    0 ||
+	    sscanf(text, "%" SCNu32 " %" SCNu32, &from, &to) != 2) {
+		found_info(finding, "net.ipv4.ping_group_range cannot be read");
+	} else if (from <= doctor->host.egid && doctor->host.egid <= to) {
+		found_ok(finding, "allowed without privilege");
+	} else {
+		found_info(finding, "not allowed on the host's network without privilege");
+		err_fix(&finding->err, "sudo sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"");
+	}
+}
+
+/* scheme://user:password@HOST:PORT/ -> HOST. Nothing else of the value is ever shown. */
+static bool proxy_is_loopback(const char *value)
+{
+	const char *host = strstr(value, "://") ? strstr(value, "://") + 3 : value;
+	size_t len = strcspn(host, "/?#");
+	const char *at = memrchr(host, '@', len);
+
+	if (at) {
+		len -= (size_t)(at + 1 - host);
+		host = at + 1;
+	}
+	if (*host == '[')
+		return is_loopback(host + 1, strcspn(host + 1, "]"));
+	for (size_t i = 0; i < len; i++)
+		if (host[i] == ':')
+			len = i;
+	return is_loopback(host, len);
+}
+
+void probe_proxy(struct doctor *doctor UNUSED, struct finding *finding)
+{
+	const struct {
+		const char *name, *value;
+	} variables[] = {
+		{"HTTP_PROXY", env_get("HTTP_PROXY")},   {"HTTPS_PROXY", env_get("HTTPS_PROXY")},
+		{"ALL_PROXY", env_get("ALL_PROXY")},     {"http_proxy", env_get("http_proxy")},
+		{"https_proxy", env_get("https_proxy")}, {"all_proxy", env_get("all_proxy")},
+	};
+	const char *set = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(variables); i++) {
+		if (!variables[i].value)
+			continue;
+		set = variables[i].name;
+		if (proxy_is_loopback(variables[i].value)) {
+			found(finding, FINDING_WARNING, RB_PROXY, 0,
+			      "%s is on the loopback interface, which steps cannot reach",
+			      variables[i].name);
+			return;
+		}
+	}
+	found_ok(finding, set ? "%s can be reached from steps" : "none is set", set);
+}
