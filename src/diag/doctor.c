@@ -15,32 +15,32 @@
 
 /* clang-format off */
 static const struct probe probes[] = {
-	{"kernel",           0,                            probe_kernel},
-	{"user-namespaces",  NEED_ROOT,                    probe_userns},
-	{"namespace-limits", 0,                            probe_limits},
-	{"userns-sysctl",    0,                            probe_userns_sysctl},
-	{"apparmor",         0,                            probe_apparmor},
-	{"selinux",          0,                            probe_selinux},
-	{"system-calls",     NEED_ROOT | CLONE_NEWNS,     probe_calls},
-	{"seccomp-filter",   0,                            probe_seccomp},
-	{"subuid",           0,                            probe_subuid},
-	{"subgid",           0,                            probe_subgid},
-	{"newuidmap",        0,                            probe_newuidmap},
-	{"newgidmap",        0,                            probe_newgidmap},
-	{"id-maps",          0,                            probe_idmaps},
-	{"proc",             NEED_MOUNT,                   probe_proc},
-	{"overlay",          NEED_MOUNT,                   probe_overlay},
-	{"dev-fuse",         0,                            probe_dev_fuse},
-	{"fuse-overlayfs",   NEED_MOUNT,                   probe_fuse},
-	{"dev-net-tun",      NEED_ROOT | CLONE_NEWNET,     probe_tun},
-	{"slirp4netns",      0,                            probe_slirp},
-	{"pasta",            0,                            probe_pasta},
-	{"runtime-dir",      0,                            probe_runtime_dir},
-	{"login",            0,                            probe_login},
-	{"cgroup",           0,                            probe_cgroup},
-	{"resolver",         0,                            probe_resolver},
-	{"ping",             0,                            probe_ping},
-	{"proxy",            0,                            probe_proxy},
+	{"kernel",          0,                         FINDING_ERROR,   probe_kernel},
+	{"user-namespaces", NEED_ROOT,                 FINDING_ERROR,   probe_userns},
+	{"namespace-limits",0,                         FINDING_ERROR,   probe_limits},
+	{"userns-sysctl",   0,                         FINDING_ERROR,   probe_userns_sysctl},
+	{"apparmor",        0,                         FINDING_ERROR,   probe_apparmor},
+	{"selinux",         0,                         FINDING_ERROR,   probe_selinux},
+	{"system-calls",    NEED_ROOT | CLONE_NEWNS,   FINDING_ERROR,   probe_calls},
+	{"seccomp-filter",  0,                         FINDING_ERROR,   probe_seccomp},
+	{"subuid",          0,                         FINDING_ERROR,   probe_subuid},
+	{"subgid",          0,                         FINDING_ERROR,   probe_subgid},
+	{"newuidmap",       0,                         FINDING_ERROR,   probe_newuidmap},
+	{"newgidmap",       0,                         FINDING_ERROR,   probe_newgidmap},
+	{"id-maps",         0,                         FINDING_ERROR,   probe_idmaps},
+	{"proc",            NEED_MOUNT,                FINDING_WARNING, probe_proc},
+	{"overlay",         NEED_MOUNT,                FINDING_ERROR,   probe_overlay},
+	{"dev-fuse",        0,                         FINDING_ERROR,   probe_dev_fuse},
+	{"fuse-overlayfs",  NEED_MOUNT,                FINDING_ERROR,   probe_fuse},
+	{"dev-net-tun",     0,                         FINDING_WARNING, probe_tun},
+	{"slirp4netns",     0,                         FINDING_WARNING, probe_slirp},
+	{"pasta",           0,                         FINDING_WARNING, probe_pasta},
+	{"runtime-dir",     0,                         FINDING_WARNING, probe_runtime_dir},
+	{"login",           0,                         FINDING_WARNING, probe_login},
+	{"cgroup",          0,                         FINDING_WARNING, probe_cgroup},
+	{"resolver",        0,                         FINDING_WARNING, probe_resolver},
+	{"ping",            0,                         FINDING_WARNING, probe_ping},
+	{"proxy",           0,                         FINDING_WARNING, probe_proxy},
 };
 /* clang-format on */
 _Static_assert(ARRAY_LEN(probes) <= DOCTOR_PROBES_MAX, "the report holds every finding");
@@ -50,7 +50,7 @@ static bool needs_userns(const struct probe *probe)
 {
 	return probe->run != probe_userns &&
 	       (probe->namespaces & CLONE_NEWUSER || probe->run == probe_idmaps ||
-		probe->run == probe_slirp);
+		probe->run == probe_tun || probe->run == probe_slirp);
 }
 
 static struct finding *find(struct doctor_report *report, const char *name)
@@ -151,30 +151,4 @@ int doctor_run(struct arena *arena, const struct doctor_options *options,
 	fd_close(&doctor.signals);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL); /* the signal, never read, ends us here */
 	return doctor.interrupted ? err_set(err, RB_INTERNAL, EINTR, "interrupted") : 0;
-}
-
-bool doctor_is_well(const struct doctor_report *report)
-{
-	for (size_t i = 0; i < report->n; i++)
-		if (report->v[i].status == FINDING_ERROR)
-			return false;
-	return true;
-}
-
-bool doctor_helps(enum rb_code code)
-{
-	/* clang-format off */
-	static const enum rb_code codes[] = {
-		RB_USERNS_DENIED, RB_USERNS_LIMIT, RB_USERNS_CHROOT, RB_USERNS_SECCOMP,
-		RB_SUBID_NONE, RB_SUBID_LINE, RB_SUBID_ROOT, RB_SUBID_SYMLINK,
-		RB_IDMAP_HELPER_MISSING, RB_IDMAP_HELPER_PRIVILEGE, RB_IDMAP_HELPER_FAILED,
-		RB_IDMAP_WRITE, RB_IDMAP_SETUID_BOUND, RB_NO_NEW_PRIVS, RB_NO_PASSWD,
-		RB_KERNEL, RB_NAMESPACE, RB_SLIRP_MISSING, RB_SLIRP_FAILED, RB_TUN,
-	};
-	/* clang-format on */
-
-	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
-		if (codes[i] == code)
-			return true;
-	return false;
 }

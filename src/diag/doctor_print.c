@@ -1,10 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The report as text for people and as JSON for programs. Pure. */
+/* What a report means, and its forms: text for people, JSON for programs. Pure. */
 #include "base/strbuf.h"
 #include "diag/catalogue.h"
 #include "diag/doctor.h"
 
 static const char *const status_names[] = {"ok", "info", "warning", "error"};
+
+bool doctor_is_well(const struct doctor_report *report)
+{
+	for (size_t i = 0; i < report->n; i++)
+		if (report->v[i].status == FINDING_ERROR)
+			return false;
+	return true;
+}
+
+bool doctor_helps(enum rb_code code)
+{
+	/* clang-format off */
+	static const enum rb_code codes[] = {
+		RB_USERNS_DENIED, RB_USERNS_LIMIT, RB_USERNS_CHROOT, RB_USERNS_SECCOMP,
+		RB_SUBID_NONE, RB_SUBID_LINE, RB_SUBID_ROOT, RB_SUBID_SYMLINK,
+		RB_IDMAP_HELPER_MISSING, RB_IDMAP_HELPER_PRIVILEGE, RB_IDMAP_HELPER_FAILED,
+		RB_IDMAP_WRITE, RB_IDMAP_SETUID_BOUND, RB_NO_NEW_PRIVS, RB_NO_PASSWD,
+		RB_KERNEL, RB_NAMESPACE, RB_SLIRP_MISSING, RB_SLIRP_FAILED, RB_TUN,
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+		if (codes[i] == code)
+			return true;
+	return false;
+}
 
 /* The remedy of this case, or else the general one of its code; NULL: nothing to do. */
 static const char *finding_fix(const struct finding *finding)

@@ -27,6 +27,7 @@ struct doctor {
 struct probe {
 	const char *name;
 	uint64_t namespaces; /* CLONE_NEW*; with CLONE_NEWUSER the caller's id is mapped as 0 */
+	enum finding_status worst; /* without a feature that builds can do without: a warning */
 	void (*run)(struct doctor *doctor, struct finding *finding);
 };
 

@@ -12,30 +12,43 @@
 #include "diag/doctor_private.h"
 #include "host/helper.h"
 
-/* As root of a user namespace, in an empty network namespace. */
-void probe_tun(struct doctor *doctor UNUSED, struct finding *finding)
+static void tun_refused(int errnum, struct finding *finding)
 {
-	CLEANUP_FD int fd = sys_openat(AT_FDCWD, "/dev/net/tun", O_RDWR, 0);
-	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
 	struct stat st;
-	int r;
 
-	if (fd == -ENOENT || fd == -ENODEV || fd == -ENXIO) {
-		found(finding, FINDING_WARNING, RB_TUN, -fd, "/dev/net/tun");
+	if (errnum == ENOENT || errnum == ENODEV || errnum == ENXIO ||
+	    stat("/dev/net/tun", &st) < 0) {
+		found(finding, FINDING_WARNING, RB_TUN, errnum, "/dev/net/tun");
 		err_fix(&finding->err, "sudo modprobe tun, or docker run --device /dev/net/tun");
 		return;
 	}
-	if (fd < 0) {
-		bool seen = stat("/dev/net/tun", &st) == 0;
+	found(finding, FINDING_WARNING, RB_TUN, errnum,
+	      "/dev/net/tun has mode %04o, owner %u, and cannot be opened", st.st_mode & 07777,
+	      st.st_uid);
+	err_fix(&finding->err, "sudo chmod 666 /dev/net/tun (for good: a udev rule)");
+}
 
-		found(finding, FINDING_WARNING, RB_TUN, -fd,
-		      "/dev/net/tun has mode %04o, owner %u, and cannot be opened",
-		      seen ? st.st_mode & 07777 : 0, seen ? st.st_uid : 0);
-		err_fix(&finding->err, "sudo chmod 666 /dev/net/tun (for good: a udev rule)");
+/*
+ * The owner has a name outside of a user namespace only, and an interface belongs to the network
+ * namespace that the device was opened in: so it is opened twice.
+ */
+void probe_tun(struct doctor *doctor UNUSED, struct finding *finding)
+{
+	CLEANUP_FD int outside = sys_openat(AT_FDCWD, "/dev/net/tun", O_RDWR, 0);
+	CLEANUP_FD int fd = -1;
+	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
+	int r;
+
+	if (outside < 0) {
+		tun_refused(-outside, finding);
 		return;
 	}
 	memcpy(request.ifr_name, "tap0", sizeof("tap0"));
-	r = sys_ioctl(fd, TUNSETIFF, (unsigned long)&request);
+	r = sys_unshare(CLONE_NEWUSER | CLONE_NEWNET);
+	if (r == 0)
+		r = fd = sys_openat(AT_FDCWD, "/dev/net/tun", O_RDWR, 0);
+	if (r >= 0)
+		r = sys_ioctl(fd, TUNSETIFF, (unsigned long)&request);
 	if (r == 0) {
 		found_ok(finding, "makes an interface in a network namespace");
 		return;

@@ -73,7 +73,7 @@ void probe_remove(struct doctor *doctor, struct finding *finding)
 
 void storage_close(struct doctor *doctor)
 {
-	static const struct probe remove = {"remove", CLONE_NEWUSER, probe_remove};
+	static const struct probe remove = {"remove", CLONE_NEWUSER, FINDING_ERROR, probe_remove};
 	struct finding finding;
 
 	if (doctor->scratch >= 0 &&

@@ -111,26 +111,33 @@ static void trial_listen(struct doctor *doctor, int pipe, struct finding *findin
 	      "was not through after %d s and has been ended", DOCTOR_SECONDS);
 }
 
-static void trial_end(pid_t pid, int pidfd)
+/* Not reaped yet, so its number and that of its group are its own. */
+static void trial_end(pid_t pid)
 {
-	siginfo_t info = {0};
+	siginfo_t info;
 
-	(void)sys_pidfd_send_signal(pidfd, SIGKILL);
-	/* not reaped yet, so the number of the group is still its own */
+	(void)kill(pid, SIGKILL);
 	(void)kill(-pid, SIGKILL);
-	(void)sys_wait_pidfd(pidfd, &info, WEXITED);
-	while (waitid(P_PGID, (id_t)pid, &info, WEXITED) == 0 || errno == EINTR)
+	while (waitid(P_PID, (id_t)pid, &info, WEXITED | __WALL) < 0 && errno == EINTR)
 		;
+	while (waitid(P_PGID, (id_t)pid, &info, WEXITED | __WALL) == 0 || errno == EINTR)
+		;
+}
+
+/* Namespaces as the launcher makes them; what needs none must also work without clone3(2). */
+static pid_t trial_fork(uint64_t namespaces)
+{
+	struct clone_args args = {.flags = namespaces, .exit_signal = SIGCHLD};
+	pid_t pid;
+
+	if (namespaces)
+		return sys_clone3(&args);
+	pid = fork();
+	return pid < 0 ? -errno : pid;
 }
 
 void trial_run(struct doctor *doctor, const struct probe *probe, struct finding *finding)
 {
-	CLEANUP_FD int pidfd = -1;
-	struct clone_args args = {
-		.flags = CLONE_PIDFD | probe->namespaces,
-		.pidfd = (uint64_t)(uintptr_t)&pidfd,
-		.exit_signal = SIGCHLD,
-	};
 	int pipes[2];
 	pid_t pid;
 
@@ -139,19 +146,21 @@ void trial_run(struct doctor *doctor, const struct probe *probe, struct finding 
 		found(finding, FINDING_ERROR, RB_INTERNAL, errno, "pipe");
 		return;
 	}
-	pid = sys_clone3(&args);
+	pid = trial_fork(probe->namespaces);
 	if (pid == 0)
 		trial_child(doctor, probe, pipes[1]);
 	close(pipes[1]);
 	if (pid < 0) {
 		finding->status = FINDING_ERROR;
-		userns_explain((int)-pid, (probe->namespaces & CLONE_NEWUSER) != 0, &finding->err);
+		userns_explain(-pid, (probe->namespaces & CLONE_NEWUSER) != 0, &finding->err);
 	} else {
 		(void)setpgid(pid, pid); /* whoever of us is first */
 		trial_listen(doctor, pipes[0], finding);
-		trial_end(pid, pidfd);
+		trial_end(pid);
 	}
 	close(pipes[0]);
+	if (finding->status > probe->worst)
+		finding->status = probe->worst;
 }
 
 static void target_child(const struct doctor *doctor, bool mapped, int pipe)

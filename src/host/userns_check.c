@@ -102,6 +102,9 @@ int userns_explain(int errnum, bool user, struct rb_err *err)
 {
 	if (errnum == ENOSPC)
 		return explain_limit(err);
+	/* container engines let clone3(2) look as if it did not exist, to be asked for clone(2) */
+	if (errnum == ENOSYS && status_has("\nSeccomp:\t2"))
+		return explain_user_denied(errnum, err);
 	if (errnum == EINVAL || errnum == ENOSYS) {
 		err_set(err, RB_KERNEL, errnum, "this kernel cannot make the namespaces");
 		err_fix(err, "Linux 5.12 or newer with user namespaces is needed");
