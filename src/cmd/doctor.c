@@ -19,17 +19,26 @@ static const struct option_entry doctor_option_table[] = {
 	OPTION_END,
 };
 
-static int map_from_text(struct arena *arena, const char *file, const char *text, const char *user,
-			 uint32_t uid, uint32_t own_id, const char **ret_map, struct rb_err *err)
+static const char *ask_database(struct arena *arena, const char *user, bool gid,
+				const char **ret_from)
+{
+	return subid_ask(arena, SUBID_AUTO, user, gid, ret_from);
+}
+
+static int map_from_text(struct arena *arena, const struct doctor_owner *owner, const char *text,
+			 const char **ret_map, struct rb_err *err)
 {
 	struct subid_range *ranges;
+	uint64_t lost;
 	size_t n;
-	int r = subid_parse(arena, file, text, user, uid, own_id, &ranges, &n, err);
+	int r = subid_parse(arena, owner->file, text, owner->user, owner->uid, owner->own_id,
+			    &ranges, &n, err);
 
 	if (r < 0)
 		return r;
-	*ret_map = subid_map_text(arena, own_id, ranges, n);
-	return *ret_map ? 0 : err_set(err, RB_NO_MEMORY, ENOMEM, "%s", file);
+	ranges = subid_clip(arena, ranges, &n, owner->outer, &lost);
+	*ret_map = ranges ? subid_map_text(arena, owner->own_id, ranges, n) : NULL;
+	return *ret_map ? 0 : err_set(err, RB_NO_MEMORY, ENOMEM, "%s", owner->file);
 }
 
 static int write_maps(struct arena *arena, pid_t pid, const char *uid_map, const char *gid_map,
@@ -52,8 +61,8 @@ static int try_overlay(struct arena *arena, int directory, bool fuse, struct rb_
 static int doctor_main(struct arena *arena, const struct globals *globals UNUSED,
 		       const void *options, int argc, char **argv, struct rb_err *err)
 {
-	static const struct doctor_tools tools = {map_from_text, subid_free_block, write_maps,
-						  try_overlay};
+	static const struct doctor_tools tools = {ask_database, map_from_text, subid_free_block,
+						  write_maps, try_overlay};
 	const struct doctor_arguments *arguments = options;
 	struct doctor_options doctor = {.directory = argc > 0 ? argv[0] : NULL, .tools = &tools};
 	bool json = arguments->format && str_eq(arguments->format, "json");

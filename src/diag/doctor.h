@@ -7,6 +7,7 @@
  */
 #include "base/arena.h"
 #include "base/err.h"
+#include "host/host.h"
 
 enum finding_status {
 	FINDING_OK,
@@ -29,18 +30,32 @@ struct doctor_report {
 	size_t n;
 };
 
+/* Whose subordinate ids. */
+struct doctor_owner {
+	const char *file; /* "/etc/subuid", or the name of another source, for messages */
+	const char *user;
+	uint32_t uid;
+	uint32_t own_id;                /* mapped by itself; UINT32_MAX: none */
+	const struct host_idmap *outer; /* of the namespace around us */
+};
+
 /*
  * What is tried with the very code that a build would run. It belongs to folders on the floor of
  * this one, so the caller hands it in. All return 0 or -errno with *err.
  */
 struct doctor_tools {
 	/*
-	 * The id map that the launcher makes for the user from a text of subuid(5), file being
-	 * its name; own_id is mapped as 0. Errors: RB_SUBID_*.
+	 * The text of subuid(5) that another database than the two files has for a user, and the
+	 * name of it; NULL: the files count.
 	 */
-	int (*map_from_text)(struct arena *arena, const char *file, const char *text,
-			     const char *user, uint32_t uid, uint32_t own_id, const char **ret_map,
-			     struct rb_err *err);
+	const char *(*ask_database)(struct arena *arena, const char *user, bool gid,
+				    const char **ret_from);
+	/*
+	 * The id map that the launcher makes for an owner of such a text: own_id as 0, then the
+	 * ranges as far as they exist in the outer map. Errors: RB_SUBID_*.
+	 */
+	int (*map_from_text)(struct arena *arena, const struct doctor_owner *owner,
+			     const char *text, const char **ret_map, struct rb_err *err);
 	/* The first block of 65536 ids that nobody in the text has. */
 	uint32_t (*free_block)(const char *text);
 	/* Writes both maps of a user namespace, through newuidmap(1) or directly. */

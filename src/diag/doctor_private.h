@@ -3,7 +3,6 @@
 /* What the files of the doctor share. A probe fills one finding and runs in a process of its own. */
 #include "base/sys.h"
 #include "diag/doctor.h"
-#include "host/host.h"
 
 struct doctor {
 	struct arena *arena;

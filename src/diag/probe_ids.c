@@ -8,49 +8,57 @@
 #include "diag/doctor_private.h"
 #include "host/helper.h"
 
-struct id_file {
-	const char *path;
-	uint32_t own_id;
-};
-
-static struct id_file id_file_of(const struct doctor *doctor, bool gid)
+static struct doctor_owner owner_of(const struct doctor *doctor, bool gid)
 {
-	return gid ? (struct id_file){"/etc/subgid", doctor->host.egid}
-		   : (struct id_file){"/etc/subuid", doctor->host.euid};
+	return (struct doctor_owner){
+		.file = gid ? "/etc/subgid" : "/etc/subuid",
+		.user = doctor->user,
+		.uid = doctor->host.euid,
+		.own_id = gid ? doctor->host.egid : doctor->host.euid,
+		.outer = gid ? &doctor->host.gid_map : &doctor->host.uid_map,
+	};
 }
 
-/* The file's text; "" when there is no such file. */
-static int id_file_read(struct doctor *doctor, const char *path, char **ret_text,
-			struct rb_err *err)
+static int id_file_failed(int r, const char *path, struct rb_err *err)
 {
-	int r = file_read_at(doctor->arena, AT_FDCWD, path, LIMIT_SUBID_BYTES, ret_text, NULL);
-
-	if (r == -ENOENT) {
-		*ret_text = arena_strdup(doctor->arena, "");
-		return *ret_text ? 0 : err_set(err, RB_NO_MEMORY, ENOMEM, "%s", path);
-	}
 	if (r == -ELOOP) {
 		err_set(err, RB_SUBID_SYMLINK, 0, "%s is a symbolic link, which newuidmap refuses",
 			path);
 		err_fix(err, "make it a regular file");
-	} else if (r < 0) {
+	} else {
 		err_set(err, RB_SUBID_NONE, -r, "cannot read %s", path);
 		err_fix(err, "make it a regular file that everybody can read");
 	}
 	return r;
 }
 
-/* The map that the launcher would write, for one owner. */
-static int ids_of(struct doctor *doctor, struct arena *arena, const char *path, const char *text,
-		  uint32_t own_id, struct host_idmap *ret_map, struct rb_err *err)
+/* The lines that count, and in owner->file where they are from; "" when there are none. */
+static int id_text(struct doctor *doctor, struct doctor_owner *owner, const char **ret_text,
+		   struct rb_err *err)
+{
+	const char *asked = doctor->options->tools->ask_database(
+		doctor->arena, owner->user, str_eq(owner->file, "/etc/subgid"), &owner->file);
+	char *text = NULL;
+	int r = asked ? 0
+		      : file_read_at(doctor->arena, AT_FDCWD, owner->file, LIMIT_SUBID_BYTES, &text,
+				     NULL);
+
+	if (r < 0 && r != -ENOENT)
+		return id_file_failed(r, owner->file, err);
+	*ret_text = asked ? asked : text ? text : "";
+	return 0;
+}
+
+/* The map that the launcher would write. */
+static int ids_of(struct doctor *doctor, struct arena *arena, const struct doctor_owner *owner,
+		  const char *text, struct host_idmap *ret_map, struct rb_err *err)
 {
 	const char *map_text;
-	int r = doctor->options->tools->map_from_text(arena, path, text, doctor->user,
-						      doctor->host.euid, own_id, &map_text, err);
+	int r = doctor->options->tools->map_from_text(arena, owner, text, &map_text, err);
 
 	if (r == 0 && host_idmap_parse(map_text, ret_map) < 0)
 		return err_set(err, RB_IDMAP_LIMIT, 0, "%s: more ranges than the kernel takes",
-			       path);
+			       owner->file);
 	return r;
 }
 
@@ -83,56 +91,77 @@ static bool maps_overlap(const struct host_idmap *a, const struct host_idmap *b)
  * Another owner with one of the ids, or NULL. Each line is read by the same parser, as if its
  * owner had asked.
  */
-static const char *ids_shared(struct doctor *doctor, const char *path, const char *text,
-			      const struct host_idmap *own)
+static const char *ids_shared(struct doctor *doctor, const struct doctor_owner *own,
+			      const char *text, const struct host_idmap *own_map)
 {
 	char number[16];
 
-	snprintf(number, sizeof(number), "%u", doctor->host.euid);
+	snprintf(number, sizeof(number), "%u", own->uid);
 	while (*text) {
 		CLEANUP_ARENA struct arena arena = {0};
 		size_t len = strcspn(text, "\n");
 		const char *line = arena_strndup(&arena, text, len);
-		const char *owner = line ? arena_strndup(&arena, line, strcspn(line, ":")) : NULL;
-		const char *map_text;
+		struct doctor_owner other = *own;
 		struct host_idmap map;
 
 		text += len + (text[len] == '\n');
-		if (!owner || !owner[0] || str_eq(owner, doctor->user) || str_eq(owner, number) ||
-		    doctor->options->tools->map_from_text(&arena, path, line, owner, UINT32_MAX,
-							  UINT32_MAX, &map_text, NULL) < 0)
+		other.user = line ? arena_strndup(&arena, line, strcspn(line, ":")) : NULL;
+		other.uid = UINT32_MAX;
+		other.own_id = UINT32_MAX;
+		if (!other.user || !other.user[0] || str_eq(other.user, own->user) ||
+		    str_eq(other.user, number) ||
+		    ids_of(doctor, &arena, &other, line, &map, NULL) < 0)
 			continue;
-		if (host_idmap_parse(map_text, &map) == 0 && maps_overlap(own, &map))
-			return arena_strdup(doctor->arena, owner);
+		if (maps_overlap(own_map, &map))
+			return arena_strdup(doctor->arena, other.user);
 	}
 	return NULL;
 }
 
-static void ids_found(struct doctor *doctor, const struct id_file *file, const char *text,
-		      const struct host_idmap *map, struct finding *finding)
+/* A range that nobody has; or, where ranges come from a database, whom to ask. */
+static void ids_fix(struct doctor *doctor, const struct doctor_owner *owner, const char *text,
+		    struct finding *finding)
 {
 	uint32_t block = doctor->options->tools->free_block(text);
-	const char *other = ids_shared(doctor, file->path, text, map);
+
+	if (owner->file[0] == '/')
+		err_fix(&finding->err, "sudo usermod --add-subuids %u-%u --add-subgids %u-%u %s",
+			block, block + 65535, block, block + 65535, owner->user);
+	else
+		err_fix(&finding->err, "ask its administrator for a range of 65536 ids");
+}
+
+static bool own_id_is_inside(struct doctor *doctor, const struct doctor_owner *owner,
+			     const char *text, uint64_t total)
+{
+	struct doctor_owner nobody = *owner;
+	struct host_idmap map;
+
+	nobody.own_id = UINT32_MAX;
+	return ids_of(doctor, doctor->arena, &nobody, text, &map, NULL) == 0 &&
+	       ids_total(&map) > total;
+}
+
+static void ids_found(struct doctor *doctor, const struct doctor_owner *owner, const char *text,
+		      const struct host_idmap *map, struct finding *finding)
+{
+	const char *other = ids_shared(doctor, owner, text, map);
 	uint64_t total = ids_total(map);
-	struct host_idmap with_own;
 
 	if (total + 1 < 65536) {
 		found(finding, FINDING_WARNING, RB_SUBID_FEW, 0,
 		      "only %" PRIu64 " ids for %s in %s; images use ids up to 65534", total,
-		      doctor->user, file->path);
-		err_fix(&finding->err, "sudo usermod --add-subuids %u-%u --add-subgids %u-%u %s",
-			block, block + 65535, block, block + 65535, doctor->user);
+		      owner->user, owner->file);
+		ids_fix(doctor, owner, text, finding);
 	} else if (other) {
 		found(finding, FINDING_WARNING, RB_SUBID_SHARED, 0,
-		      "%s and %.100s have the same ids in %s", doctor->user, other, file->path);
-	} else if (ids_of(doctor, doctor->arena, file->path, text, UINT32_MAX, &with_own, NULL) ==
-			   0 &&
-		   ids_total(&with_own) > total) {
+		      "%s and %.100s have the same ids in %s", owner->user, other, owner->file);
+	} else if (own_id_is_inside(doctor, owner, text, total)) {
 		found(finding, FINDING_WARNING, RB_SUBID_OWN, 0,
-		      "%s gives %s its own id %u, which is left out", file->path, doctor->user,
-		      file->own_id);
+		      "%s gives %s its own id %u, which is left out", owner->file, owner->user,
+		      owner->own_id);
 	} else {
-		found_ok(finding, "%" PRIu64 " ids for %s", total, doctor->user);
+		found_ok(finding, "%" PRIu64 " ids for %s", total, owner->user);
 	}
 }
 
@@ -156,25 +185,21 @@ static void ids_of_root(const struct host_idmap *map, struct finding *finding)
 
 static void probe_subid(struct doctor *doctor, bool gid, struct finding *finding)
 {
-	struct id_file file = id_file_of(doctor, gid);
+	struct doctor_owner owner = owner_of(doctor, gid);
 	struct host_idmap map;
-	char *text;
+	const char *text;
 
 	if (doctor->may_map) {
-		ids_of_root(gid ? &doctor->host.gid_map : &doctor->host.uid_map, finding);
+		ids_of_root(owner.outer, finding);
 		return;
 	}
 	finding->status = FINDING_ERROR;
-	if (id_file_read(doctor, file.path, &text, &finding->err) < 0)
+	if (id_text(doctor, &owner, &text, &finding->err) < 0)
 		return;
-	if (ids_of(doctor, doctor->arena, file.path, text, file.own_id, &map, &finding->err) == 0) {
-		ids_found(doctor, &file, text, &map, finding);
-	} else if (finding->err.code == RB_SUBID_NONE) {
-		uint32_t block = doctor->options->tools->free_block(text);
-
-		err_fix(&finding->err, "sudo usermod --add-subuids %u-%u --add-subgids %u-%u %s",
-			block, block + 65535, block, block + 65535, doctor->user);
-	}
+	if (ids_of(doctor, doctor->arena, &owner, text, &map, &finding->err) == 0)
+		ids_found(doctor, &owner, text, &map, finding);
+	else if (finding->err.code == RB_SUBID_NONE)
+		ids_fix(doctor, &owner, text, finding);
 }
 
 void probe_subuid(struct doctor *doctor, struct finding *finding)
@@ -217,25 +242,22 @@ void probe_newgidmap(struct doctor *doctor, struct finding *finding)
 /* What the launcher would write: the subordinate ids, or every id of our own namespace. */
 static int map_text(struct doctor *doctor, bool gid, const char **ret_text, struct rb_err *err)
 {
-	struct id_file file = id_file_of(doctor, gid);
-	const struct host_idmap *own = gid ? &doctor->host.gid_map : &doctor->host.uid_map;
-	CLEANUP_STRBUF struct strbuf text = {0};
-	char *content;
+	struct doctor_owner owner = owner_of(doctor, gid);
+	CLEANUP_STRBUF struct strbuf map = {0};
+	const char *text;
 	int r;
 
-	if (doctor->may_map) {
-		for (size_t i = 0; i < own->n; i++)
-			strbuf_printf(&text, "%u %u %u\n", own->v[i].inside, own->v[i].inside,
-				      own->v[i].count);
-		*ret_text = text.failed ? NULL : arena_strndup(doctor->arena, text.text, text.len);
-		return *ret_text ? 0 : err_set(err, RB_NO_MEMORY, ENOMEM, "id map");
+	if (!doctor->may_map) {
+		r = id_text(doctor, &owner, &text, err);
+		return r < 0 ? r
+			     : doctor->options->tools->map_from_text(doctor->arena, &owner, text,
+								     ret_text, err);
 	}
-	r = id_file_read(doctor, file.path, &content, err);
-	if (r < 0)
-		return r;
-	return doctor->options->tools->map_from_text(doctor->arena, file.path, content,
-						     doctor->user, doctor->host.euid, file.own_id,
-						     ret_text, err);
+	for (size_t i = 0; i < owner.outer->n; i++)
+		strbuf_printf(&map, "%u %u %u\n", owner.outer->v[i].inside,
+			      owner.outer->v[i].inside, owner.outer->v[i].count);
+	*ret_text = map.failed ? NULL : arena_strndup(doctor->arena, map.text, map.len);
+	return *ret_text ? 0 : err_set(err, RB_NO_MEMORY, ENOMEM, "id map");
 }
 
 /* What the kernel has now is what was asked for. */

@@ -111,6 +111,30 @@ test_ids_of_two_users_are_a_warning() {
 	finds subuid ok -
 }
 
+test_another_database_in_place_of_the_files_is_named() {
+	local library
+
+	# what libsubid and getsubids(1) fall back to is empty as well
+	library=$(ldconfig -p | awk '/libsubid.so/ { print $NF; exit }')
+	examine_host 'printf "passwd: files\nsubid: sss\n" >"$scratch/nss"; cover "$scratch/nss" /etc/nsswitch.conf
+		: >"$scratch/none"; for it in '"$library"' $(command -v getsubids); do cover "$scratch/none" "$it"; done'
+	finds subuid error RB0203 "database 'sss'" 'administrator'
+	finds subgid error RB0203 "'sss'"
+	exits_with 1
+}
+
+test_ids_that_an_outer_namespace_lacks_do_not_count() {
+	needs_host
+	# as in a container whose user namespace has 65536 ids, of which the file knows nothing
+	examine as_user runbuild rootless -- unshare --mount sh -c '
+		printf "%s:60000:65536\n" "$1" >"$2/home/subid" && mount --bind "$2/home/subid" /etc/subuid &&
+		mount --bind "$2/home/subid" /etc/subgid &&
+		exec setpriv --reuid="$3" --regid="$3" --clear-groups --inh-caps=-all --bounding-set=+all \
+			env -i PATH="$PATH" HOME="$2/home" USER="$1" "$2/bin/runbuild" doctor --format json /tmp' \
+		sh "$user" "$scratch" "$user_id"
+	finds subuid warning RB0218 'only 5537 ids'
+}
+
 test_own_id_in_a_range_is_a_warning() {
 	subids "$user:$user_id:70000"
 	finds subuid warning RB0220 "own id $user_id"
