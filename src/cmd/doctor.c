@@ -66,6 +66,7 @@ static int doctor_main(struct arena *arena, const struct globals *globals UNUSED
 	const struct doctor_arguments *arguments = options;
 	struct doctor_options doctor = {.directory = argc > 0 ? argv[0] : NULL, .tools = &tools};
 	bool json = arguments->format && str_eq(arguments->format, "json");
+	struct user user = {NULL, NULL};
 	struct doctor_report *report = arena_alloc(arena, sizeof(*report));
 	CLEANUP_STRBUF struct strbuf text = {0};
 	int r;
@@ -76,6 +77,10 @@ static int doctor_main(struct arena *arena, const struct globals *globals UNUSED
 		err_set(err, RB_USAGE, 0, "unknown format '%.40s'", arguments->format);
 		err_fix(err, "use text or json");
 		return -EINVAL;
+	}
+	if (user_find(arena, geteuid(), &user)) {
+		doctor.user = user.name;
+		doctor.home = user.home;
 	}
 	r = doctor_run(arena, &doctor, report, err);
 	if (r < 0)

@@ -6,7 +6,6 @@
  * feature.
  */
 #include <linux/capability.h>
-#include <pwd.h>
 #include <sys/signalfd.h>
 #include "diag/doctor_private.h"
 
@@ -99,22 +98,6 @@ static void run_probes(struct doctor *doctor)
 	judge_storage(report);
 }
 
-/* Before any namespace changes: name services belong to the host. */
-static int look_up_user(struct doctor *doctor, struct rb_err *err)
-{
-	struct passwd entry;
-	struct passwd *passwd = NULL;
-	char buf[16384];
-
-	doctor->in_passwd = getpwuid_r(doctor->host.euid, &entry, buf, sizeof(buf), &passwd) == 0 &&
-			    passwd;
-	doctor->user = doctor->in_passwd ? arena_strdup(doctor->arena, passwd->pw_name)
-					 : arena_printf(doctor->arena, "%u", doctor->host.euid);
-	if (doctor->in_passwd)
-		doctor->home = arena_strdup(doctor->arena, passwd->pw_dir);
-	return doctor->user ? 0 : err_set(err, RB_NO_MEMORY, ENOMEM, "user name");
-}
-
 int doctor_run(struct arena *arena, const struct doctor_options *options,
 	       struct doctor_report *ret_report, struct rb_err *err)
 {
@@ -133,10 +116,11 @@ int doctor_run(struct arena *arena, const struct doctor_options *options,
 
 	ret_report->n = 0;
 	r = host_probe(HOST_WANT_ALL, &doctor.host, err);
-	if (r == 0)
-		r = look_up_user(&doctor, err);
 	if (r < 0)
 		return r;
+	doctor.user = options->user ? options->user : arena_printf(arena, "%u", doctor.host.euid);
+	if (!doctor.user)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "user name");
 	doctor.may_map = host_has_cap(&doctor.host, CAP_SETUID) &&
 			 host_has_cap(&doctor.host, CAP_SETGID);
 	sigemptyset(&set);

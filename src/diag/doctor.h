@@ -67,6 +67,8 @@ struct doctor_tools {
 
 struct doctor_options {
 	const char *directory; /* where snapshots would be; NULL: the user's data directory */
+	const char *user;      /* the caller's entry in passwd(5); NULL: there is none */
+	const char *home;      /* of the entry, or NULL */
 	const struct doctor_tools *tools;
 };
 

@@ -9,11 +9,9 @@ struct doctor {
 	const struct doctor_options *options;
 	struct doctor_report *report;
 	struct host host;
-	bool may_map;     /* CAP_SETUID and CAP_SETGID: id maps are written without helpers */
-	bool userns_fail; /* a user namespace was refused: what needs one is not tried */
-	const char *user; /* login name, or the uid in digits */
-	bool in_passwd;
-	const char *home;      /* of the passwd entry, or NULL */
+	bool may_map;          /* CAP_SETUID and CAP_SETGID: id maps are written without helpers */
+	bool userns_fail;      /* a user namespace was refused: what needs one is not tried */
+	const char *user;      /* login name, or the uid in digits */
 	const char *directory; /* the one that overlays are tried in */
 	int parent;            /* the same, opened; -1: it cannot be */
 	int scratch;           /* a directory of our own in it; -1: none could be made */

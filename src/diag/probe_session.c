@@ -54,7 +54,7 @@ void probe_login(struct doctor *doctor, struct finding *finding)
 	const char *home = env_get("HOME");
 	struct stat st;
 
-	if (!doctor->in_passwd && !doctor->may_map) {
+	if (!doctor->options->user && !doctor->may_map) {
 		found(finding, FINDING_WARNING, RB_NO_PASSWD, 0, "uid %u has no passwd entry",
 		      doctor->host.euid);
 	} else if (doctor->host.euid == 0 && !doctor->host.in_user_namespace) {
@@ -68,7 +68,7 @@ void probe_login(struct doctor *doctor, struct finding *finding)
 	} else if (!home || home[0] != '/') {
 		found(finding, FINDING_WARNING, RB_LOGIN, 0, "HOME is not set");
 		err_fix(&finding->err, "export HOME=%s",
-			doctor->home ? doctor->home : "a directory of yours");
+			doctor->options->home ? doctor->options->home : "a directory of yours");
 	} else if (stat(home, &st) < 0 || !S_ISDIR(st.st_mode)) {
 		found(finding, FINDING_WARNING, RB_LOGIN, ENOTDIR, "HOME");
 		err_fix(&finding->err, "make the directory, or set HOME to another");

@@ -21,7 +21,7 @@ static const char *default_directory(const struct doctor *doctor)
 	if (data && data[0] == '/')
 		return data;
 	if (!home || home[0] != '/')
-		home = doctor->home;
+		home = doctor->options->home;
 	return home ? arena_printf(doctor->arena, "%s/.local/share", home) : "/tmp";
 }
 
