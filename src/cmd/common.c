@@ -66,7 +66,9 @@ unsigned bundle_host_wants(const struct spec *spec)
 	if (spec->process.apparmor_profile || spec->process.selinux_label || spec->mount_label ||
 	    spec->rdt.present)
 		want |= HOST_WANT_LSM;
-	if (spec->cgroups_path[0] || spec->resources.present || geteuid() == 0)
+	/* root of the host makes a group for every container */
+	want |= HOST_WANT_CGROUP_AS_ROOT;
+	if (spec->cgroups_path[0] || spec->resources.present)
 		want |= HOST_WANT_CGROUP;
 	return want;
 }

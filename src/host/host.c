@@ -219,6 +219,8 @@ int host_probe(unsigned want, struct host *ret_host, struct rb_err *err)
 	host->exe_writable = sys_faccessat2(AT_FDCWD, "/proc/self/exe", W_OK, AT_EACCESS) == 0;
 	if ((want & HOST_WANT_IDMAPS) && (r = host_probe_idmaps(host, err)) < 0)
 		return r;
+	if ((want & HOST_WANT_CGROUP_AS_ROOT) && host->euid == 0 && !host->in_user_namespace)
+		want |= HOST_WANT_CGROUP;
 	if (want & HOST_WANT_CGROUP) {
 		host->cgroup_mode = host_probe_cgroup();
 		if (host->cgroup_mode != HOST_CGROUP_NONE)

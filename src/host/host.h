@@ -71,6 +71,7 @@ enum host_want {
 	HOST_WANT_IDMAPS = 1 << 0, /* uid_map, gid_map, setgroups */
 	HOST_WANT_CGROUP = 1 << 1,
 	HOST_WANT_LSM = 1 << 2,
+	HOST_WANT_CGROUP_AS_ROOT = 1 << 3, /* cgroups, unless in a user namespace */
 	HOST_WANT_ALL = HOST_WANT_IDMAPS | HOST_WANT_CGROUP | HOST_WANT_LSM,
 };
 

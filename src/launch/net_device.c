@@ -236,7 +236,7 @@ static int device_failed(const char *name, const char *what, int r, struct rb_er
 	return r;
 }
 
-int launch_net_device(struct launch *l, const struct plan_op *op, struct rb_err *err)
+static int device_take(struct launch *l, const struct plan_op *op, struct rb_err *err)
 {
 	const char *name = plan_str(l->plan, op->str[0]);
 	const char *new_name = plan_str(l->plan, op->str[1]);
@@ -248,7 +248,6 @@ int launch_net_device(struct launch *l, const struct plan_op *op, struct rb_err 
 	char path[64];
 	int r;
 
-	err_origin(err, plan_str(l->plan, op->origin));
 	if (!addresses || sock < 0)
 		return err_set(err, RB_NETDEV, sock < 0 ? -sock : ENOMEM, "network devices");
 	if (index == 0)
@@ -267,4 +266,13 @@ int launch_net_device(struct launch *l, const struct plan_op *op, struct rb_err 
 		return 0;
 	r = run_inside(ns, user, new_name, addresses);
 	return r < 0 ? device_failed(new_name, "set up", r, err) : 0;
+}
+
+int launch_net_device(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	int r = device_take(l, op, err);
+
+	if (r < 0)
+		err_origin(err, plan_str(l->plan, op->origin));
+	return r;
 }

@@ -19,6 +19,7 @@ static int write_failed(const struct cgroup_member *member, const struct resourc
 			int r, struct rb_err *err)
 {
 	cgroup_write_error(member, write->file, write->value, -r, err);
+	err_origin(err, write->origin);
 	if (write->controller == CONTROLLERS || !write->origin ||
 	    !strstr(write->origin, "/unified/"))
 		return r;

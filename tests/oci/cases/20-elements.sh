@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# shellcheck disable=SC2154,SC2016 # variables of the suite; single quotes hold the container's scripts
+#
+# The newer elements of the specification, and who is whose parent.
+
+test_time_namespace_has_its_offsets() {
+	[[ -e /proc/self/ns/time ]] || skip 'a kernel without time namespaces'
+	new_bundle time
+	edit_config '.linux.namespaces += [{type: "time"}] | .linux.timeOffsets = {boottime: {secs: 864000}}'
+	set_script 'cut -d. -f1 /proc/uptime'
+	run_container time
+	ran_well
+	(($(<"$bundle/out") >= 864000 + $(cut -d. -f1 /proc/uptime) - 60)) || fail "uptime $(<"$bundle/out")"
+}
+
+test_scheduling_is_as_configured() {
+	new_bundle sched
+	edit_config '.process.scheduler = {policy: "SCHED_BATCH", nice: 3} | .process.ioPriority = {class: "IOPRIO_CLASS_BE", priority: 7}
+		| .linux.personality = {domain: "LINUX32"}'
+	set_script 'uname -m; ionice -p $$; cut -d" " -f19,41 /proc/self/stat'
+	run_container sched
+	ran_well
+	[[ $(uname -m) != x86_64 ]] || same 'the machine' i686 "$(head -n 1 "$bundle/out")"
+	contains "$bundle/out" 'best-effort: prio 7' '3 3'
+}
+
+test_real_time_without_the_right_is_refused() {
+	[[ $caller == user ]] || skip 'root may'
+	new_bundle rt
+	edit_config '.process.scheduler = {policy: "SCHED_FIFO", priority: 10}'
+	run_container rt
+	refused 1 'cannot set the scheduler' /process/scheduler
+}
+
+test_exec_runs_on_the_cpus_it_is_given() {
+	grouped cpus
+	up cpus
+	jq '.process + {args: ["/bin/grep", "Cpus_allowed_list", "/proc/self/status"], execCPUAffinity: {initial: "0", final: "0"}}' \
+		"$bundle/config.json" >"$bundle/process.json"
+	capture runtime exec --process "$bundle/process.json" cpus
+	same CPUs 0 "$(cut -f2 "$bundle/out")"
+	down cpus
+}
+
+test_id_mapped_mount_shows_other_owners() {
+	need_root
+	new_bundle idmap
+	mkdir "$bundle/data"
+	touch "$bundle/data/file"
+	edit_config --arg source "$bundle/data" '.mounts += [{destination: "/data", type: "bind", source: $source, options: ["bind", "idmap"],
+		uidMappings: [{containerID: 0, hostID: 4242, size: 1}], gidMappings: [{containerID: 0, hostID: 4343, size: 1}]}]'
+	set_script 'stat -c %u:%g /data/file'
+	run_container idmap
+	! grep -q 'does not support' "$bundle/err" || skip 'a file system without id-mapped mounts'
+	output_is 4242:4343
+}
+
+test_source_that_only_root_reaches_is_mounted() {
+	need_root
+	new_bundle hidden
+	mkdir -p "$bundle/hidden/dir"
+	echo content >"$bundle/hidden/dir/file"
+	chmod 0700 "$bundle/hidden"
+	chmod 0755 "$scratch" "$scratch/bundles" "$bundle"
+	edit_config --arg source "$bundle/hidden/dir" '.linux.namespaces += [{type: "user"}]
+		| .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] | .linux.gidMappings = .linux.uidMappings
+		| .mounts += [{destination: "/data", type: "bind", source: $source, options: ["bind"]}]'
+	chown -R 100000:100000 "$bundle/rootfs/etc" "$bundle/rootfs" 2>/dev/null || true
+	set_script 'cat /data/file'
+	run_container hidden
+	output_is content
+}
+
+test_network_device_moves_with_its_address() {
+	need_root
+	type -P ip >/dev/null || skip 'no ip (Debian: iproute2)'
+	new_bundle netdev
+	edit_config '.linux.netDevices = {rbtest0: {name: "lan0"}}'
+	set_script 'ip -o addr show lan0'
+	cat >"$bundle/inside" <<-E
+		ip link add rbtest0 type veth peer name rbtest1 2>/dev/null || exit 77
+		ip addr add 192.0.2.7/24 dev rbtest0
+		"$runbuild" --root "$state_root" run --bundle "$bundle" netdev
+	E
+	capture unshare --net sh "$bundle/inside"
+	((status != 77)) || skip 'no virtual network devices'
+	ran_well
+	contains "$bundle/out" '192.0.2.7/24'
+	capture runtime run --bundle "$bundle" netdev
+	refused 1 "cannot find the network device 'rbtest0'" /linux/netDevices/rbtest0
+}
+
+test_seccomp_agent_gets_listener_and_state() {
+	new_bundle agent
+	edit_config --arg path "$bundle/agent.sock" '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: $path,
+		listenerMetadata: "some data", syscalls: [{names: ["mkdir", "mkdirat"], action: "SCMP_ACT_NOTIFY"}]}'
+	set_script 'mkdir /tmp/x 2>&1'
+	run_container agent
+	# the program may have begun by then: not an exit status of its own
+	refused 125 'failed to connect with seccomp agent'
+	python3 "$here/agent.py" receive "$bundle/agent.sock" >"$bundle/agent" &
+	await 10 grep -q listening "$bundle/agent"
+	run_container agent
+	wait $!
+	contains "$bundle/out" 'Function not implemented'
+	sed -n 2p "$bundle/agent" | jq -e '.fds == ["seccompFd"] and .metadata == "some data" and .pid > 0 and .state.id == "agent"' >/dev/null ||
+		fail "$(<"$bundle/agent")"
+}
+
+test_process_descriptor_is_sent() {
+	new_bundle pidfd
+	python3 "$here/agent.py" receive "$bundle/pidfd.sock" >"$bundle/agent" &
+	await 10 grep -q listening "$bundle/agent"
+	run_container pidfd --pidfd-socket "$bundle/pidfd.sock"
+	output_is ''
+	wait $!
+	contains "$bundle/agent" pidfd
+}
+
+test_created_process_is_the_callers_child() {
+	grouped reaped
+	python3 "$here/agent.py" reap "$bundle/pid" "$runbuild" --root "$state_root" create --bundle "$bundle" \
+		--pid-file "$bundle/pid" reaped >"$bundle/said"
+	same 'what the caller saw' $'child of ours\nsignal 9' "$(<"$bundle/said")"
+	down reaped
+}
+
+test_one_of_two_wins_an_id() {
+	local won=0 pids=() pid
+
+	grouped race
+	for _ in 1 2 3 4; do
+		runtime create --bundle "$bundle" race </dev/null >/dev/null 2>>"$bundle/race" &
+		pids+=("$!")
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid" && won=$((won + 1))
+	done
+	same winners 1 "$won"
+	same losers 3 "$(grep -c 'container with given ID already exists: race' "$bundle/race")"
+	same status created "$(status_of race)"
+	down race
+}
+
+test_elements_without_support_are_refused() {
+	new_bundle rdt
+	edit_config '.linux.intelRdt = {closID: "x"}'
+	run_container rdt
+	refused 1 intelRdt /linux/intelRdt
+	capture runtime restore x
+	refused 1 'restore is not supported'
+}
