@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # scratch, runtime: set by the guest script
+#
+# The runtime itself on a pure cgroup v2: what is set is what the kernel says,
+# is changed by update, is frozen by pause, and is gone after delete.
+
+readonly limits='.linux.cgroupsPath = "/vmtest/limits"
+	| .linux.resources = {memory: {limit: 67108864}, pids: {limit: 40},
+		cpu: {quota: 25000, period: 50000, shares: 512}}'
+
+# in_group FILE…: the values of a group's files, one a line.
+in_group() {
+	local group=$1 file
+
+	shift
+	for file in "$@"; do
+		tr '\n' ' ' <"$group/$file"
+		echo
+	done
+}
+
+start_sleeper() {
+	"$runtime" create --bundle "$(make_bundle "$1" "$2" 'exec sleep 1000')" "$1" </dev/null >/dev/null 2>&1
+	"$runtime" start "$1"
+}
+
+test_limits_set_are_limits_read() {
+	start_sleeper limits "$limits"
+	same 'limits' $'67108864 \n40 \n25000 50000 ' \
+		"$(in_group "$(cgroup_of "$(pid_of limits)")" memory.max pids.max cpu.max)"
+}
+
+test_update_changes_limits() {
+	local group
+
+	group=$(cgroup_of "$(pid_of limits)")
+	"$runtime" update --memory 134217728 --pids-limit 50 limits
+	same 'after flags' $'134217728 \n50 ' "$(in_group "$group" memory.max pids.max)"
+	printf '{"memory":{"limit":100663296}}' | "$runtime" update --resources - limits
+	same 'after --resources' $'100663296 ' "$(in_group "$group" memory.max)"
+}
+
+test_pause_freezes_and_resume_thaws() {
+	local group
+
+	group=$(cgroup_of "$(pid_of limits)")
+	"$runtime" pause limits
+	same 'status' paused "$("$runtime" state limits | jq -r .status)"
+	grep -qx 'frozen 1' "$group/cgroup.events"
+	"$runtime" resume limits
+	same 'status' running "$("$runtime" state limits | jq -r .status)"
+	await 5 grep -qx 'frozen 0' "$group/cgroup.events"
+}
+
+test_events_stats_are_the_group_s() {
+	local stats
+
+	stats=$("$runtime" events --stats limits)
+	same 'type and limit' $'stats\n100663296' "$(jq -r '.type, .data.memory.usage.limit' <<<"$stats")"
+	same 'processes' 1 "$(jq -r '.data.pids.current' <<<"$stats")"
+}
+
+test_delete_removes_the_group() {
+	local group
+
+	group=$(cgroup_of "$(pid_of limits)")
+	"$runtime" delete --force limits
+	[[ ! -e $group ]] || fail "$group is left"
+}
+
+# What BuildKit reads after a step that ran out of memory.
+test_memory_events_are_kept_with_keep() {
+	local status=0 bundle
+
+	bundle=$(make_bundle oom '.linux.cgroupsPath = "/vmtest/oom"
+		| .linux.resources = {memory: {limit: 16777216, swap: 16777216}}' 'tail /dev/zero')
+	"$runtime" run --keep --bundle "$bundle" oom </dev/null >/dev/null 2>&1 || status=$?
+	same 'status' 137 "$status"
+	grep -qE '^oom_kill [1-9]' /sys/fs/cgroup/vmtest/oom/memory.events
+	"$runtime" delete oom
+	[[ ! -e /sys/fs/cgroup/vmtest/oom ]] || fail 'the group is left'
+}
+
+test_systemd_scope_has_the_limits() {
+	"$runtime" --systemd-cgroup create --bundle "$(make_bundle scope '.linux.cgroupsPath = "system.slice:vmtest:scope"
+		| .linux.resources = {memory: {limit: 67108864}, pids: {limit: 40}}' 'exec sleep 1000')" \
+		scope </dev/null >/dev/null 2>&1
+	"$runtime" start scope
+	same 'limits' $'67108864 \n40 ' "$(in_group "$(cgroup_of "$(pid_of scope)")" memory.max pids.max)"
+	same 'unit' active "$(systemctl is-active vmtest-scope.scope)"
+	same 'MemoryMax of the unit' MemoryMax=67108864 "$(systemctl show -p MemoryMax vmtest-scope.scope)"
+	"$runtime" delete --force scope
+	await 5 scope_is_gone vmtest-scope.scope
+}
+
+scope_is_gone() {
+	[[ $(systemctl is-active "$1") != active ]]
+}
+
+# The rule of devices is a BPF program here: only what is listed opens.
+test_devices_that_are_not_allowed_do_not_open() {
+	local bundle output
+
+	bundle=$(make_bundle devices '.linux.cgroupsPath = "/vmtest/devices"
+		| .linux.resources = {devices: [{allow: false, access: "rwm"},
+			{allow: true, type: "c", major: 1, minor: 3, access: "rwm"}]}' \
+		'echo x >/dev/null && echo null; head -c 1 /dev/urandom >/dev/null 2>&1 && echo urandom; head -c 1 /dev/full >/dev/null 2>&1 && echo full; mknod /tmp/kmsg c 1 11 2>/dev/null; cat /tmp/kmsg 2>/dev/null | head -c 1; true')
+	output=$("$runtime" run --bundle "$bundle" devices </dev/null)
+	contains <(printf '%s\n' "$output") null
+	[[ $output != *kmsg* ]] || fail "$output"
+}
+
+test_no_group_is_left() {
+	same 'groups' '' "$(find /sys/fs/cgroup/vmtest -mindepth 1 -type d 2>/dev/null)"
+}
