@@ -61,5 +61,9 @@ const char *err_line(const struct rb_err *err, char *buf, size_t size)
 	snprintf(buf, size, "%s%s%s%s%s%s [RB%04d]", err->what, err->origin[0] ? " (at " : "",
 		 err->origin, err->origin[0] ? ")" : "", err->fix[0] ? "; fix: " : "", err->fix,
 		 (int)err->code);
+	/* one line whatever the texts quote, and nothing a terminal would obey */
+	for (char *at = buf; *at; at++)
+		if ((unsigned char)*at < ' ' || *at == 0x7f)
+			*at = '?';
 	return buf;
 }

@@ -289,8 +289,10 @@ int open_container(struct arena *arena, const struct globals *globals, const cha
 
 int status_unknown(int r, const struct container *container, struct rb_err *err)
 {
-	err_set(err, RB_INTERNAL, -r, "cannot tell whether container %s is running", container->id);
-	err_fix(err, "run the command again");
+	err_set(err, r == -ENOSYS ? RB_KERNEL : RB_INTERNAL, -r,
+		"cannot tell whether container %s is running", container->id);
+	if (r != -ENOSYS)
+		err_fix(err, "run the command again");
 	return r;
 }
 

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "cmd/cmd.h"
 #include "cmd/verbs.h"
+#include "diag/catalogue.h"
 #include "diag/doctor.h"
 
 const struct option_entry global_options[] = {
@@ -189,6 +190,17 @@ static void hint(const struct verb *verb, enum rb_code code)
 			(void)fd_write_all(STDERR_FILENO, text, sizeof(text) - 1);
 }
 
+/* Where the error happened nothing better was known: the general remedy of its code. */
+static void add_remedy(struct rb_err *err)
+{
+	const struct catalogue_entry *entry = err->fix[0] ? NULL : catalogue_find((int)err->code);
+
+	if (entry)
+		err_fix(err, "%.*s",
+			(int)strlen(entry->fix) - (entry->fix[strlen(entry->fix) - 1] == '.'),
+			entry->fix);
+}
+
 int main(int argc, char **argv)
 {
 	CLEANUP_ARENA struct arena arena = {0};
@@ -211,6 +223,7 @@ int main(int argc, char **argv)
 	}
 	if (r >= 0)
 		return r;
+	add_remedy(&err);
 	log_error(&err);
 	hint(started, err.code);
 	if (err.status)

@@ -3,6 +3,7 @@
  * Why this host refused a namespace. Runs in the parent after the fact; only reads. The checks go
  * from the causes that explain most other symptoms to the rare ones.
  */
+#include <linux/capability.h>
 #include "base/file.h"
 #include "base/num.h"
 #include "base/sys.h"
@@ -63,16 +64,30 @@ static int explain_limit(struct rb_err *err)
 	return -ENOSPC;
 }
 
+static bool holds_sys_admin(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+	return syscall(SYS_capget, &header, data) == 0 && (data[0].effective >> CAP_SYS_ADMIN & 1);
+}
+
+static int explain_seccomp(int errnum, struct rb_err *err)
+{
+	err_set(err, RB_USERNS_SECCOMP, errnum,
+		"the seccomp profile around this process blocks namespaces");
+	err_fix(err, "docker: --security-opt seccomp=unconfined; Kubernetes: "
+		     "seccompProfile: {type: Unconfined}; GitLab: security_opt = "
+		     "[\"seccomp:unconfined\"] in [runners.docker]");
+	return -errnum;
+}
+
 static int explain_user_denied(int errnum, struct rb_err *err)
 {
 	char map[8];
 
 	if (status_has("\nSeccomp:\t2")) {
-		err_set(err, RB_USERNS_SECCOMP, errnum,
-			"the seccomp profile around this process blocks user namespaces");
-		err_fix(err, "docker: --security-opt seccomp=unconfined; Kubernetes: "
-			     "seccompProfile: {type: Unconfined}; GitLab: security_opt = "
-			     "[\"seccomp:unconfined\"] in [runners.docker]");
+		return explain_seccomp(errnum, err);
 	} else if (in_chroot()) {
 		err_set(err, RB_USERNS_CHROOT, errnum,
 			"user namespaces cannot be created in a chroot");
@@ -104,7 +119,7 @@ int userns_explain(int errnum, bool user, struct rb_err *err)
 		return explain_limit(err);
 	/* container engines let clone3(2) look as if it did not exist, to be asked for clone(2) */
 	if (errnum == ENOSYS && status_has("\nSeccomp:\t2"))
-		return explain_user_denied(errnum, err);
+		return explain_seccomp(errnum, err);
 	if (errnum == EINVAL || errnum == ENOSYS) {
 		err_set(err, RB_KERNEL, errnum, "this kernel cannot make the namespaces");
 		err_fix(err, "Linux 5.12 or newer with user namespaces is needed");
@@ -112,6 +127,8 @@ int userns_explain(int errnum, bool user, struct rb_err *err)
 	}
 	if (user && (errnum == EPERM || errnum == EACCES))
 		return explain_user_denied(errnum, err);
+	if (errnum == EPERM && holds_sys_admin() && status_has("\nSeccomp:\t2"))
+		return explain_seccomp(errnum, err);
 	if (errnum == EPERM) {
 		err_set(err, RB_NOT_ROOT, EPERM, "cannot make namespaces without CAP_SYS_ADMIN");
 		err_fix(err, "run under 'runbuild rootless --', or add a user namespace to the "

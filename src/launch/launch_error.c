@@ -92,8 +92,9 @@ static int failure_mount(const struct handshake *record, const char *what, struc
 				"in a user namespace");
 		return -e;
 	default:
-		return err_set(err, RB_MOUNT, e, "mount set-up: %s '%s'",
-			       plan_op_name((enum plan_op_kind)record->kind), what);
+		return err_set(err, RB_SETUP_STEP, e, "set-up of the container: %s%s%s",
+			       plan_op_name((enum plan_op_kind)record->kind), what[0] ? " " : "",
+			       what);
 	}
 }
 
@@ -105,6 +106,32 @@ const char *signal_text(int sig, char text[64])
 	if (text[0] >= 'A' && text[0] <= 'Z')
 		text[0] = (char)(text[0] - 'A' + 'a');
 	return text;
+}
+
+/*
+ * A call that the kernel does not know, or that a filter around us forbids: neither is about the
+ * configuration, whatever the op was. Programs have causes of their own.
+ */
+static int failure_kernel(const struct handshake *record, struct rb_err *err)
+{
+	const char *step = plan_op_name((enum plan_op_kind)record->kind);
+
+	if (record->errnum != ENOSYS || record->kind == OP_HOOK)
+		return 1;
+	err_set(err, RB_KERNEL, ENOSYS, "this kernel lacks a system call that %s needs", step);
+	err_fix(err, "Linux 5.12 or newer is needed; or a seccomp profile around this process "
+		     "hides the call (docker: --security-opt seccomp=unconfined)");
+	return -ENOSYS;
+}
+
+/* A refusal that nothing else explains, below a filter that is not ours. */
+static void failure_filtered(const struct handshake *record, struct rb_err *err)
+{
+	if (record->errnum == EPERM && !err->fix[0] &&
+	    sys_prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_FILTER)
+		err_fix(err, "the seccomp profile around this process may forbid it: docker: "
+			     "--security-opt seccomp=unconfined; Kubernetes: seccompProfile: "
+			     "{type: Unconfined}");
 }
 
 static int failure_hook(const struct handshake *record, const struct plan_op *op,
@@ -160,6 +187,7 @@ static const struct {
 	{OP_AMBIENT, RB_CREDENTIALS, "cannot set ambient capabilities"},
 	{OP_SECCOMP, RB_SECCOMP, "cannot install the seccomp filter"},
 	{OP_CHDIR, RB_CWD, "cannot enter the working directory '%s'"},
+	{OP_MKDIR_IN_ROOT, RB_CWD, "cannot make the working directory '%s'"},
 	{OP_PIVOT, RB_ROOTFS, "cannot change to the new root"},
 	{OP_MASK, RB_MOUNT, "cannot mask '%s'"},
 	{OP_READONLY, RB_MOUNT, "cannot make '%s' read-only"},
@@ -173,6 +201,8 @@ static void failure_hint(const struct handshake *record, struct rb_err *err)
 		err_fix(err, "a hard limit above the caller's needs CAP_SYS_RESOURCE on the host");
 	else if (record->kind == OP_CHDIR && record->errnum == EXDEV)
 		err_fix(err, "it lies outside the container's root");
+	else if (record->kind == OP_MKDIR_IN_ROOT && record->errnum == ELOOP)
+		err_fix(err, "it goes through links of /proc, or through links in a circle");
 	else if (record->kind == OP_IDS && record->errnum == EINVAL)
 		err_fix(err, "map the ids of process.user");
 	else if (record->kind == OP_SECCOMP && record->errnum == EACCES)
@@ -193,9 +223,10 @@ int launch_failure(const struct handshake *record, const struct plan *plan, cons
 		memcpy(detail, record->detail, sizeof(record->detail));
 		what = detail;
 	}
-	if (record->kind == OP_EXEC || record->kind == OP_FIND_PROGRAM)
+	r = failure_kernel(record, err);
+	if (r > 0 && (record->kind == OP_EXEC || record->kind == OP_FIND_PROGRAM))
 		r = failure_program(record, argv0, err);
-	else if (record->kind == OP_HOOK)
+	else if (r > 0 && record->kind == OP_HOOK)
 		r = failure_hook(record, op, err);
 	for (size_t i = 0; r > 0 && i < ARRAY_LEN(plain_failures); i++) {
 		char sentence[256];
@@ -215,6 +246,7 @@ int launch_failure(const struct handshake *record, const struct plan *plan, cons
 	}
 	if (r > 0)
 		r = failure_mount(record, what, err);
+	failure_filtered(record, err);
 	if (!err->origin[0])
 		err_origin(err, op ? plan_str(plan, op->origin) : record->origin);
 	return r;
