@@ -13,7 +13,7 @@ create_sleeper() {
 
 # Our container's process; it may be a zombie until somebody reaps it.
 process_is_gone() {
-	[[ ! -d /proc/$1 ]] || grep -q '^State:.[ZX]' "/proc/$1/status"
+	! grep -qs '^State:.[^ZX]' "/proc/$1/status"
 }
 
 test_the_state_directory_is_private() {
