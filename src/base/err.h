@@ -115,7 +115,7 @@
 	X(RB_PORT, 607)                                                                            \
 	X(RB_PASTA_MISSING, 608)                                                                   \
 	X(RB_PASTA_FAILED, 609)                                                                    \
-	X(RB_LIBMNL, 610)                                                                          \
+	X(RB_NETLINK_PROGRAM, 610)                                                                 \
 	X(RB_LAUNCHER_NONE, 611)                                                                   \
 	X(RB_DAEMON, 612)                                                                          \
 	/* snapshots */                                                                            \

@@ -267,9 +267,10 @@ static const struct catalogue_entry entries[] = {
 	 "sudo apt install passt, or use --net=slirp4netns"},
 	{RB_PASTA_FAILED, "pasta failed", "pasta ended instead of making the network.",
 	 "The message has its last words; --net=slirp4netns does the same."},
-	{RB_LIBMNL, "libmnl is missing",
-	 "The library that speaks to the kernel's network configuration cannot be loaded.",
-	 "sudo apt install libmnl0 (Fedora: sudo dnf install libmnl)"},
+	{RB_NETLINK_PROGRAM, "runbuild-netlink is missing",
+	 "The program that configures the launcher's network is not where it was installed, or does "
+	 "not start.",
+	 "Install runbuild as a whole: make install, or its package."},
 	{RB_LAUNCHER_NONE, "no running launcher",
 	 "'enter' found no launcher that runs, or several of them.",
 	 "Start 'runbuild rootless', or name its directory with --state-dir."},

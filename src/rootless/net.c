@@ -113,48 +113,53 @@ static int tun_check(struct rb_err *err)
 	return -EACCES;
 }
 
-int net_check(struct net *net, struct rb_err *err)
+/* Beside this program, as in a build tree, or where it is installed. NULL: nowhere. */
+static const char *find_netlink(struct arena *arena)
+{
+	static const char name[] = "runbuild-netlink";
+	char self[LIMIT_PATH_BYTES];
+	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+	const char *path;
+
+	self[len > 0 ? len : 0] = '\0';
+	slash = strrchr(self, '/');
+	path = slash ? arena_printf(arena, "%.*s/%s", (int)(slash - self), self, name) : NULL;
+	if (path && sys_faccessat2(AT_FDCWD, path, X_OK, AT_EACCESS) == 0)
+		return path;
+	path = arena_printf(arena, "%s/%s", PKGLIBEXECDIR, name);
+	return path && sys_faccessat2(AT_FDCWD, path, X_OK, AT_EACCESS) == 0 ? path : NULL;
+}
+
+static int check_helper(struct net *net, struct rb_err *err)
 {
 	bool pasta = net->options->driver == NET_PASTA;
 	const char *name = pasta ? "pasta" : "slirp4netns";
 
-	if (!pasta && net->options->driver != NET_SLIRP4NETNS)
-		return 0;
 	net->helper = net->options->binary ? net->options->binary : helper_find(net->arena, name);
-	if (!net->helper) {
-		err_set(err, pasta ? RB_PASTA_MISSING : RB_SLIRP_MISSING, 0, "%s not found", name);
-		err_fix(err, "sudo apt install %s (Fedora: sudo dnf install %s)%s",
-			pasta ? "passt" : name, pasta ? "passt" : name,
-			pasta                              ? ", or --net=slirp4netns"
-			: helper_find(net->arena, "pasta") ? ", or --net=pasta"
-							   : ", or --net=host");
+	if (net->helper)
+		return tun_check(err);
+	err_set(err, pasta ? RB_PASTA_MISSING : RB_SLIRP_MISSING, 0, "%s not found", name);
+	err_fix(err, "sudo apt install %s (Fedora: sudo dnf install %s)%s", pasta ? "passt" : name,
+		pasta ? "passt" : name,
+		pasta                              ? ", or --net=slirp4netns"
+		: helper_find(net->arena, "pasta") ? ", or --net=pasta"
+						   : ", or --net=host");
+	return -ENOENT;
+}
+
+int net_check(struct net *net, struct rb_err *err)
+{
+	if (net->options->driver == NET_HOST)
+		return 0;
+	net->netlink = find_netlink(net->arena);
+	if (!net->netlink) {
+		err_set(err, RB_NETLINK_PROGRAM, 0, "runbuild-netlink not found in %s",
+			PKGLIBEXECDIR);
+		err_fix(err, "install runbuild as a whole: make install, or its package");
 		return -ENOENT;
 	}
-	return tun_check(err);
-}
-
-int net_inside_set_up(const struct net_options *options, struct rb_err *err)
-{
-	struct net_addresses addresses = net_addresses(options);
-	struct net_link link = {
-		.ifname = options->ifname ? options->ifname : "tap0",
-		.mtu = options->mtu ? options->mtu : 65520,
-		.address = addresses.guest,
-		.prefix = addresses.prefix,
-		.gateway = addresses.gateway,
-		.ipv6 = options->ipv6,
-	};
-
-	if (options->driver != NET_SLIRP4NETNS)
-		return net_link_configure(NULL, err);
-	return net_link_create_tap(link.ifname, err) < 0 ? -EACCES : net_link_configure(&link, err);
-}
-
-int net_inside_await(const struct net_options *options, struct rb_err *err)
-{
-	if (options->driver != NET_PASTA)
-		return 0;
-	return net_link_await_route(err);
+	return net->options->driver == NET_NONE ? 0 : check_helper(net, err);
 }
 
 int net_start(struct net *net, pid_t target, struct rb_err *err)

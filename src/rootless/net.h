@@ -57,17 +57,18 @@ enum { NET_RESTARTS_MAX = 3 };
 struct net {
 	struct arena *arena;
 	const struct net_options *options;
-	const char *helper; /* its path */
-	int dir;            /* borrowed: where its API socket is made, -1: none */
-	pid_t target;       /* a process in the namespace */
-	int pidfd;          /* of the helper, -1: not running */
-	int guard_pidfd;    /* of the process that ends a pasta whose parent was killed */
-	int exit_fd;        /* its end of file ends the helper */
-	int output;         /* the helper's standard error */
-	char said[256];     /* the end of what it said */
-	int64_t started_ms; /* CLOCK_MONOTONIC */
-	unsigned restarts;  /* in a row, each soon after the start */
-	struct ports ports; /* published now */
+	const char *helper;  /* its path */
+	const char *netlink; /* of runbuild-netlink, which configures the namespace */
+	int dir;             /* borrowed: where its API socket is made, -1: none */
+	pid_t target;        /* a process in the namespace */
+	int pidfd;           /* of the helper, -1: not running */
+	int guard_pidfd;     /* of the process that ends a pasta whose parent was killed */
+	int exit_fd;         /* its end of file ends the helper */
+	int output;          /* the helper's standard error */
+	char said[256];      /* the end of what it said */
+	int64_t started_ms;  /* CLOCK_MONOTONIC */
+	unsigned restarts;   /* in a row, each soon after the start */
+	struct ports ports;  /* published now */
 };
 
 void net_init(struct net *net, struct arena *arena, const struct net_options *options);
@@ -82,10 +83,10 @@ int net_check(struct net *net, struct rb_err *err);
  * In the namespace, with CAP_NET_ADMIN there: loopback and, for slirp4netns, a persistent tap with
  * addresses and routes in one rtnetlink batch. Errors: RB_TUN, RB_NETLINK.
  */
-int net_inside_set_up(const struct net_options *options, struct rb_err *err);
+int net_inside_set_up(const struct net *net, struct rb_err *err);
 
 /* In the namespace: blocks until the driver has configured it (pasta), at most 10 s. */
-int net_inside_await(const struct net_options *options, struct rb_err *err);
+int net_inside_await(const struct net *net, struct rb_err *err);
 
 /*
  * Starts the helper for the namespace of process target and waits until it is ready; publishes the

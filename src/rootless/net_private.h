@@ -23,24 +23,6 @@ int slirp_unpublish(struct net *net, const struct port_entry *entry, struct rb_e
 /* net_pasta.c */
 int pasta_start(struct net *net, struct rb_err *err);
 
-/* net_link.c: in the namespace */
-struct net_link {
-	const char *ifname;
-	uint32_t mtu;
-	uint32_t address, gateway; /* IPv4, host byte order */
-	unsigned prefix;
-	bool ipv6; /* fd00::100/64 with the gateway fd00::2 as well: slirp4netns(1) */
-};
-
-/* A persistent tap: it stays with its addresses when a helper ends. Errors: RB_TUN. */
-int net_link_create_tap(const char *ifname, struct rb_err *err);
-
-/* Loopback up, and the link (NULL: none) with addresses and routes, as one batch. RB_NETLINK. */
-int net_link_configure(const struct net_link *link, struct rb_err *err);
-
-/* Waits for a default route, which pasta makes last. Errors: RB_NETLINK. */
-int net_link_await_route(struct rb_err *err);
-
 /* Runs in the new process of a helper: standard descriptors, signals, then execve(2). */
 struct net_exec {
 	const char *path;

@@ -103,7 +103,7 @@ static int child_set_up(struct rootless *r, struct rb_err *err)
 		return err_set(err, RB_NAMESPACE, -rc, "cannot set the namespaces up");
 	if (options->net.driver != NET_HOST) {
 		child_allow_ping(r);
-		rc = net_inside_set_up(&options->net, err);
+		rc = net_inside_set_up(&r->net, err);
 	}
 	if (rc == 0 && options->evacuate_cgroup2)
 		rc = child_mount_cgroup2(err);
@@ -321,7 +321,7 @@ void rootless_child(struct rootless *r)
 	if (message_send(r->child_sock, MSG_MOUNTED, NULL) < 0)
 		child_orphaned(r);
 	child_expect(r, MSG_NETWORK);
-	if (net_inside_await(&r->options->net, &err) < 0 || child_resolv_conf(r, &err) < 0)
+	if (net_inside_await(&r->net, &err) < 0 || child_resolv_conf(r, &err) < 0)
 		child_fail(r, &err);
 	if (!r->pid_namespace && !r->options->no_reaper)
 		(void)sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);

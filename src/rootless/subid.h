@@ -15,7 +15,7 @@ struct subid_range {
 enum subid_source {
 	SUBID_AUTO,    /* dynamic when nsswitch.conf names another database than "files" */
 	SUBID_STATIC,  /* /etc/subuid and /etc/subgid */
-	SUBID_DYNAMIC, /* libsubid, else getsubids(1), else the files */
+	SUBID_DYNAMIC, /* getsubids(1), else the files */
 };
 
 /*

@@ -2,16 +2,10 @@
 /*
  * Subordinate ids from another database than the two files: nsswitch.conf(5) may say
  * "subid: sss", and then the files do not count. Runs in the parent before any namespace exists.
- * libsubid when this program was built with its header, loaded only now, because only hosts with
- * such a database need it; else getsubids(1). What they say is put into the files' own form, so
- * that one parser judges all.
+ * getsubids(1) asks, not a library in this process: the modules of name services cannot be loaded
+ * into a static program. What it says is put into the files' own form, so that one parser judges
+ * all.
  */
-#include <dlfcn.h>
-#ifdef HAVE_SHADOW_SUBID_H
-#define subid_range libsubid_range /* its name for a type is ours for another */
-#include <shadow/subid.h>
-#undef subid_range
-#endif
 #include "base/file.h"
 #include "base/num.h"
 #include "base/strbuf.h"
@@ -43,44 +37,6 @@ static const char *other_database(struct arena *arena)
 	}
 	return NULL;
 }
-
-#ifdef HAVE_SHADOW_SUBID_H
-typedef int libsubid_get(const char *owner, struct libsubid_range **ranges);
-
-/* The library stays loaded: we end soon, and its databases have no way to be shut down. */
-static libsubid_get *library_find(bool gid)
-{
-	static const char *const names[] = {"libsubid.so.5", "libsubid.so.4"};
-	libsubid_get *found = NULL;
-	void *library = NULL;
-	void *symbol;
-
-	for (size_t i = 0; i < ARRAY_LEN(names) && !library; i++)
-		library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-	symbol = library ? dlsym(library, gid ? "subid_get_gid_ranges" : "subid_get_uid_ranges")
-			 : NULL;
-	memcpy(&found, &symbol, sizeof(found)); /* dlopen(3), EXAMPLES: no cast is portable */
-	return found;
-}
-
-static const char *ask_library(struct arena *arena, const char *user, bool gid)
-{
-	CLEANUP_STRBUF struct strbuf text = {0};
-	libsubid_get *get = library_find(gid);
-	struct libsubid_range *ranges = NULL;
-	int n = get ? get(user, &ranges) : -1;
-
-	for (int i = 0; i < n && ranges; i++)
-		strbuf_printf(&text, "%s:%lu:%lu\n", user, ranges[i].start, ranges[i].count);
-	free(ranges);
-	return text.len && !text.failed ? arena_strndup(arena, text.text, text.len) : NULL;
-}
-#else
-static const char *ask_library(struct arena *arena UNUSED, const char *user UNUSED, bool gid UNUSED)
-{
-	return NULL;
-}
-#endif
 
 /* "0: USER START COUNT" lines into the files' form. */
 static const char *getsubids_text(struct arena *arena, const char *user, const char *said)
@@ -123,9 +79,7 @@ const char *subid_ask(struct arena *arena, enum subid_source source, const char 
 
 	if (!database && source != SUBID_DYNAMIC)
 		return NULL;
-	text = ask_library(arena, user, gid);
-	if (!text)
-		text = ask_getsubids(arena, user, gid);
+	text = ask_getsubids(arena, user, gid);
 	*ret_from = arena_printf(arena, "the database '%s' of nsswitch.conf",
 				 database ? database : "files");
 	/* nothing is an answer when the database replaces the files: subid(5) */

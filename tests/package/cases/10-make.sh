@@ -22,6 +22,7 @@ expected_files() {
 	local page suffix=${1:-}
 
 	printf '755 /usr/bin/runbuild\n'
+	printf '755 /usr/libexec/runbuild/runbuild-netlink\n'
 	printf '644 /usr/share/%s\n' bash-completion/completions/runbuild \
 		runbuild/apparmor/runbuild runbuild/seccomp/default.json
 	type -P scdoc >/dev/null || return 0

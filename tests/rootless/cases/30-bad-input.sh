@@ -184,6 +184,16 @@ test_last_words_of_a_slirp4netns_that_fails_are_in_the_error() {
 	fails_with 125 RB0601 'status 3' -- as_user_with_helpers "$runbuild" rootless --net=slirp4netns -- true
 }
 
+test_a_missing_part_of_the_installation_is_named() {
+	mkdir "$scratch/alone"
+	install -m 0755 "$runbuild" "$scratch/alone/"
+	fails_with 125 RB0610 'runbuild-netlink not found' 'make install' -- as_user "$scratch/alone/runbuild" rootless --net=none -- true
+	as_user "$scratch/alone/runbuild" rootless -- true
+	printf '#!/bin/sh\nexit 1\n' >"$scratch/alone/runbuild-netlink"
+	chmod 0755 "$scratch/alone/runbuild-netlink"
+	fails_with 125 RB0610 'without an answer' -- as_user "$scratch/alone/runbuild" rootless --net=none -- true
+}
+
 test_a_helper_that_fails_is_quoted() {
 	needs_host
 	fails_in_host 125 RB0208 'install -m 4755 "$(command -v ls)" "$scratch/fake"; cover "$scratch/fake" "$(command -v newuidmap)"' \
