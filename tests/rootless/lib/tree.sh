@@ -22,9 +22,19 @@ launch_into() {
 		sh -c 'trap "exit 42" USR1; setsid sleep 1000 & echo up; while :; do wait; done' \
 		>"$scratch/launcher.out" 2>"$scratch/launcher.err" 9<"$scratch/marker" &
 	watcher=$!
+	trap end_tree EXIT
 	await 20 grep -q up "$scratch/launcher.out" || fail "$(cat "$scratch/launcher.err")"
 	launcher=$(child_named "$watcher" runbuild)
 	inner=$(cat "$state/child_pid")
+}
+
+# A test that fails leaves no tree behind: the launcher's death ends it.
+end_tree() {
+	local pid
+
+	for pid in $(children_of "$watcher" runbuild); do
+		kill -KILL "$pid" || true
+	done
 }
 
 # child_named PARENT COMM: waits for such a child and prints its number.
