@@ -15,14 +15,15 @@ manual_pages() {
 	[[ ! -f $top/man/errors.awk ]] || printf 'runbuild-errors.7\n'
 }
 
-# expected_files [SUFFIX]: prints "mode path" of every file that make install puts
-# below a prefix of /usr; SUFFIX is what a package's compression adds to pages.
-# shellcheck disable=SC2120
+# expected_files LIBDIR [SUFFIX]: prints "mode path" of every file that make install
+# puts below a prefix of /usr; SUFFIX is what a package's compression adds to pages.
 expected_files() {
-	local page suffix=${1:-}
+	local page libdir=$1 suffix=${2:-}
 
 	printf '755 /usr/bin/runbuild\n'
-	printf '755 /usr/libexec/runbuild/runbuild-netlink\n'
+	printf '755 /usr/libexec/runbuild/%s\n' runbuild-netlink runbuild-systemd
+	printf '644 /usr/include/runbuild-client.h\n'
+	printf "644 $libdir/%s\n" librunbuild-client.a pkgconfig/runbuild-client.pc
 	printf '644 /usr/share/%s\n' bash-completion/completions/runbuild \
 		runbuild/apparmor/runbuild runbuild/seccomp/default.json
 	type -P scdoc >/dev/null || return 0
@@ -37,7 +38,7 @@ make_quietly() {
 
 test_install_puts_every_file_below_destdir_and_prefix() {
 	make_quietly install DESTDIR="$scratch/dest" prefix=/usr
-	same 'installed files' "$(expected_files '' | sort)" \
+	same 'installed files' "$(expected_files /usr/lib | sort)" \
 		"$(cd "$scratch/dest" && find . -type f -printf '%m /%P\n' | sort)"
 	cmp "$top/seccomp/default.json" "$scratch/dest/usr/share/runbuild/seccomp/default.json"
 }

@@ -44,7 +44,7 @@ test_deb_holds_what_make_install_puts() {
 	deb=$(built '*.deb')
 	mkdir "$scratch/deb"
 	dpkg-deb -x "$deb" "$scratch/deb"
-	same 'files of the .deb' "$(expected_files .gz | sort)" \
+	same 'files of the .deb' "$(expected_files "/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)" .gz | sort)" \
 		"$(cd "$scratch/deb" && find . -type f ! -path './usr/share/doc/*' -printf '%m /%P\n' | sort)"
 	for file in copyright changelog.gz; do
 		[[ -s $scratch/deb/usr/share/doc/runbuild/$file ]] || fail "no $file"
@@ -55,14 +55,16 @@ test_deb_holds_what_make_install_puts() {
 	same Recommends 'fuse-overlayfs, slirp4netns' "$(dpkg-deb -f "$deb" Recommends)"
 }
 
-# Whether and how pages are compressed is the distribution's setting of rpm.
+# The program and the client library are two packages there. Whether and how pages
+# are compressed is the distribution's setting of rpm.
 test_rpm_holds_what_make_install_puts() {
-	local rpm
+	local rpm devel
 
 	rpm=$(built "runbuild-[0-9]*.$(uname -m).rpm")
+	devel=$(built "runbuild-devel-[0-9]*.$(uname -m).rpm")
 	mkdir "$scratch/rpm"
-	(cd "$scratch/rpm" && rpm2cpio "$rpm" | cpio -idm --quiet)
-	same 'files of the rpm' "$(expected_files '' | sort)" \
+	(cd "$scratch/rpm" && rpm2cpio "$rpm" | cpio -idm --quiet && rpm2cpio "$devel" | cpio -idm --quiet)
+	same 'files of the rpms' "$(expected_files "$(rpm --eval '%_libdir')" | sort)" \
 		"$(cd "$scratch/rpm" && find . -type f ! -path './usr/share/doc/*' ! -path './usr/share/licenses/*' -printf '%m /%P\n' |
 			sed -E '/\/man\//s/\.(gz|bz2|xz|zst)$//' | sort)"
 	rpm -qp --requires "$rpm" | grep -qxF /usr/bin/newuidmap || fail 'no dependency on newuidmap'
