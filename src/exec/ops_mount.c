@@ -194,10 +194,23 @@ int op_mount_setattr(struct exec_child *child, const struct plan_op *op)
 	return sys_mount_setattr(child->slots[op->slot], "", flags, &attr);
 }
 
+/* move_mount(2) says EINVAL for a directory on a file as for all else; mount(2) says ENOTDIR. */
+static int move_failure(int tree, int target, int error)
+{
+	struct statx from, onto;
+
+	if (error != -EINVAL || fd_statx(tree, &from) < 0 || fd_statx(target, &onto) < 0)
+		return error;
+	return S_ISDIR(from.stx_mode) == S_ISDIR(onto.stx_mode) ? error : -ENOTDIR;
+}
+
 int op_move_mount(struct exec_child *child, const struct plan_op *op)
 {
-	int r = mount_attach(child->slots[op->slot], child->slots[op->slot2]);
+	int tree = child->slots[op->slot], target = child->slots[op->slot2];
+	int r = mount_attach(tree, target);
 
+	if (r < 0)
+		r = move_failure(tree, target, r);
 	sys_close_slot(&child->slots[op->slot]);
 	sys_close_slot(&child->slots[op->slot2]);
 	return r;

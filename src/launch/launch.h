@@ -76,9 +76,10 @@ struct launch {
 	struct cgroup group; /* the same, open */
 	struct resource_progress group_state;
 	bool cgroup_must;
-	bool below;       /* exec --cgroup: a group below it was asked for */
-	int pid_file_dir; /* opened before anything exists, or -1 */
-	bool started;     /* the program may have run its first instruction */
+	bool cgroup_unasked; /* nobody asked for it: where it cannot be had, not a word */
+	bool below;          /* exec --cgroup: a group below it was asked for */
+	int pid_file_dir;    /* opened before anything exists, or -1 */
+	bool started;        /* the program may have run its first instruction */
 	bool reached[STAGE_COUNT];
 	bool exec_reported;
 	size_t next_op;     /* of the parent's list */

@@ -26,7 +26,8 @@ static int cgroup_make_failed(struct launch *l, const struct plan_op *op, int r,
 	const char *limit = next_limit(l, op);
 
 	if (!op->arg[0]) {
-		log_warn("%s; the step runs without limits", err->what);
+		if (!l->cgroup_unasked)
+			log_warn("%s; the step runs without limits", err->what);
 		return 0;
 	}
 	if (op->arg[2] == 0 && limit && err->code == RB_CGROUP) {
@@ -86,6 +87,8 @@ int launch_cgroup_find(struct launch *l, const struct plan_op *op, struct rb_err
 	int r;
 
 	l->cgroup_must = op->arg[0] != 0;
+	l->cgroup_unasked = op->arg[1] != CGROUP_EXISTING && !l->cgroup_must && !op->arg[2] &&
+			    !next_limit(l, op);
 	if (op->arg[1] == CGROUP_FILES && op->str[1])
 		log_warn("%s; the step runs without limits", plan_str(l->plan, op->str[1]));
 	if (op->arg[1] == CGROUP_EXISTING) {
@@ -177,6 +180,20 @@ static int join_beside_init(struct launch *l, struct rb_err *err)
 	return cgroup_add(&beside, l->pid, err);
 }
 
+/* A group that we made and the child is not in: its container has none. */
+static void cgroup_give_up(struct launch *l)
+{
+	bool made = false;
+
+	for (size_t i = 0; i < l->group.n; i++)
+		made = made || l->group.v[i].made;
+	if (made)
+		(void)cgroup_remove(l->cgroup);
+	cgroup_close(&l->group);
+	l->cgroup = NULL;
+	l->context->record->cgroup = NULL;
+}
+
 int launch_cgroup_join(struct launch *l, const struct plan_op *op, struct rb_err *err)
 {
 	bool exec = l->context->init_pid > 0;
@@ -192,6 +209,10 @@ int launch_cgroup_join(struct launch *l, const struct plan_op *op, struct rb_err
 
 		if (join_beside_init(l, &second) == 0)
 			return 0;
+	}
+	if (r < 0 && l->cgroup_unasked) {
+		cgroup_give_up(l);
+		return 0;
 	}
 	if (r < 0 && !op->arg[0]) {
 		log_warn("%s; the process runs outside the container's cgroup", err->what);

@@ -37,6 +37,15 @@ static int failure_program(const struct handshake *record, const char *argv0, st
 	}
 }
 
+static int failure_move(int e, const char *target, struct rb_err *err)
+{
+	err_set(err, RB_MOUNT, e, "cannot mount on '%s'", target);
+	if (e == ENOTDIR)
+		err_fix(err, "a directory goes on a directory, and a file on a file: check that "
+			     "the source is what it should be");
+	return -e;
+}
+
 static int failure_mount(const struct handshake *record, const char *what, struct rb_err *err)
 {
 	int e = record->errnum;
@@ -91,6 +100,7 @@ static int failure_mount(const struct handshake *record, const char *what, struc
 				"it needs a namespace of the container's own, or is not allowed "
 				"in a user namespace");
 		return -e;
+	case OP_MOVE_MOUNT: return failure_move(e, what, err);
 	default:
 		return err_set(err, RB_SETUP_STEP, e, "set-up of the container: %s%s%s",
 			       plan_op_name((enum plan_op_kind)record->kind), what[0] ? " " : "",
@@ -209,13 +219,26 @@ static void failure_hint(const struct handshake *record, struct rb_err *err)
 		err_fix(err, "set noNewPrivileges");
 }
 
+/* What the op was about. A mount is attached by slots: its name is that of the target before. */
+static const char *failure_object(const struct plan *plan, const struct plan_op *op)
+{
+	const struct plan_op *first = plan_child_ops(plan);
+	const struct plan_op *named = op;
+
+	if (op->kind == OP_MOVE_MOUNT)
+		while (named > first && named->kind != OP_MAKE_TARGET &&
+		       named->kind != OP_OPEN_IN_ROOT)
+			named--;
+	return plan_str(plan, named->str[0]);
+}
+
 int launch_failure(const struct handshake *record, const struct plan *plan, const char *argv0,
 		   struct rb_err *err)
 {
 	const struct plan_op *op = plan && record->op < plan->n_child
 					   ? &plan_child_ops(plan)[record->op]
 					   : NULL;
-	const char *what = op ? plan_str(plan, op->str[0]) : record->detail;
+	const char *what = op ? failure_object(plan, op) : record->detail;
 	char detail[sizeof(record->detail) + 1] = {0};
 	int r = 1;
 

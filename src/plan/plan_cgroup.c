@@ -151,9 +151,12 @@ bool plan_wants_cgroup(const struct plan_blob *b)
 		return false;
 	if (b->spec->cgroups_path[0])
 		return true;
-	/* an ordinary user's container without limits needs no group of its own */
-	return b->options->id &&
-	       (!b->options->rootless_cgroup || spec_resources_limit(&b->spec->resources));
+	/*
+	 * An ordinary user's step without limits needs no group of its own. What `create` makes is
+	 * to be paused and asked for its processes: it gets one where the user may make one.
+	 */
+	return b->options->id && (!b->options->rootless_cgroup || !b->options->foreground ||
+				  spec_resources_limit(&b->spec->resources));
 }
 
 int plan_add_cgroup(struct plan_blob *b, bool *ret_used)
@@ -163,14 +166,13 @@ int plan_add_cgroup(struct plan_blob *b, bool *ret_used)
 	bool limits = spec_resources_limit(&b->spec->resources);
 	/* an ordinary user's foreground step goes on without the group and the limits, with one
 	 * warning: BuildKit cannot do anything about it either */
-	bool must = !rootless || !b->options->foreground;
+	bool must = !rootless || (!b->options->foreground && (explicit_path || limits));
 	struct resource_writes writes = {.n = 0};
 	const char *warning = NULL;
 	int r;
 
 	*ret_used = false;
-	if (b->options->cgroup_manager == CGROUP_MANAGER_NONE ||
-	    (!explicit_path && (!b->options->id || (rootless && !limits))))
+	if (!plan_wants_cgroup(b))
 		return 0;
 	r = resources_convert(b->arena, &b->spec->resources, b->host, &writes, b->err);
 	if (r < 0 && (must || b->err->code != RB_CGROUP_CONTROLLER))
