@@ -274,10 +274,21 @@ static int exec_open(struct arena *arena, const struct globals *globals, const c
 	return pidfd;
 }
 
-static int exec_check_paused(struct arena *arena, const struct exec_options *options,
+static int exec_check_status(struct arena *arena, const struct exec_options *options,
 			     const struct container *container, struct rb_err *err)
 {
-	if (options->ignore_paused || status_with_freezer(arena, container) != STATUS_PAUSED)
+	int status = status_with_freezer(arena, container);
+
+	if (status < 0)
+		return status_unknown(status, container, err);
+	if (status == STATUS_CREATING) {
+		/* its mount namespace may still have the host's root */
+		err_set(err, RB_STATE_WRONG, 0, "cannot exec in a container that is being set up");
+		err_fix(err, "wait until 'runbuild state %s' says created or running",
+			container->id);
+		return -EAGAIN;
+	}
+	if (options->ignore_paused || status != STATUS_PAUSED)
 		return 0;
 	err_set(err, RB_STATE_WRONG, 0,
 		"cannot exec in a paused container (use --ignore-paused to override)");
@@ -314,8 +325,8 @@ static int exec_run_process(struct arena *arena, const struct globals *globals,
 	init = exec_open(arena, globals, argv[0], &root, &container, err);
 	if (init < 0)
 		return init;
-	if ((r = exec_check_paused(arena, options, &container, err)) < 0 ||
-	    (r = container_read(arena, &container, &record, err)) < 0 ||
+	if ((r = container_read(arena, &container, &record, err)) < 0 ||
+	    (r = exec_check_status(arena, options, &container, err)) < 0 ||
 	    (r = spec_parse(arena, record.config, record.config_len, record.bundle, &spec, err)) <
 		    0 ||
 	    (r = exec_read_process(arena, options, spec, argc - 1, argv + 1, &process, err)) < 0 ||

@@ -95,6 +95,9 @@ static int start_main(struct arena *arena, const struct globals *globals,
 	case STATUS_CREATED: break;
 	case STATUS_STOPPED:
 		return err_set(err, RB_STATE_WRONG, 0, "cannot start a container that has stopped");
+	case STATUS_CREATING:
+		return err_set(err, RB_STATE_WRONG, 0,
+			       "cannot start a container that is being set up");
 	default:
 		return err_set(err, RB_STATE_WRONG, 0, "cannot start an already running container");
 	}

@@ -411,6 +411,7 @@ static int run_op(struct launch *l, const struct plan_op *op, struct rb_err *err
 	case OP_CGROUP_DEVICES: return launch_cgroup_devices(l, op, err);
 	case OP_CGROUP_JOIN: return launch_cgroup_join(l, op, err);
 	case OP_RECORD: return run_record(l, op, err);
+	case OP_PUBLISH: return container_publish(l->context->container, err);
 	case OP_MONITOR: return launch_monitor(l, err);
 	case OP_AWAIT: return child_listen(l, op->stage, false, NULL, err);
 	case OP_RELEASE: return run_release(l, op, err);

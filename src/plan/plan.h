@@ -161,6 +161,8 @@ enum plan_slot {
 	X(OP_CGROUP_JOIN,     "cgroup_join")     /* the child into the group: cgroups(7), cgroup.procs */ \
 	X(OP_RECORD,          "record")          /* the state record: `state` and `kill` work from here: \
 						    rename(2) */ \
+	X(OP_PUBLISH,         "publish")         /* the record says that the container is set up, and \
+						    `exec` may enter: rename(2) */ \
 	X(OP_MONITOR,         "monitor")         /* the guard that outlives us: pidfd_send_signal(2), poll(2) */ \
 	X(OP_RUN_HOOK,        "run_hook")        /* as hook, in the runtime's namespaces: clone(2), execve(2) */ \
 	X(OP_AWAIT,           "await")           /* stage: until the child has reached it: recvmsg(2) */ \

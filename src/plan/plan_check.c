@@ -122,6 +122,7 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_CGROUP_DEVICES] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_CGROUP_JOIN] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_RECORD] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_PUBLISH] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_MONITOR] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_AWAIT] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_RELEASE] = {PARENT, 0, 0, 0, 0, false, false},
@@ -439,6 +440,8 @@ static int check_parent(struct checker *c)
 	size_t trees = 0;
 	bool released = false;
 	bool ready = false;
+	bool set_up = false;
+	bool unpublished = false;
 	int r;
 
 	c->list = "parent";
@@ -463,6 +466,11 @@ static int check_parent(struct checker *c)
 		if ((released && op_is_early_guard(op)) ||
 		    (ready && (op->kind == OP_RECORD || op->kind == OP_MONITOR)))
 			return broken(c, "a guard after the child was released");
+		set_up |= op->kind == OP_AWAIT && op->stage == STAGE_READY;
+		if (op->kind == OP_PUBLISH && (!set_up || ready))
+			return broken(c, "enterable before it is set up, or after it has begun");
+		unpublished |= op->kind == OP_RECORD;
+		unpublished &= op->kind != OP_PUBLISH;
 		released |= op->kind == OP_RELEASE;
 		ready |= op->kind == OP_RELEASE && op->stage == STAGE_READY;
 	}
@@ -470,6 +478,8 @@ static int check_parent(struct checker *c)
 		return broken(c, "a tree that the child does not take, or takes twice");
 	if (c->cgroup == CGROUP_FOUND)
 		return broken(c, "a cgroup that nobody joins");
+	if (unpublished)
+		return broken(c, "a record that nobody publishes");
 	if (clones != 1 || !ready)
 		return broken(c, "the parent clones exactly once and releases the child");
 	return 0;

@@ -318,6 +318,9 @@ void plan_add_parent_end(struct plan_blob *b, bool terminal)
 		op->arg[0] = (uint64_t)b->options->console;
 	}
 	blob_parent(b, OP_AWAIT, NULL)->stage = STAGE_READY;
+	/* before that, whoever enters would stand in the host's files */
+	if (b->first_process && !b->options->no_record)
+		blob_parent(b, OP_PUBLISH, NULL);
 	if (b->options->pidfd_socket)
 		blob_parent(b, OP_SEND_PIDFD, NULL);
 	if (b->options->wait_start) {

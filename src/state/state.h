@@ -7,6 +7,7 @@
  *	ROOT/ID/init        a symbolic link whose text identifies the first process:
  *	                    "PID START BOOT FLAGS", made and read in one system call each
  *	ROOT/ID/cgroup      a symbolic link whose text is the cgroup, when there is one
+ *	ROOT/ID/setup.json  what will be state.json once the container is set up
  *	ROOT/ID/state.json  one line of JSON, with the identity once more, then the
  *	                    configuration as it was read
  *	ROOT/ID/start.sock  `create` only: where `start` connects; gone once started
@@ -60,7 +61,13 @@ struct container {
 	unsigned flags; /* enum state_flags */
 };
 
-enum container_status { STATUS_CREATED, STATUS_RUNNING, STATUS_PAUSED, STATUS_STOPPED };
+enum container_status {
+	STATUS_CREATED,
+	STATUS_RUNNING,
+	STATUS_PAUSED,
+	STATUS_STOPPED,
+	STATUS_CREATING, /* not to be entered: it may still see the host's files */
+};
 extern const char *const container_status_names[];
 
 /*
@@ -131,7 +138,7 @@ struct state_annotation {
 #define STATE_INIT_BYTES 128
 int container_parse_init(struct container *container, const char *text);
 
-/* Writes the init link (and the cgroup link), then state.json. Errors: RB_STATE_WRITE. */
+/* Writes the init link (and the cgroup link), then setup.json. Errors: RB_STATE_WRITE. */
 int container_write(struct container *container, const struct state_process *init, unsigned flags,
 		    const struct state_record *record, const struct state_annotation *annotations,
 		    size_t n_annotations, struct rb_err *err);
@@ -139,6 +146,9 @@ int container_write(struct container *container, const struct state_process *ini
 /* Errors: RB_STATE_DAMAGED with a remedy. */
 int container_read(struct arena *arena, const struct container *container,
 		   struct state_record *ret_record, struct rb_err *err);
+
+/* The container is set up: setup.json becomes state.json. Errors: RB_STATE_WRITE. */
+int container_publish(const struct container *container, struct rb_err *err);
 
 /*
  * The first process out of state.json, for a container whose init link is missing or damaged.

@@ -77,7 +77,8 @@ int container_init_open(const struct container *container)
 	return container->has_init ? state_process_open(&container->init) : -ESRCH;
 }
 
-const char *const container_status_names[] = {"created", "running", "paused", "stopped"};
+const char *const container_status_names[] = {"created", "running", "paused", "stopped",
+					      "creating"};
 
 int container_status(const struct container *container)
 {
@@ -86,6 +87,8 @@ int container_status(const struct container *container)
 
 	if (pidfd < 0)
 		return pidfd == -ESRCH ? STATUS_STOPPED : pidfd;
+	if (fstatat(container->dir, "state.json", &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? STATUS_CREATING : -errno;
 	if (fstatat(container->dir, "start.sock", &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return STATUS_CREATED;
 	return STATUS_RUNNING;

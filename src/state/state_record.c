@@ -70,6 +70,22 @@ static int write_links(struct container *container, const struct state_process *
 	return 0;
 }
 
+static int write_failure(const struct container *container, int r, struct rb_err *err)
+{
+	err_set(err, RB_STATE_WRITE, -r, "cannot write the state of container %s", container->id);
+	err_fix(err, "free some space in the state directory");
+	return r;
+}
+
+/* A new file, which nobody takes for the record before it has its final name. */
+static int setup_write(const struct container *container, const char *text, size_t len)
+{
+	CLEANUP_FD int fd = sys_openat(container->dir, "setup.json",
+				       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+
+	return fd < 0 ? fd : fd_write_all(fd, text, len);
+}
+
 int container_write(struct container *container, const struct state_process *init, unsigned flags,
 		    const struct state_record *record, const struct state_annotation *annotations,
 		    size_t n_annotations, struct rb_err *err)
@@ -99,12 +115,28 @@ int container_write(struct container *container, const struct state_process *ini
 	/* the identity first: from then on the container can be killed and deleted */
 	r = write_links(container, init, flags, record->cgroup, identity);
 	if (r == 0)
-		r = file_replace_at(container->dir, "state.json", text.text, text.len, 0600);
-	if (r < 0) {
-		err_set(err, RB_STATE_WRITE, -r, "cannot write the state of container %s",
-			record->id);
-		err_fix(err, "free some space in the state directory");
-	}
+		r = setup_write(container, text.text, text.len);
+	return r < 0 ? write_failure(container, r, err) : 0;
+}
+
+int container_publish(const struct container *container, struct rb_err *err)
+{
+	int r = renameat(container->dir, "setup.json", container->dir, "state.json") < 0 ? -errno
+											 : 0;
+
+	return r < 0 ? write_failure(container, r, err) : 0;
+}
+
+/* The record, whether the container is set up already or not. */
+static int record_text(struct arena *arena, const struct container *container, char **ret_text,
+		       size_t *ret_len)
+{
+	int r = file_read_at(arena, container->dir, "state.json", LIMIT_STATE_BYTES, ret_text,
+			     ret_len);
+
+	if (r == -ENOENT)
+		r = file_read_at(arena, container->dir, "setup.json", LIMIT_STATE_BYTES, ret_text,
+				 ret_len);
 	return r;
 }
 
@@ -123,7 +155,7 @@ int container_recover(struct container *container)
 	const char *identity;
 	char *text;
 	size_t len;
-	int r = file_read_at(&arena, container->dir, "state.json", LIMIT_STATE_BYTES, &text, &len);
+	int r = record_text(&arena, container, &text, &len);
 
 	if (r < 0)
 		return r;
@@ -152,7 +184,7 @@ int container_read(struct arena *arena, const struct container *container,
 	size_t len;
 	size_t line;
 
-	if (file_read_at(arena, container->dir, "state.json", LIMIT_STATE_BYTES, &text, &len) < 0)
+	if (record_text(arena, container, &text, &len) < 0)
 		return record_damaged(container->id, err);
 	line = strcspn(text, "\n");
 	if (line == len || json_parse(arena, "state.json", text, line, &root, err) < 0)

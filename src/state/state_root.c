@@ -157,6 +157,8 @@ static bool container_abandoned(struct container *container)
 	if (r == -ENOENT)
 		/* with a record, the link was damaged later, and the process may live */
 		return fstatat(container->dir, "state.json", &st, AT_SYMLINK_NOFOLLOW) < 0 &&
+		       errno == ENOENT &&
+		       fstatat(container->dir, "setup.json", &st, AT_SYMLINK_NOFOLLOW) < 0 &&
 		       errno == ENOENT;
 	return r == 0 && (container->flags & STATE_FOREGROUND) &&
 	       container_init_open(container) == -ESRCH;

@@ -12,6 +12,8 @@
  *	--when TEXT       kill the command once TEXT stands on its standard output, --last times
  *	--first N, --last N, --step K      the points: every K-th from N on; the sweep ends by
  *	                  itself when the process ends before the point
+ *	--every           go on to --last when the process ends before a point: it may be killed in
+ *	                  its prime by the command
  *	--random N        N points between 1 and --last, drawn from a fixed sequence
  *	--expect N        the status of an undisturbed command (default 0)
  *	--mark TEXT       what the step prints when it was started
@@ -51,7 +53,7 @@ struct sweep {
 	unsigned child, first, last, step, random;
 	int errnum, expect, error, lost, deadline, timeout;
 	const char *when, *mark, *before, *after, *state, *below;
-	bool survives, owned, verbose;
+	bool survives, owned, verbose, every;
 	char *mounts; /* as they were */
 	int output, error_output;
 };
@@ -87,7 +89,8 @@ static int parse(int argc, char **argv, struct sweep *s)
 		{"lost", 1, NULL, 'L'},     {"survives", 0, NULL, 'S'}, {"before", 1, NULL, 'b'},
 		{"after", 1, NULL, 'a'},    {"owned", 0, NULL, 'o'},    {"state", 1, NULL, 'd'},
 		{"deadline", 1, NULL, 'D'}, {"timeout", 1, NULL, 't'},  {"below", 1, NULL, 'B'},
-		{"verbose", 0, NULL, 'v'},  {"random", 1, NULL, 'r'},   {NULL, 0, NULL, 0},
+		{"every", 0, NULL, 'Y'},    {"verbose", 0, NULL, 'v'},  {"random", 1, NULL, 'r'},
+		{NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -114,6 +117,7 @@ static int parse(int argc, char **argv, struct sweep *s)
 		case 'd': s->state = optarg; break;
 		case 'r': s->random = (unsigned)atoi(optarg); break;
 		case 'v': s->verbose = true; break;
+		case 'Y': s->every = true; break;
 		case 'B': s->below = optarg; break;
 		case 'D': s->deadline = atoi(optarg); break;
 		case 't': s->timeout = atoi(optarg); break;
@@ -387,8 +391,9 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < s.random; i++)
 		(void)run_point(&s, &totals, 1 + (unsigned)random() % s.last);
 	/* the number of calls varies a little (EAGAIN, EINTR): look twice before stopping */
-	for (unsigned point = s.first; !s.random && point <= s.last && early < 2; point += s.step)
+	for (unsigned point = s.first; !s.random && point <= s.last && (early < 2 || s.every);
+	     point += s.step)
 		early = run_point(&s, &totals, point) ? 0 : early + 1;
 	report(&totals);
-	return totals.wrong || !totals.points;
+	return totals.wrong || !(totals.points || s.every);
 }

@@ -363,6 +363,15 @@ static void break_second_clone(struct broken *b)
 {
 	find(b, OP_RECORD)->kind = OP_CLONE;
 }
+static void break_unpublished(struct broken *b)
+{
+	find(b, OP_PUBLISH)->kind = OP_AWAIT_EXEC;
+}
+static void break_published_early(struct broken *b)
+{
+	find(b, OP_PUBLISH)->kind = OP_MONITOR;
+	find(b, OP_MONITOR)->kind = OP_PUBLISH;
+}
 static void break_release(struct broken *b)
 {
 	b->parent[parent_last(b->plan, OP_RELEASE)].stage = STAGE_MOUNTS;
@@ -549,6 +558,8 @@ static void plan_check_refuses_a_parent_without_its_guards(void)
 		{break_childs_op, "belongs to the child", false},
 		{break_clone, "the parent clones exactly once", false},
 		{break_second_clone, "the parent clones exactly once", false},
+		{break_unpublished, "a record that nobody publishes", false},
+		{break_published_early, "enterable before it is set up", false},
 		{break_release, "the parent clones exactly once and releases the child", false},
 		{break_parent_stage, "no such stage", false},
 		{break_cgroup_late, "a guard after the child was released", false},

@@ -139,8 +139,10 @@ static int write_container(struct container *container, struct rb_err *err)
 	};
 
 	CHECK(state_process_identify(getpid(), &init) == 0);
-	return container_write(container, &init, STATE_POSTSTOP, &record, annotations,
-			       ARRAY_LEN(annotations), err);
+	CHECK(container_write(container, &init, STATE_POSTSTOP, &record, annotations,
+			      ARRAY_LEN(annotations), err) == 0);
+	CHECK(container_status(container) == STATUS_CREATING);
+	return container_publish(container, err);
 }
 
 static void record_written_is_read_back(void)

@@ -56,7 +56,7 @@ test_killing_the_executor_at_every_call_is_one_error() {
 
 test_killing_the_monitor_changes_nothing() {
 	sweep_bundle killmon
-	sweep_run --child "$(monitor_child)" --survives
+	sweep_run --child "$(monitor_child)" --every --last 11 --survives
 }
 
 test_killing_an_id_map_helper_is_one_error() {
@@ -89,7 +89,8 @@ test_an_error_in_any_call_of_the_monitor_changes_nothing() {
 
 	sweep_bundle failmon
 	for i in "${!errnos[@]}"; do
-		sweep_run --child "$(monitor_child)" --errno "${errnos[i]}" --step "$(stride 3)" --survives
+		sweep_run --child "$(monitor_child)" --errno "${errnos[i]}" --step "$(stride 3)" \
+			--every --last 11 --survives
 	done
 }
 

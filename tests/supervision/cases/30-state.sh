@@ -79,6 +79,40 @@ test_damaged_state_is_one_error_for_everybody_else() {
 	state_is_empty
 }
 
+# The root of a container that is being set up still is the host's: a createRuntime
+# hook runs at that moment.
+test_a_container_cannot_be_entered_before_it_is_set_up() {
+	local verb
+
+	new_bundle early
+	cat >"$bundle/hook" <<-E
+		#!/bin/sh
+		cat >/dev/null
+		"$runbuild" --root "$state_root" state e >"$bundle/state" 2>&1
+		"$runbuild" --root "$state_root" exec e /bin/ls / >"$bundle/exec" 2>&1
+		echo "exec \$?" >>"$bundle/exec"
+	E
+	chmod +x "$bundle/hook"
+	# shellcheck disable=SC2016 # jq's variable
+	edit_config --arg hook "$bundle/hook" '.hooks = {createRuntime: [{path: $hook}]}'
+	set_script 'exit 3'
+	for verb in run create; do
+		if [[ $verb == run ]]; then
+			run_container e
+			same 'the status' 3 "$status"
+		else
+			runtime create --bundle "$bundle" e >"$bundle/out" 2>&1
+			same 'the state afterwards' created "$(runtime state e | jq -r .status)"
+			# in a user namespace of its own a created one is still hidden from us
+			[[ $mode == userns ]] || runtime exec e /bin/true
+			runtime delete --force e
+		fi
+		same 'the state meanwhile' creating "$(jq -r .status "$bundle/state")"
+		contains "$bundle/exec" 'being set up' RB0507 'exec 255'
+	done
+	state_is_empty
+}
+
 test_a_recorded_pid_of_somebody_else_is_left_alone() {
 	local other
 
