@@ -115,7 +115,8 @@ test_another_database_in_place_of_the_files_is_named() {
 	local library
 
 	# what libsubid and getsubids(1) fall back to is empty as well
-	library=$(ldconfig -p | awk '/libsubid.so/ { print $NF; exit }')
+	# awk reads to the end: one that leaves early kills ldconfig, and pipefail the test
+	library=$(ldconfig -p | awk '/libsubid.so/ && !found++ { print $NF }')
 	examine_host 'printf "passwd: files\nsubid: sss\n" >"$scratch/nss"; cover "$scratch/nss" /etc/nsswitch.conf
 		: >"$scratch/none"; for it in '"$library"' $(command -v getsubids); do cover "$scratch/none" "$it"; done'
 	finds subuid error RB0203 "database 'sss'" 'administrator'
