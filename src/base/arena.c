@@ -28,7 +28,11 @@ enum { ARENA_GAP = 0 };
 #define ARENA_OPEN(at, size)  ((void)0)
 #endif
 
-enum { ARENA_BLOCK_BYTES = 256 * 1024 };
+/*
+ * The first block is small: a worker makes an arena for each message, and calloc(3) of what was
+ * freed before has to write zeroes. Each further block is twice as large.
+ */
+enum { ARENA_FIRST_BYTES = 16 * 1024, ARENA_MOST_BYTES = 256 * 1024 };
 
 struct arena_block {
 	struct arena_block *older;
@@ -62,7 +66,11 @@ void *arena_alloc(struct arena *arena, size_t size)
 		return NULL;
 	rounded -= rounded % sizeof(max_align_t);
 	if (!block || block->size - arena->used < rounded) {
-		block = arena_block_new(rounded > ARENA_BLOCK_BYTES ? rounded : ARENA_BLOCK_BYTES);
+		size_t next = block ? block->size * 2 : ARENA_FIRST_BYTES;
+
+		if (next > ARENA_MOST_BYTES)
+			next = ARENA_MOST_BYTES;
+		block = arena_block_new(rounded > next ? rounded : next);
 		if (!block)
 			return NULL;
 		block->older = arena->block;
