@@ -11,7 +11,10 @@ struct worker_arguments {
 	const char *fd;
 	const char *listen;
 	uint32_t drain;
+	const char *warm;
 };
+
+enum { WARM_DEFAULT = 2, WARM_MOST = 8 };
 
 static const struct option_entry worker_option_table[] = {
 	{"stdio", 0, OPTION_FLAG, offsetof(struct worker_arguments, stdio), NULL,
@@ -22,6 +25,8 @@ static const struct option_entry worker_option_table[] = {
 	 "serve the peer of an inherited socket pair"},
 	{"drain", 0, OPTION_U32, offsetof(struct worker_arguments, drain), "SECONDS",
 	 "how long SIGTERM waits for running steps; default: 0"},
+	{"warm", 0, OPTION_STRING, offsetof(struct worker_arguments, warm), "N",
+	 "how many processes wait for steps of one kind, 0 to 8; default: 2"},
 	OPTION_END,
 };
 
@@ -67,11 +72,18 @@ static int worker_main(struct arena *arena, const struct globals *globals, const
 		       int argc UNUSED, char **argv UNUSED, struct rb_err *err)
 {
 	const struct worker_arguments *arguments = options;
-	struct worker_options worker = {.drain_s = arguments->drain, .root = globals->root};
+	struct worker_options worker = {
+		.drain_s = arguments->drain, .warm = WARM_DEFAULT, .root = globals->root};
 	int r = read_transport(arguments, &worker, err);
 
 	if (r < 0)
 		return r;
+	if (arguments->warm &&
+	    (num_parse_u32(arguments->warm, &worker.warm) < 0 || worker.warm > WARM_MOST)) {
+		err_set(err, RB_USAGE, 0, "--warm needs a number up to 8, not '%.40s'",
+			arguments->warm);
+		return -EINVAL;
+	}
 	r = step_nest(arena, globals, NULL, 0, err);
 	return r == -EAGAIN ? worker_run(&worker, err) : r;
 }

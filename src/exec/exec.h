@@ -10,6 +10,9 @@
 /* "HOME=" and the longest directory taken from /etc/passwd, with the end mark. */
 #define EXEC_HOME_BYTES (5 + 1024)
 
+/* What comes with a second part: the plan, 0, 1 and 2, then mounts. unix(7): at most 253. */
+enum { PART_FIXED_FDS = 4, LIMIT_PART_MOUNTS = 60 };
+
 struct exec_child {
 	const struct plan *plan;     /* checked by plan_check() */
 	int sock;                    /* the handshake; closed on exec */
@@ -17,7 +20,8 @@ struct exec_child {
 	int trees[LIMIT_HOST_TREES]; /* made by the parent, for OP_TAKE_TREE; -1: none */
 	const int *handed;           /* detached mounts for OP_TAKE_MOUNT */
 	size_t n_handed;
-	char **argv;                    /* of OP_EXEC, NULL-terminated */
+	int received[LIMIT_PART_MOUNTS]; /* filled by OP_AWAIT_PLAN */
+	char **argv;                     /* of OP_EXEC, NULL-terminated */
 	char **envp;                    /* likewise, with one free place for HOME before the NULL */
 	size_t n_envp;                  /* entries in use */
 	char home[EXEC_HOME_BYTES];     /* filled by OP_HOME */

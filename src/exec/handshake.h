@@ -10,6 +10,8 @@
  *	child -> parent   FAIL op errnum    and exits
  *	child -> parent   EXEC              only the filter and execve are left
  *	child -> parent   LISTENER          with the filter's listener as SCM_RIGHTS
+ *	child -> parent   WAITING           the first part is done
+ *	parent -> child   PLAN              with the second part and its descriptors
  *
  * End of file after EXEC is success: execve closed the socket. FAIL after EXEC: the filter or
  * execve failed. End of file without EXEC: the child was killed while it set up. End of file in
@@ -20,7 +22,16 @@
 #define HANDSHAKE_MAGIC   0x68736b62u /* "bksh" */
 #define HANDSHAKE_VERSION 1u
 
-enum handshake_type { HS_REACHED = 1, HS_GO, HS_TTY, HS_FAIL, HS_EXEC, HS_LISTENER };
+enum handshake_type {
+	HS_REACHED = 1,
+	HS_GO,
+	HS_TTY,
+	HS_FAIL,
+	HS_EXEC,
+	HS_LISTENER,
+	HS_WAITING,
+	HS_PLAN
+};
 
 struct handshake {
 	uint32_t magic;

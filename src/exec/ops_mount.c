@@ -110,6 +110,17 @@ int op_open_root(struct exec_child *child, const struct plan_op *op)
 	return fd < 0 ? fd : 0;
 }
 
+/* "/" is still the first part's own root, and nothing in it is anybody else's. */
+int op_open_mount(struct exec_child *child, const struct plan_op *op)
+{
+	int fd = sys_openat2(AT_FDCWD, op_str(child, op, 0), O_PATH | O_DIRECTORY, 0,
+			     RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+
+	if (fd >= 0)
+		slot_set(child, op->slot, fd);
+	return fd < 0 ? fd : 0;
+}
+
 int op_open_tree(struct exec_child *child, const struct plan_op *op)
 {
 	unsigned flags = OPEN_TREE_CLONE | (op->flags & OPF_RECURSIVE ? AT_RECURSIVE : 0) |

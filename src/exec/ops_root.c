@@ -183,6 +183,14 @@ int root_make(int root, const char *path, enum root_kind kind, uint16_t op_flags
 
 	if (fd != -ENOENT)
 		return fd;
+	/* where only the file is missing. O_EXCL: a dangling link is for the walk */
+	if (kind == ROOT_FILE) {
+		fd = sys_openat2(
+			root, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK, 0644,
+			RESOLVE_ROOT | (op_flags & OPF_NO_SYMLINKS ? RESOLVE_NO_SYMLINKS : 0));
+		if (fd >= 0)
+			return fd;
+	}
 	if (len >= sizeof(walk.rest))
 		return -ENAMETOOLONG;
 	walk.dirs[0] = root;

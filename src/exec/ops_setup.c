@@ -117,11 +117,12 @@ int op_bounding(struct exec_child *child UNUSED, const struct plan_op *op)
 
 		if (op->arg[0] >> cap & 1)
 			continue;
-		r = sys_prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
+		r = sys_prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
 		if (r == -EINVAL) /* beyond the kernel's last capability */
 			return 0;
-		if (r == 1)
-			r = sys_prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+		/* without CAP_SETPCAP it may be gone already */
+		if (r == -EPERM && sys_prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 0)
+			continue;
 		if (r < 0)
 			return r;
 	}

@@ -32,9 +32,10 @@ struct launch_context {
 	size_t n_held;
 	const struct pollfd *watched; /* helpers without which a foreground child is ended */
 	size_t n_watched;
-	struct guard *guard; /* the monitor shared by many children; NULL: one of its own */
-	bool may_return;     /* launch_advance() returns instead of waiting for the child */
-	int signals;         /* of launch_take_signals() */
+	bool releases_mounts; /* they must be gone when the child is */
+	struct guard *guard;  /* the monitor shared by many children; NULL: one of its own */
+	bool may_return;      /* launch_advance() returns instead of waiting for the child */
+	int signals;          /* of launch_take_signals() */
 };
 
 /* Between the writes of one set of limits. */
@@ -103,6 +104,17 @@ int launch_begin(struct launch *launch, const struct plan *plan,
 		 const struct launch_context *context, struct rb_err *err);
 int launch_advance(struct launch *launch, struct rb_err *err);
 
+/*
+ * A plan in two parts: launch_begin() and launch_advance() as usual with the first. Then the child
+ * sets itself up; launch_is_waiting() says 1 once it is through with that, 0 not yet, -errno when
+ * it has failed. launch_resume() makes ready for launch_advance() with the second part, and with
+ * another context. launch_is_alive() does not wait: nothing was heard from it since it waits.
+ */
+int launch_is_waiting(struct launch *launch);
+bool launch_is_alive(const struct launch *launch);
+void launch_resume(struct launch *launch, const struct plan *plan,
+		   const struct launch_context *context);
+
 /* Gives up on a child that is still being set up: as after an error of launch_advance(). */
 void launch_abandon(struct launch *launch);
 
@@ -111,13 +123,17 @@ void launch_abandon(struct launch *launch);
  * left of them and removes `directory` (absolute; NULL: nothing) with everything mounted on and
  * below its entries. Errors: RB_SETUP_STEP.
  */
+enum { GUARD_DROPPED = 8 };
 struct guard {
 	int sock;
 	int pidfd;
 	uint32_t last_key;
+	uint32_t dropped[GUARD_DROPPED]; /* not told yet */
+	size_t n_dropped;
 };
 int guard_start(struct guard *guard, const char *directory, struct rb_err *err);
-void guard_end(struct guard *guard); /* nothing is killed or removed */
+void guard_flush(struct guard *guard); /* tells it which children are gone */
+void guard_end(struct guard *guard);   /* nothing is killed or removed */
 
 /* What a guard does with its directory at the end; also for what a dead one has left. */
 void guard_remove_directory(const char *directory);

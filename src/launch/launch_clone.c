@@ -28,6 +28,12 @@ static void child_main(struct launch *l)
 	sys_close(l->sock);
 	for (int fd = 0; l->context->stdio && fd < 3; fd++)
 		(void)sys_dup3(l->context->stdio[fd], fd, 0);
+	if (l->plan->part == PLAN_FIRST) {
+		/* it waits for long: what others hold must not be held here as well */
+		const int keep[] = {0, 1, 2, l->child.sock};
+
+		monitor_keep_only(keep, ARRAY_LEN(keep));
+	}
 	exec_run(&l->child);
 }
 

@@ -6,6 +6,11 @@
  * closes, by whatever death, it kills what is left, waits for it, and removes cgroups, mounts and
  * files that we held.
  *
+ * It also holds the mount namespace of a child that waits for its step. So the last mounts go when
+ * the guard closes that, and not in the exit of the child, which would wait for the kernel's RCU
+ * before anybody learns of the exit. A step with snapshots is not kept waiting for this: their
+ * mounts must be gone when the step is answered.
+ *
  * It has its own process group, is not dumpable, blocks every signal, keeps no descriptor but
  * what it was sent, allocates nothing after its start, and never writes anywhere.
  */
@@ -15,14 +20,15 @@
 enum { GUARD_ENTRIES = 2 * 64 + 64 }; /* steps, and further processes in them */
 
 struct guard_message {
-	uint32_t key;
-	uint32_t drop;     /* 1: the child is gone, forget it */
-	char cgroup[1024]; /* "" without */
+	uint32_t key;    /* 0: no child is added */
+	uint32_t n_drop; /* children that are gone: forget them */
+	uint32_t drop[GUARD_DROPPED];
+	char cgroup[1024]; /* "" without; sent as long as it is */
 };
 
 struct guard_entry {
-	uint32_t key; /* 0: free */
-	int fds[1 + LIMIT_HELD_FDS];
+	uint32_t key;                /* 0: free */
+	int fds[1 + LIMIT_HELD_FDS]; /* pidfd; locks, or the mount namespace */
 	char cgroup[1024];
 };
 
@@ -91,19 +97,36 @@ void guard_remove_directory(const char *directory)
 	(void)unlinkat(AT_FDCWD, directory, AT_REMOVEDIR);
 }
 
+static void guard_forget(struct guard_state *state, const struct guard_message *message)
+{
+	for (uint32_t i = 0; i < message->n_drop && i < GUARD_DROPPED; i++) {
+		struct guard_entry *entry = message->drop[i] ? entry_find(state, message->drop[i])
+							     : NULL;
+
+		if (entry)
+			entry_release(entry);
+	}
+}
+
 static void guard_take(struct guard_state *state, const struct guard_message *message,
 		       struct msghdr *header)
 {
 	struct cmsghdr *control = CMSG_FIRSTHDR(header);
-	struct guard_entry *entry = entry_find(state, message->drop ? message->key : 0);
+	struct guard_entry *entry;
 	size_t n = 0;
 
+	guard_forget(state, message);
+	if (!message->key)
+		return;
+	entry = entry_find(state, message->key);
+	if (!entry)
+		entry = entry_find(state, 0);
 	if (control && control->cmsg_level == SOL_SOCKET && control->cmsg_type == SCM_RIGHTS)
 		n = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-	if (message->drop && entry)
-		entry_release(entry);
-	if (message->drop || !entry || n < 1 || n > ARRAY_LEN(entry->fds))
+	if (!entry || n < 1 || n > ARRAY_LEN(entry->fds))
 		return; /* the sender keeps to the number of entries */
+	if (entry->key)
+		entry_release(entry);
 	memset(entry->fds, -1, sizeof(entry->fds));
 	memcpy(entry->fds, CMSG_DATA(control), n * sizeof(int));
 	memcpy(entry->cgroup, message->cgroup, sizeof(entry->cgroup));
@@ -129,7 +152,7 @@ static void guard_main(struct guard_state *state)
 			struct cmsghdr header;
 			char bytes[CMSG_SPACE(sizeof(int) * (1 + LIMIT_HELD_FDS))];
 		} control;
-		struct guard_message message;
+		struct guard_message message = {.key = 0};
 		struct iovec iov = {.iov_base = &message, .iov_len = sizeof(message)};
 		struct msghdr header = {
 			.msg_iov = &iov,
@@ -144,7 +167,7 @@ static void guard_main(struct guard_state *state)
 			continue;
 		if (r == 0)
 			break;
-		if ((size_t)r == sizeof(message))
+		if ((size_t)r > offsetof(struct guard_message, cgroup))
 			guard_take(state, &message, &header);
 	}
 	/* end of file: the parent is gone */
@@ -203,9 +226,15 @@ static int guard_send(struct guard *guard, struct guard_message *message, const 
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(int) * (1 + LIMIT_HELD_FDS))];
 	} control;
-	struct iovec iov = {.iov_base = message, .iov_len = sizeof(*message)};
+	struct iovec iov = {
+		.iov_base = message,
+		.iov_len = offsetof(struct guard_message, cgroup) + strlen(message->cgroup) + 1,
+	};
 	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
 
+	message->n_drop = (uint32_t)guard->n_dropped;
+	memcpy(message->drop, guard->dropped, sizeof(message->drop));
+	guard->n_dropped = 0;
 	if (n > 0) {
 		memset(&control, 0, sizeof(control));
 		control.header.cmsg_level = SOL_SOCKET;
@@ -221,17 +250,33 @@ static int guard_send(struct guard *guard, struct guard_message *message, const 
 	return 0;
 }
 
+static int mount_namespace(pid_t pid)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
+	return sys_openat(AT_FDCWD, path, O_RDONLY, 0);
+}
+
 int guard_add(struct launch *l, struct rb_err *err)
 {
 	struct guard *guard = l->context->guard;
-	struct guard_message message = {.key = ++guard->last_key};
+	/* a second time: it holds more by now */
+	struct guard_message message = {.key = l->guard_key ? l->guard_key : ++guard->last_key};
 	int fds[1 + LIMIT_HELD_FDS] = {l->pidfd};
+	CLEANUP_FD int namespace = -1;
 	const char *cgroup;
 	size_t n = 1;
 	int r;
 
+	if (l->guard_key && !l->context->releases_mounts && l->context->n_held == 0)
+		return 0;
 	if (message.key == 0) /* after 2^32 children */
 		message.key = ++guard->last_key;
+	if (l->plan->part == PLAN_FIRST)
+	namespace = mount_namespace(l->pid);
+	if (namespace >= 0)
+		fds[n++] = namespace;
 	for (size_t i = 0; i < l->context->n_held && n < ARRAY_LEN(fds); i++)
 		if (l->context->held[i] >= 0)
 			fds[n++] = l->context->held[i];
@@ -244,13 +289,25 @@ int guard_add(struct launch *l, struct rb_err *err)
 	return 0;
 }
 
+void guard_flush(struct guard *guard)
+{
+	struct guard_message message = {.key = 0};
+
+	/* EPIPE: the guard was killed; then there is nothing to forget */
+	if (guard->n_dropped)
+		(void)guard_send(guard, &message, NULL, 0);
+}
+
 void guard_drop(struct launch *l)
 {
-	struct guard_message message = {.key = l->guard_key, .drop = 1};
+	struct guard *guard = l->context->guard;
 
 	if (!l->guard_key)
 		return;
-	/* EPIPE: the guard was killed; then there is nothing to forget */
-	(void)guard_send(l->context->guard, &message, NULL, 0);
+	guard->dropped[guard->n_dropped++] = l->guard_key;
 	l->guard_key = 0;
+	/* what only lies in memory can wait for the next message */
+	if (guard->n_dropped == GUARD_DROPPED || l->context->releases_mounts ||
+	    l->context->n_held || launch_cgroup(l))
+		guard_flush(guard);
 }

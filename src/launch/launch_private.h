@@ -6,6 +6,14 @@
 #include "exec/exec.h"
 #include "launch/launch.h"
 
+/* launch_part.c: OP_SEND_PLAN */
+int launch_send_plan(struct launch *l, struct rb_err *err);
+/* A sealed memory file with a copy. */
+int plan_seal(const struct plan *plan, struct rb_err *err);
+
+/* launch_run.c */
+void launch_drop_plan(struct launch *l);
+
 /* launch_clone.c: OP_CLONE */
 int launch_clone(struct launch *l, const struct plan_op *op, struct rb_err *err);
 

@@ -51,23 +51,28 @@ int launch_receive(int sock, int flags, struct handshake *record, int *ret_fd)
 	return 1;
 }
 
-/* A copy of the plan in a sealed memory file, mapped read-only: nobody changes it any more. */
-static int plan_seal(struct launch *l, const struct plan *plan, struct rb_err *err)
+/* The child reads the plan from a sealed copy, mapped before it is born. */
+static int plan_map(struct launch *l, const struct plan *plan, struct rb_err *err)
 {
-	CLEANUP_FD int fd = fd_from_bytes("plan", plan, plan->size);
-	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+	CLEANUP_FD int fd = plan_seal(plan, err);
 	void *map;
 
 	if (fd < 0)
-		return err_set(err, RB_SETUP_STEP, -fd, "cannot keep the plan");
-	if (fcntl(fd, F_ADD_SEALS, seals) < 0)
-		return err_set(err, RB_SETUP_STEP, errno, "cannot seal the plan");
+		return fd;
 	map = mmap(NULL, plan->size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (map == MAP_FAILED)
 		return err_set(err, RB_SETUP_STEP, errno, "cannot map the plan");
 	l->plan = map;
 	l->plan_size = plan->size;
 	return 0;
+}
+
+void launch_drop_plan(struct launch *l)
+{
+	if (l->plan_size)
+		munmap((void *)l->plan, l->plan_size);
+	l->plan_size = 0;
+	l->plan = NULL;
 }
 
 static const struct plan_op *plan_find_child_op(const struct plan *plan, enum plan_op_kind kind)
@@ -102,13 +107,13 @@ static int child_prepare(struct launch *l, struct rb_err *err)
 	struct exec_child *child = &l->child;
 	struct arena *arena = l->context->arena;
 
-	if (!exec) /* plan_check() has made sure of it */
+	if (!exec && l->plan->part != PLAN_FIRST) /* plan_check() has made sure of it */
 		return err_set(err, RB_INTERNAL, 0, "plan without execve");
 	child->plan = l->plan;
 	child->handed = l->context->handed;
 	child->n_handed = l->context->n_handed;
-	child->argv = list_pointers(arena, l->plan, exec->list, 0, NULL);
-	child->envp = list_pointers(arena, l->plan, exec->list2, 1, &child->n_envp);
+	child->argv = list_pointers(arena, l->plan, exec ? exec->list : 0, 0, NULL);
+	child->envp = list_pointers(arena, l->plan, exec ? exec->list2 : 0, 1, &child->n_envp);
 	if (!child->argv || !child->envp)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "arguments");
 	for (int slot = 0; slot < SLOT_COUNT; slot++)
@@ -418,6 +423,7 @@ static int run_op(struct launch *l, const struct plan_op *op, struct rb_err *err
 	case OP_RUN_HOOK: return run_hook(l, op, err);
 	case OP_TAKE_TTY: return run_take_tty(l, op, err);
 	case OP_AWAIT_EXEC: return run_await_exec(l, op, err);
+	case OP_SEND_PLAN: return launch_send_plan(l, err);
 	case OP_SEND_PIDFD: return run_send_pidfd(l, err);
 	case OP_PID_FILE: return run_pid_file(l, op, err);
 	default: return err_set(err, RB_INTERNAL, 0, "unknown operation");
@@ -476,7 +482,7 @@ int launch_begin(struct launch *launch, const struct plan *plan,
 	launch->child.sock = -1;
 	for (size_t i = 0; i < LIMIT_HOST_TREES; i++)
 		launch->child.trees[i] = -1;
-	if ((r = plan_seal(launch, plan, err)) < 0 || (r = child_prepare(launch, err)) < 0 ||
+	if ((r = plan_map(launch, plan, err)) < 0 || (r = child_prepare(launch, err)) < 0 ||
 	    (r = open_pid_file_dir(launch, err)) < 0) {
 		launch_end(launch);
 		return r;
@@ -505,7 +511,8 @@ int launch_advance(struct launch *launch, struct rb_err *err)
 		if (r != 0)
 			return r < 0 ? r : 0;
 	}
-	fd_close(&launch->sock);
+	if (launch->plan->part != PLAN_FIRST)
+		fd_close(&launch->sock);
 	return 1;
 }
 
@@ -533,9 +540,7 @@ void launch_end(struct launch *launch)
 	for (int slot = 0; slot < SLOT_COUNT; slot++)
 		if (slot != SLOT_INIT && slot != SLOT_START)
 			fd_close(&launch->child.slots[slot]);
-	if (launch->plan)
-		munmap((void *)launch->plan, launch->plan_size);
-	launch->plan = NULL;
+	launch_drop_plan(launch);
 }
 
 /* config-linux.md#the-container-process-state */

@@ -98,6 +98,8 @@ enum plan_slot {
 						    directory: openat2(2), move_mount(2) */ \
 	X(OP_READONLY,        "readonly")        /* str[0]: a read-only clone over itself: open_tree(2), \
 						    mount_setattr(2) */ \
+	X(OP_OPEN_MOUNT,      "open_mount")      /* str[0], a mount that the first part made -> slot: \
+						    openat2(2) O_PATH */ \
 	X(OP_PIVOT,           "pivot")           /* slot becomes "/": pivot_root(2), umount2(2) */ \
 	X(OP_MOVE_ROOT,       "move_root")       /* --no-pivot: move_mount(2) onto "/", chroot(2) */ \
 	X(OP_CHROOT,          "chroot")          /* in a joined mount namespace: chroot(2) */ \
@@ -138,6 +140,9 @@ enum plan_slot {
 						    sigprocmask(2) */ \
 	X(OP_REPORT_EXEC,     "report_exec")     /* tell the parent that only execve is left: sendmsg(2) */ \
 	X(OP_SECCOMP,         "seccomp")         /* the blob's BPF program, arg[0] flags: seccomp(2) */ \
+	X(OP_AWAIT_PLAN,      "await_plan")      /* all slots closed, then the second part of the plan, \
+						    its descriptors and 0, 1, 2 from the parent: \
+						    recvmsg(2), mmap(2), dup3(2) */ \
 	X(OP_EXEC,            "execve")          /* list args, list2 env: execve(2) */ \
 	/* the parent's */ \
 	X(OP_OPEN_NS,         "open_ns")         /* str[0] path -> slot: open(2), namespaces(7) */ \
@@ -165,6 +170,8 @@ enum plan_slot {
 						    `exec` may enter: rename(2) */ \
 	X(OP_MONITOR,         "monitor")         /* the guard that outlives us: pidfd_send_signal(2), poll(2) */ \
 	X(OP_RUN_HOOK,        "run_hook")        /* as hook, in the runtime's namespaces: clone(2), execve(2) */ \
+	X(OP_SEND_PLAN,       "send_plan")       /* the second part, sealed, with what it names: \
+						    memfd_create(2), unix(7) SCM_RIGHTS */ \
 	X(OP_AWAIT,           "await")           /* stage: until the child has reached it: recvmsg(2) */ \
 	X(OP_RELEASE,         "release")         /* stage: the child goes on: sendmsg(2) */ \
 	X(OP_TAKE_TTY,        "take_tty")        /* the terminal: arg[0] enum plan_console: recvmsg(2) \
@@ -255,6 +262,12 @@ struct plan_list {
 	uint32_t item[];
 };
 
+/*
+ * A plan may come in two parts: what can be done before anything is known of the step but its
+ * class, and what is left. Between them the child waits, with an empty root of its own.
+ */
+enum plan_part { PLAN_WHOLE, PLAN_FIRST, PLAN_SECOND };
+
 struct plan {
 	uint32_t magic;
 	uint32_t version;
@@ -265,7 +278,7 @@ struct plan {
 	uint32_t parent; /* offset of the parent's ops */
 	uint32_t bpf;    /* offset of struct sock_filter[], 0: no filter */
 	uint32_t n_bpf;
-	uint32_t reserved;
+	uint32_t part; /* enum plan_part */
 };
 
 static inline const struct plan_op *plan_child_ops(const struct plan *plan)
@@ -333,6 +346,18 @@ struct plan_options {
 int plan_build(struct arena *arena, const struct spec *spec, const struct host *host,
 	       const struct plan_options *options, const struct plan **ret_plan,
 	       struct rb_err *err);
+
+/*
+ * The same in two parts. The first is the same bytes for every step of a class; false: this spec
+ * has something that must stand before or between the mounts, so it has no parts.
+ */
+bool plan_has_parts(const struct spec *spec, const struct plan_options *options);
+int plan_build_first(struct arena *arena, const struct spec *spec, const struct host *host,
+		     const struct plan_options *options, const struct plan **ret_plan,
+		     struct rb_err *err);
+int plan_build_second(struct arena *arena, const struct spec *spec, const struct host *host,
+		      const struct plan_options *options, const struct plan **ret_plan,
+		      struct rb_err *err);
 
 /*
  * The plan for a further process in a running container (`exec`). The namespaces to join are a

@@ -117,7 +117,7 @@ static uint32_t blob_array(struct plan_blob *b, const void *v, size_t bytes)
 int blob_finish(struct plan_blob *b, const struct sock_filter *bpf, size_t n_bpf,
 		const struct plan **ret_plan)
 {
-	struct plan header = {.magic = PLAN_MAGIC, .version = PLAN_VERSION};
+	struct plan header = {.magic = PLAN_MAGIC, .version = PLAN_VERSION, .part = b->part};
 	char *blob;
 
 	header.n_child = (uint32_t)b->child.n;

@@ -22,7 +22,8 @@ struct plan_blob {
 	const struct spec *spec;
 	const struct host *host;
 	const struct plan_options *options;
-	uint64_t trees;     /* of the parent that the child's ops have taken */
+	uint64_t trees; /* of the parent that the child's ops have taken */
+	enum plan_part part;
 	bool first_process; /* not `exec`: the container's hooks belong to this plan */
 	struct rb_err *err;
 };
@@ -46,12 +47,14 @@ void blob_abandon(struct plan_blob *b);
 
 /* The parts of a plan, each in a file of its own. They return 0 or -errno with *b->err set. */
 void plan_add_mounts(struct plan_blob *b);      /* root, "mounts" */
+void plan_add_prepared(struct plan_blob *b);    /* the mounts of a first part, and its root */
 void plan_add_devices(struct plan_blob *b);     /* nodes and links below /dev */
 void plan_add_protections(struct plan_blob *b); /* masked, read-only paths, read-only root */
 void plan_add_open_null(struct plan_blob *b);   /* -> SLOT_NULL */
 int plan_check_process_ids(struct plan_blob *b, const struct spec_process *process);
 void plan_add_oom_score(struct plan_blob *b, const struct spec_process *process);
 void plan_add_process(struct plan_blob *b, const struct spec_process *process);
+void plan_add_early_process(struct plan_blob *b, const struct spec_process *process);
 void plan_add_affinity(struct plan_blob *b, const struct spec_bits *cpus);
 void plan_add_hooks(struct plan_blob *b, enum spec_hook_kind kind, bool in_child);
 int plan_add_parent_start(struct plan_blob *b); /* up to and including the clone and its guards */

@@ -122,7 +122,23 @@ static void plan_add_time_namespace(struct plan_blob *b)
 	blob_child(b, OP_ENTER_TIME, ns->origin)->slot = SLOT_PROC;
 }
 
-/* Host name, loopback: what a fresh set of namespaces needs first. */
+static void plan_add_names(struct plan_blob *b)
+{
+	const struct spec *spec = b->spec;
+
+	if (spec->hostname) {
+		uint32_t name = blob_str(b, spec->hostname);
+
+		blob_child(b, OP_HOSTNAME, "/hostname")->str[0] = name;
+	}
+	if (spec->domainname) {
+		uint32_t name = blob_str(b, spec->domainname);
+
+		blob_child(b, OP_DOMAINNAME, "/domainname")->str[0] = name;
+	}
+}
+
+/* Session, loopback: what a fresh set of namespaces needs first. */
 static void plan_add_namespace_setup(struct plan_blob *b)
 {
 	const struct spec *spec = b->spec;
@@ -136,16 +152,8 @@ static void plan_add_namespace_setup(struct plan_blob *b)
 		/* after the cgroup was joined: its own cgroup is the root of the namespace */
 		blob_child(b, OP_UNSHARE, spec_namespace_find(spec, CLONE_NEWCGROUP)->origin)
 			->arg[0] = CLONE_NEWCGROUP;
-	if (spec->hostname) {
-		uint32_t name = blob_str(b, spec->hostname);
-
-		blob_child(b, OP_HOSTNAME, "/hostname")->str[0] = name;
-	}
-	if (spec->domainname) {
-		uint32_t name = blob_str(b, spec->domainname);
-
-		blob_child(b, OP_DOMAINNAME, "/domainname")->str[0] = name;
-	}
+	if (b->part == PLAN_WHOLE)
+		plan_add_names(b);
 	if (plan_new_namespace(b, CLONE_NEWNET))
 		blob_child(b, OP_LOOPBACK, spec_namespace_find(spec, CLONE_NEWNET)->origin);
 }
@@ -303,6 +311,68 @@ int plan_build(struct arena *arena, const struct spec *spec, const struct host *
 	plan_add_terminal_use(&b, &spec->process);
 	plan_add_process(&b, &spec->process);
 	plan_add_parent_end(&b, spec->process.terminal);
+	return blob_finish(&b, bpf, n_bpf, ret_plan);
+}
+
+static struct plan_blob begin_part(struct arena *arena, const struct spec *spec,
+				   const struct host *host, const struct plan_options *options,
+				   struct rb_err *err)
+{
+	return (struct plan_blob){.arena = arena,
+				  .spec = spec,
+				  .host = host,
+				  .options = options,
+				  .first_process = true,
+				  .err = err};
+}
+
+int plan_build_first(struct arena *arena, const struct spec *spec, const struct host *host,
+		     const struct plan_options *options, const struct plan **ret_plan,
+		     struct rb_err *err)
+{
+	struct plan_blob b = begin_part(arena, spec, host, options, err);
+	int r;
+
+	b.part = PLAN_FIRST;
+	r = plan_add_parent_start(&b);
+	if (r < 0) {
+		blob_abandon(&b);
+		return r;
+	}
+	plan_add_namespace_setup(&b);
+	plan_add_prepared(&b);
+	plan_add_devices(&b);
+	plan_add_protections(&b);
+	blob_child(&b, OP_PIVOT, NULL)->slot = SLOT_ROOT;
+	/* what a step may never have, it cannot have here either */
+	plan_add_early_process(&b, &spec->process);
+	blob_child(&b, OP_AWAIT_PLAN, NULL);
+	return blob_finish(&b, NULL, 0, ret_plan);
+}
+
+int plan_build_second(struct arena *arena, const struct spec *spec, const struct host *host,
+		      const struct plan_options *options, const struct plan **ret_plan,
+		      struct rb_err *err)
+{
+	struct plan_blob b = begin_part(arena, spec, host, options, err);
+	const struct sock_filter *bpf = NULL;
+	size_t n_bpf = 0;
+	int r;
+
+	b.part = PLAN_SECOND;
+	if ((r = plan_check_spec(&b)) < 0 || (r = plan_compile_filter(&b, &bpf, &n_bpf)) < 0) {
+		blob_abandon(&b);
+		return r;
+	}
+	/* whatever else the step holds: locks of its snapshots */
+	blob_parent(&b, OP_MONITOR, NULL);
+	blob_parent(&b, OP_SEND_PLAN, NULL);
+	plan_add_names(&b);
+	plan_add_mounts(&b);
+	plan_add_protections(&b);
+	plan_add_pivot(&b);
+	plan_add_process(&b, &spec->process);
+	plan_add_parent_end(&b, false);
 	return blob_finish(&b, bpf, n_bpf, ret_plan);
 }
 

@@ -14,6 +14,8 @@
  *  - without no_new_privs the filter is installed with CAP_SYS_ADMIN, which is dropped after it
  *  - the parent clones once; id maps and cgroup stand before the first release, the record and
  *    the monitor before that of STAGE_READY
+ *  - a plan in two parts: the first ends with an empty root of its own, waiting, and has met the
+ *    guard; the second opens no host path and has an end like any other
  *  - trees of the parent are made before the clone and each taken once
  *  - a cgroup is found before it is limited, limited before it is joined, and always joined; its
  *    files are names, not paths
@@ -86,6 +88,8 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_MASK] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_ENOENT | ON_ENOTDIR, 0, false, true},
 	[OP_READONLY] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, ON_ENOENT | ON_ENOTDIR, 0, false,
 			 true},
+	[OP_OPEN_MOUNT] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, true, false},
+	[OP_AWAIT_PLAN] = {CHILD, PHASE_ROOTED, PHASE_ROOTED, 0, 0, false, false},
 	[OP_PIVOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, 1, false, false},
 	[OP_MOVE_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, 1, false, false},
 	[OP_CHROOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, 1, false, false},
@@ -98,7 +102,7 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_STDIO_OWNER] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
 	[OP_HOOK] = {CHILD, PHASE_MOUNTS, PHASE_USER, 0, 1, false, false},
 	[OP_HOME] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
-	[OP_BOUNDING] = {CHILD, PHASE_CLOSED, PHASE_CLOSED, 0, 0, false, false},
+	[OP_BOUNDING] = {CHILD, PHASE_ROOTED, PHASE_CLOSED, 0, 0, false, false},
 	[OP_IDS] = {CHILD, PHASE_CLOSED, PHASE_CLOSED, 0, 0, false, false},
 	[OP_CAPS] = {CHILD, PHASE_USER, PHASE_FILTERED, 0, 0, false, false},
 	[OP_AMBIENT] = {CHILD, PHASE_USER, PHASE_USER, 0, 0, false, false},
@@ -108,7 +112,7 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_CHDIR] = {CHILD, PHASE_CLOSED, PHASE_USER, ON_EACCES, 1, true, false},
 	[OP_FIND_PROGRAM] = {CHILD, PHASE_USER, PHASE_USER, 0, 0, false, false},
 	[OP_WAIT_START] = {CHILD, PHASE_USER, PHASE_USER, 0, 1, false, false},
-	[OP_RESET_SIGNALS] = {CHILD, PHASE_USER, PHASE_USER, 0, 0, false, false},
+	[OP_RESET_SIGNALS] = {CHILD, PHASE_ROOTED, PHASE_USER, 0, 0, false, false},
 	[OP_REPORT_EXEC] = {CHILD, PHASE_USER, PHASE_USER, 0, 0, false, false},
 	[OP_SECCOMP] = {CHILD, PHASE_USER, PHASE_USER, 0, 0, false, false},
 	[OP_EXEC] = {CHILD, PHASE_USER, PHASE_FILTERED, 0, 0, false, false},
@@ -124,6 +128,7 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_RECORD] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_PUBLISH] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_MONITOR] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_SEND_PLAN] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_AWAIT] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_RELEASE] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_RUN_HOOK] = {PARENT, 0, 0, 0, 0, false, false},
@@ -354,6 +359,25 @@ static int op_check_phase(struct checker *c, const struct plan_op *op)
 	return 0;
 }
 
+/* The second part finds an empty root where the host's was. */
+static int op_check_part(struct checker *c, const struct plan_op *op)
+{
+	static const enum plan_op_kind of_the_host[] = {
+		OP_ATTACH_ROOT, OP_OPEN_TREE, OP_TAKE_TREE, OP_OPEN_DEVICE,
+		OP_OPEN_ROOT,   OP_SETNS,     OP_MOVE_ROOT, OP_CHROOT,
+	};
+
+	if (op->kind == OP_OPEN_MOUNT &&
+	    (c->plan->part != PLAN_SECOND || plan_str(c->plan, op->str[0])[0] != '/'))
+		return broken(c, "opens a mount that no first part has made");
+	for (size_t i = 0; i < ARRAY_LEN(of_the_host); i++)
+		if (c->plan->part == PLAN_SECOND && of_the_host[i] == op->kind)
+			return broken(c, "looks for the host in an empty root");
+	if (op->kind == OP_CLOSE_FDS && c->plan->part == PLAN_SECOND && !c->root_attached)
+		return broken(c, "the first part's root is still \"/\"");
+	return 0;
+}
+
 /* What could not be opened must come from the parent, at once. */
 static int op_check_tree(struct checker *c, const struct plan_op *op)
 {
@@ -367,10 +391,15 @@ static int check_child(struct checker *c)
 {
 	const struct plan_op *ops = plan_child_ops(c->plan);
 	size_t n = c->plan->n_child;
+	enum plan_op_kind end = c->plan->part == PLAN_FIRST ? OP_AWAIT_PLAN : OP_EXEC;
 	size_t filters = 0;
 	int r;
 
 	c->list = "child";
+	if (c->plan->part == PLAN_SECOND) {
+		c->phase = PHASE_MOUNTS;
+		c->stage = STAGE_READY; /* check_parent_part() */
+	}
 	for (c->at = 0; c->at < n; c->at++) {
 		const struct plan_op *op = &ops[c->at];
 
@@ -381,9 +410,10 @@ static int check_child(struct checker *c)
 		if ((r = op_check_errors(c, op)) < 0 || (r = op_check_skip(c, op)) < 0 ||
 		    (r = op_check_slots(c, op)) < 0 || (r = op_check_tree(c, op)) < 0 ||
 		    (r = op_check_hook(c, op)) < 0 || (r = op_check_identity(c, op)) < 0 ||
-		    (r = op_check_phase(c, op)) < 0)
+		    (r = op_check_part(c, op)) < 0 || (r = op_check_phase(c, op)) < 0)
 			return r;
-		if ((op->kind == OP_EXEC) != (c->at == n - 1))
+		if ((op->kind == end) != (c->at == n - 1) ||
+		    (op->kind != end && (op->kind == OP_EXEC || op->kind == OP_AWAIT_PLAN)))
 			return broken(c, "execve is the last op and the only one");
 		filters += op->kind == OP_SECCOMP;
 		if (op->kind == OP_TAKE_TREE && op->arg[0] != c->trees++)
@@ -430,6 +460,31 @@ static bool op_is_early_guard(const struct plan_op *op)
 	return op->kind == OP_NET_DEVICE || op->kind == OP_IDMAP || op->kind == OP_CGROUP ||
 	       op->kind == OP_CGROUP_WRITE || op->kind == OP_CGROUP_DEVICES ||
 	       op->kind == OP_CGROUP_JOIN;
+}
+
+/* A first part meets the guard and waits; a second one is sent before anything is awaited. */
+static int check_parent_part(struct checker *c)
+{
+	const struct plan_op *ops = plan_parent_ops(c->plan);
+	size_t n = c->plan->n_parent;
+	size_t sent = 0;
+	bool guarded = false;
+
+	if (c->plan->part == PLAN_FIRST)
+		return n == 2 && ops[0].kind == OP_CLONE && ops[1].kind == OP_MONITOR
+			       ? 0
+			       : broken(c, "a first part is cloned and guarded, no more");
+	for (c->at = 0; c->at < n; c->at++) {
+		guarded |= ops[c->at].kind == OP_MONITOR;
+		sent += ops[c->at].kind == OP_SEND_PLAN && guarded;
+		if (c->plan->part == PLAN_SECOND &&
+		    (op_is_early_guard(&ops[c->at]) || ops[c->at].kind == OP_RUN_HOOK ||
+		     (!sent && ops[c->at].kind != OP_MONITOR)))
+			return broken(c, "too late for a first part that waits already");
+	}
+	if (sent != (c->plan->part == PLAN_SECOND))
+		return broken(c, "a second part is sent exactly once");
+	return 0;
 }
 
 static int check_parent(struct checker *c)
@@ -480,7 +535,9 @@ static int check_parent(struct checker *c)
 		return broken(c, "a cgroup that nobody joins");
 	if (unpublished)
 		return broken(c, "a record that nobody publishes");
-	if (clones != 1 || !ready)
+	if ((r = check_parent_part(c)) < 0)
+		return r;
+	if (clones != (c->plan->part != PLAN_SECOND) || ready != (c->plan->part == PLAN_WHOLE))
 		return broken(c, "the parent clones exactly once and releases the child");
 	return 0;
 }
@@ -492,7 +549,7 @@ int plan_check(const struct plan *plan, struct rb_err *err)
 	uint64_t parent_end;
 	int r;
 
-	if (plan->magic != PLAN_MAGIC || plan->version != PLAN_VERSION)
+	if (plan->magic != PLAN_MAGIC || plan->version != PLAN_VERSION || plan->part > PLAN_SECOND)
 		return broken(&c, "not a plan of this version");
 	child_end = plan->child + (uint64_t)plan->n_child * sizeof(struct plan_op);
 	parent_end = plan->parent + (uint64_t)plan->n_parent * sizeof(struct plan_op);

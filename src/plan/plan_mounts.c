@@ -22,16 +22,19 @@ static void plan_add_root(struct plan_blob *b)
 	bool isolated = spec->rootfs_propagation & (MS_PRIVATE | MS_UNBINDABLE);
 	uint32_t slash = blob_str(b, "/");
 	uint32_t root = blob_str(b, spec->root_path);
-	struct plan_op *op = blob_child(b, OP_PROPAGATION, NULL);
+	struct plan_op *op;
 	enum plan_op_kind attach = spec->root_handed ? OP_STACK_ROOT : OP_ATTACH_ROOT;
 
 	/*
 	 * Before anything is mounted: nothing of ours may reach the host's mount namespace, so
 	 * "shared" only comes after the pivot; and an unbindable tree could not be cloned.
 	 */
-	op->str[0] = slash;
-	op->arg[0] = isolated ? MS_PRIVATE : MS_SLAVE;
-	op->flags = OPF_RECURSIVE;
+	if (b->part == PLAN_WHOLE) {
+		op = blob_child(b, OP_PROPAGATION, NULL);
+		op->str[0] = slash;
+		op->arg[0] = isolated ? MS_PRIVATE : MS_SLAVE;
+		op->flags = OPF_RECURSIVE;
+	}
 	if (spec->root_handed) {
 		op = blob_child(b, OP_TAKE_MOUNT, "/root/path");
 		op->slot = SLOT_ROOT;
@@ -263,26 +266,164 @@ static void plan_add_other_fs(struct plan_blob *b, const struct spec_mount *moun
 	plan_attach(b, mount, OPF_DIRECTORY);
 }
 
-void plan_add_mounts(struct plan_blob *b)
+static void plan_add_mount(struct plan_blob *b, const struct spec_mount *mount)
 {
 	static const char *const kernel_fs[] = {"proc", "sysfs", "cgroup", "cgroup2"};
+	bool kernel = false;
 
+	for (size_t k = 0; k < ARRAY_LEN(kernel_fs); k++)
+		kernel |= str_eq(mount->type, kernel_fs[k]);
+	if (mount->handed)
+		plan_add_handed(b, mount);
+	else if (mount->bind)
+		plan_add_bind(b, mount);
+	else if (kernel)
+		plan_add_kernel_fs(b, mount);
+	else
+		plan_add_other_fs(b, mount);
+	plan_add_propagation(b, mount);
+}
+
+/* Does path lie at or below directory? Both as they stand in a configuration. */
+static bool path_is_below(const char *path, const char *directory)
+{
+	size_t len = strlen(directory);
+
+	return str_starts(path, directory) && (path[len] == '/' || path[len] == '\0');
+}
+
+/* A standard mount that no other one carries: /proc, /dev, /sys. */
+static bool mount_is_top(const struct spec *spec, const struct spec_mount *mount)
+{
+	if (!mount->standard)
+		return false;
+	for (const struct spec_mount *other = spec->mounts; other < mount; other++)
+		if (other->standard && path_is_below(mount->destination, other->destination))
+			return false;
+	return true;
+}
+
+/* Is the path part of what a first part has made? */
+static bool path_is_prepared(const struct spec *spec, const char *path)
+{
+	for (size_t i = 0; i < spec->n_mounts; i++)
+		if (spec->mounts[i].standard && path_is_below(path, spec->mounts[i].destination))
+			return true;
+	return false;
+}
+
+/* As it stands it is where it leads: no "..", "." or empty component. */
+static bool path_is_plain(const char *path)
+{
+	size_t len = strlen(path);
+
+	return !strstr(path, "//") && !strstr(path, "/./") && !strstr(path, "/../") &&
+	       !(len >= 2 && str_eq(path + len - 2, "/.")) &&
+	       !(len >= 3 && str_eq(path + len - 3, "/.."));
+}
+
+/* Which half of a plan in two parts is a path's? */
+static bool path_is_elsewhere(const struct plan_blob *b, const char *path)
+{
+	return b->part != PLAN_WHOLE && path_is_prepared(b->spec, path) != (b->part == PLAN_FIRST);
+}
+
+/* Masks all lie in what the first part makes; what is read-only may lie elsewhere. */
+static bool protections_have_parts(const struct spec *spec)
+{
+	for (size_t i = 0; i < spec->masked_paths.n; i++)
+		if (!path_is_plain(spec->masked_paths.v[i]) ||
+		    !path_is_prepared(spec, spec->masked_paths.v[i]))
+			return false;
+	for (size_t i = 0; i < spec->readonly_paths.n; i++)
+		if (!path_is_plain(spec->readonly_paths.v[i]))
+			return false;
+	return true;
+}
+
+static bool mounts_have_parts(const struct spec *spec)
+{
+	bool standard = false;
+
+	for (size_t i = 0; i < spec->n_mounts; i++) {
+		const struct spec_mount *mount = &spec->mounts[i];
+
+		standard |= mount->standard;
+		/* a mount among the prepared ones would be out of its order */
+		if (!mount->standard && (mount->idmap || !path_is_plain(mount->destination) ||
+					 path_is_prepared(spec, mount->destination)))
+			return false;
+	}
+	return standard;
+}
+
+bool plan_has_parts(const struct spec *spec, const struct plan_options *options)
+{
+	const struct spec_process *process = &spec->process;
+
+	for (size_t i = 0; i < spec->n_namespaces; i++)
+		if (spec->namespaces[i].path ||
+		    (spec->namespaces[i].type & (CLONE_NEWUSER | CLONE_NEWTIME)))
+			return false;
+	for (size_t i = 0; i < HOOK_KINDS; i++)
+		if (spec->hooks[i].n)
+			return false;
+	return mounts_have_parts(spec) && protections_have_parts(spec) && !process->terminal &&
+	       !spec->n_devices && !spec->n_sysctls && !spec->n_net_devices &&
+	       !spec->cgroups_path[0] && !process->has_oom_score_adj &&
+	       !process->apparmor_profile && !process->selinux_label && options->foreground &&
+	       options->rootless_cgroup && options->no_record && !options->no_pivot &&
+	       !options->wait_start && !spec_resources_limit(&spec->resources);
+}
+
+/*
+ * An empty file system as root of the first part: it carries the standard mounts until the step's
+ * root is there to take them, and keeps nothing of the host's mounts busy meanwhile.
+ */
+void plan_add_prepared(struct plan_blob *b)
+{
+	static const char *const data[] = {"mode=755", "size=64k"};
+	uint32_t slash = blob_str(b, "/");
+	uint32_t tmpfs = blob_str(b, "tmpfs");
+	uint32_t options = blob_list(b, data, ARRAY_LEN(data));
+	struct plan_op *op = blob_child(b, OP_PROPAGATION, NULL);
+
+	op->str[0] = slash;
+	op->arg[0] = MS_PRIVATE;
+	op->flags = OPF_RECURSIVE;
+	op = blob_child(b, OP_FSMOUNT, NULL);
+	op->slot = SLOT_ROOT;
+	op->str[0] = op->str[1] = tmpfs;
+	op->list = options;
+	op->arg[0] = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+	blob_child(b, OP_STACK_ROOT, NULL)->slot = SLOT_ROOT;
+	for (size_t i = 0; i < b->spec->n_mounts; i++)
+		if (b->spec->mounts[i].standard)
+			plan_add_mount(b, &b->spec->mounts[i]);
+}
+
+/* One of the prepared mounts, with all that is on it, into the step's root. */
+static void plan_add_moved(struct plan_blob *b, const struct spec_mount *mount)
+{
+	uint32_t path = blob_str(b, mount->destination);
+	bool kernel = !str_eq(mount->type, "tmpfs");
+	struct plan_op *op = blob_child(b, OP_OPEN_MOUNT, mount->origin);
+
+	op->slot = SLOT_TREE;
+	op->str[0] = path;
+	plan_attach(b, mount, OPF_DIRECTORY | (kernel ? OPF_NO_SYMLINKS : 0));
+}
+
+void plan_add_mounts(struct plan_blob *b)
+{
 	plan_add_root(b);
 	for (size_t i = 0; i < b->spec->n_mounts; i++) {
 		const struct spec_mount *mount = &b->spec->mounts[i];
-		bool kernel = false;
 
-		for (size_t k = 0; k < ARRAY_LEN(kernel_fs); k++)
-			kernel |= str_eq(mount->type, kernel_fs[k]);
-		if (mount->handed)
-			plan_add_handed(b, mount);
-		else if (mount->bind)
-			plan_add_bind(b, mount);
-		else if (kernel)
-			plan_add_kernel_fs(b, mount);
-		else
-			plan_add_other_fs(b, mount);
-		plan_add_propagation(b, mount);
+		if (b->part == PLAN_WHOLE || !mount->standard)
+			plan_add_mount(b, mount);
+		else if (mount_is_top(b->spec, mount))
+			plan_add_moved(b, mount);
 	}
 	/* WORKDIR of an image need not exist; when it cannot be made, chdir says why */
 	{
@@ -311,8 +452,11 @@ static void plan_add_masks(struct plan_blob *b)
 	const struct spec_strings *masked = &b->spec->masked_paths;
 	uint32_t tmpfs = blob_str(b, "tmpfs");
 	struct plan_op *op;
+	size_t n = 0;
 
-	if (masked->n == 0)
+	for (size_t i = 0; i < masked->n; i++)
+		n += !path_is_elsewhere(b, masked->v[i]);
+	if (n == 0)
 		return;
 	op = blob_child(b, OP_FSMOUNT, masked->origin);
 	op->slot = SLOT_EMPTY;
@@ -320,8 +464,11 @@ static void plan_add_masks(struct plan_blob *b)
 	op->arg[0] = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 	plan_add_open_null(b);
 	for (size_t i = 0; i < masked->n; i++) {
-		uint32_t path = blob_str(b, masked->v[i]);
+		uint32_t path;
 
+		if (path_is_elsewhere(b, masked->v[i]))
+			continue;
+		path = blob_str(b, masked->v[i]);
 		op = blob_child(b, OP_MASK, masked->origin);
 		op->str[0] = path;
 		op->on_error = ON_ENOENT | ON_ENOTDIR; /* nothing there, nothing to hide */
@@ -334,13 +481,18 @@ void plan_add_protections(struct plan_blob *b)
 	struct plan_op *op;
 
 	for (size_t i = 0; i < read_only->n; i++) {
-		uint32_t path = blob_str(b, read_only->v[i]);
+		uint32_t path;
 
+		if (path_is_elsewhere(b, read_only->v[i]))
+			continue;
+		path = blob_str(b, read_only->v[i]);
 		op = blob_child(b, OP_READONLY, read_only->origin);
 		op->str[0] = path;
 		op->on_error = ON_ENOENT | ON_ENOTDIR;
 	}
 	plan_add_masks(b);
+	if (b->part == PLAN_FIRST)
+		return;
 	for (size_t i = 0; i < b->spec->n_mounts; i++) {
 		const struct spec_mount *mount = &b->spec->mounts[i];
 		uint32_t path;

@@ -317,6 +317,10 @@ void plan_add_parent_end(struct plan_blob *b, bool terminal)
 		op->slot = SLOT_TTY_MASTER;
 		op->arg[0] = (uint64_t)b->options->console;
 	}
+	if (b->part == PLAN_SECOND) {
+		plan_add_await_exec(b);
+		return;
+	}
 	blob_parent(b, OP_AWAIT, NULL)->stage = STAGE_READY;
 	/* before that, whoever enters would stand in the host's files */
 	if (b->first_process && !b->options->no_record)

@@ -237,6 +237,7 @@ static bool print_mount_op(const struct plan *plan, const struct plan_op *op, st
 		strbuf_printf(out, "%s = handed mount %u", slot_name(op->slot),
 			      (unsigned)op->arg[0]);
 		return true;
+	case OP_OPEN_MOUNT: strbuf_printf(out, "%s = %s", slot_name(op->slot), first); return true;
 	case OP_STACK_ROOT: strbuf_printf(out, "%s on /", slot_name(op->slot)); return true;
 	case OP_OPEN_ROOT: strbuf_printf(out, "%s = /", slot_name(op->slot)); return true;
 	case OP_FSMOUNT:

@@ -257,11 +257,14 @@ static void process_add_start(struct plan_blob *b, const struct spec_process *pr
 	struct plan_op *op;
 
 	blob_child(b, OP_FIND_PROGRAM, "/process/args");
-	blob_child(b, OP_SYNC, NULL)->stage = STAGE_READY;
+	/* a second part comes when every guard is in place: it is the release */
+	if (b->part == PLAN_WHOLE)
+		blob_child(b, OP_SYNC, NULL)->stage = STAGE_READY;
 	if (b->options->wait_start)
 		blob_child(b, OP_WAIT_START, NULL)->slot = SLOT_START;
 	plan_add_hooks(b, HOOK_START_CONTAINER, true);
-	blob_child(b, OP_RESET_SIGNALS, NULL);
+	if (b->part == PLAN_WHOLE)
+		blob_child(b, OP_RESET_SIGNALS, NULL);
 	blob_child(b, OP_REPORT_EXEC, NULL);
 	if (b->spec->seccomp.present) {
 		op = blob_child(b, OP_SECCOMP, b->spec->seccomp.origin);
@@ -281,6 +284,19 @@ static void process_add_start(struct plan_blob *b, const struct spec_process *pr
 	}
 }
 
+static void process_add_bounding(struct plan_blob *b, const struct spec_caps *caps)
+{
+	blob_child(b, OP_BOUNDING, "/process/capabilities/bounding")->arg[0] = caps->bounding;
+}
+
+void plan_add_early_process(struct plan_blob *b, const struct spec_process *process)
+{
+	const struct spec_caps caps = process_caps(b, process);
+
+	process_add_bounding(b, &caps);
+	blob_child(b, OP_RESET_SIGNALS, NULL);
+}
+
 void plan_add_process(struct plan_blob *b, const struct spec_process *process)
 {
 	const struct spec_caps caps = process_caps(b, process);
@@ -296,7 +312,8 @@ void plan_add_process(struct plan_blob *b, const struct spec_process *process)
 		blob_child(b, OP_STDIO_OWNER, "/process/user/uid")->arg[0] = process->uid;
 	blob_child(b, OP_CLOSE_FDS, NULL)->arg[0] = 3 + (uint64_t)b->options->preserve_fds;
 	process_add_cwd(b, process, false);
-	blob_child(b, OP_BOUNDING, "/process/capabilities/bounding")->arg[0] = caps.bounding;
+	if (b->part == PLAN_WHOLE)
+		process_add_bounding(b, &caps);
 	process_add_ids(b, process);
 	process_add_cwd(b, process, true);
 	process_add_caps(b, &caps, drop_admin ? CAP_BIT(CAP_NUMBER_SYS_ADMIN) : 0);

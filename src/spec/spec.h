@@ -104,6 +104,7 @@ struct spec_mount {
 	bool propagation_recursive;
 	struct spec_strings data; /* what is left: "key=value" or "flag", for the file system */
 	bool target_must_exist;   /* do not make the destination */
+	bool standard;            /* of every step, not of this one */
 	uint32_t handed; /* N > 0: mount number N-1 that the launcher was handed, not a new one */
 	const char *origin;
 };

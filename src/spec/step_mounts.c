@@ -47,6 +47,7 @@ static void add_default_mounts(struct spec_mount *mounts, struct step_mount *sou
 			.attr_set = default_mounts[i].attr,
 			.data = {.v = (const char **)default_mounts[i].data,
 				 .n = count(default_mounts[i].data)},
+			.standard = true,
 			.origin = "",
 		};
 		sources[i].source = STEP_PATH;

@@ -4,6 +4,7 @@
  * blocks: what cannot be sent waits, and while much waits nothing is read. Answers go before
  * output, because output is read from a step only when nothing else waits.
  */
+#include <sys/uio.h>
 #include "base/file.h"
 #include "base/log.h"
 #include "worker/worker_private.h"
@@ -128,7 +129,24 @@ void connection_warn(struct connection *c, const char *step, const char *kind, c
 	connection_send(c, &out, -1);
 }
 
-/* One sendmsg or write. Returns bytes or -errno. */
+enum { GATHER = 16 };
+
+/*
+ * What waits, up to the next descriptor, as one message: each one of its own would wake the peer.
+ * Returns the number of pieces.
+ */
+static size_t gather(const struct connection *c, struct iovec *iov)
+{
+	size_t n = 1;
+
+	iov[0] = (struct iovec){c->current->text + c->sent, c->current->len - c->sent};
+	for (const struct packet *next = c->first; next && n < GATHER && next->fd < 0;
+	     next = next->next)
+		iov[n++] = (struct iovec){next->text, next->len};
+	return n;
+}
+
+/* One sendmsg or writev. Returns bytes or -errno. */
 static ssize_t send_some(struct connection *c)
 {
 	struct packet *packet = c->current;
@@ -136,12 +154,12 @@ static ssize_t send_some(struct connection *c)
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control = {.bytes = {0}};
-	struct iovec iov = {.iov_base = packet->text + c->sent, .iov_len = packet->len - c->sent};
-	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct iovec iov[GATHER];
+	struct msghdr message = {.msg_iov = iov, .msg_iovlen = gather(c, iov)};
 	ssize_t r;
 
 	if (!c->is_socket) {
-		r = write(c->out, iov.iov_base, iov.iov_len);
+		r = writev(c->out, iov, (int)message.msg_iovlen);
 		return r < 0 ? -errno : r;
 	}
 	if (packet->fd >= 0 && c->sent == 0) {
@@ -156,19 +174,42 @@ static ssize_t send_some(struct connection *c)
 	return r < 0 ? -errno : r;
 }
 
+static void take_next(struct connection *c)
+{
+	c->current = c->first;
+	c->first = c->first->next;
+	c->sent = 0;
+	c->queued_bytes -= c->current->len;
+}
+
+/* So many bytes are on their way: what of the queue they are is done. */
+static void forget_sent(struct connection *c, size_t bytes)
+{
+	for (;;) {
+		size_t left = c->current->len - c->sent;
+
+		if (bytes < left) {
+			c->sent += bytes;
+			return;
+		}
+		bytes -= left;
+		packet_free(c->current);
+		c->current = NULL;
+		if (bytes == 0)
+			return;
+		take_next(c);
+	}
+}
+
 void connection_flush(struct connection *c)
 {
 	while (!c->dead) {
 		ssize_t r;
 
-		if (!c->current) {
-			if (!c->first)
-				return;
-			c->current = c->first;
-			c->first = c->first->next;
-			c->sent = 0;
-			c->queued_bytes -= c->current->len;
-		}
+		if (!c->current && !c->first)
+			return;
+		if (!c->current)
+			take_next(c);
 		r = send_some(c);
 		if (r == -EINTR)
 			continue;
@@ -178,11 +219,7 @@ void connection_flush(struct connection *c)
 			c->dead = true;
 			return;
 		}
-		c->sent += (size_t)r;
-		if (c->sent == c->current->len) {
-			packet_free(c->current);
-			c->current = NULL;
-		}
+		forget_sent(c, (size_t)r);
 	}
 }
 

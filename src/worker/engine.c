@@ -51,6 +51,7 @@ static int make_directory(struct engine *engine, struct rb_err *err)
 	int r;
 
 	remove_stale_directories(&engine->root);
+	engine->name = name ? name + 1 : NULL;
 	engine->directory = name ? arena_printf(&engine->arena, "%s/%s", engine->root.path, name)
 				 : NULL;
 	if (!engine->directory)

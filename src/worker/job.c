@@ -54,6 +54,28 @@ void job_snap_spec(const struct engine *engine, const struct step_snapshot *snap
 	(void)snap_driver_parse(snapshot->driver, &ret_spec->driver); /* checked by step_parse() */
 }
 
+/*
+ * A mount of our namespace, cloned there, is a peer of its source where that is shared: what the
+ * step mounts below it would show on the host. mount_namespaces(7), "Shared subtrees".
+ */
+static int isolate(int mount)
+{
+	struct mount_attr attr = {.propagation = MS_SLAVE};
+
+	return sys_mount_setattr(mount, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr);
+}
+
+/* A copy of what a descriptor shows, as a mount of its own. -EINVAL: it is of another namespace. */
+static int clone_tree(int fd)
+{
+	int mount = sys_open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | AT_RECURSIVE);
+	int r = mount < 0 ? mount : isolate(mount);
+
+	if (r < 0)
+		fd_close(&mount);
+	return r < 0 ? r : mount;
+}
+
 /* A descriptor of the peer that must be a directory, as a mount of its own. */
 static int take_directory(struct job *job, uint32_t index, int *ret_mount, struct rb_err *err)
 {
@@ -62,8 +84,7 @@ static int take_directory(struct job *job, uint32_t index, int *ret_mount, struc
 	if (fstat(job->fds[index], &st) < 0 || !S_ISDIR(st.st_mode))
 		return err_set(err, RB_STEP_FDS, ENOTDIR, "descriptor %u is not a directory",
 			       index);
-	*ret_mount = sys_open_tree(job->fds[index], "",
-				   AT_EMPTY_PATH | OPEN_TREE_CLONE | AT_RECURSIVE);
+	*ret_mount = clone_tree(job->fds[index]);
 	/* a mount that is not attached anywhere can be used as it is */
 	if (*ret_mount == -EINVAL)
 		*ret_mount = fd_take(&job->fds[index]);
@@ -81,8 +102,7 @@ static int select_below(const char *source, const char *selector, int *ret_mount
 				     : sys_openat2(root, selector, O_PATH, 0,
 						   RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 
-	*ret_mount = fd < 0 ? fd
-			    : sys_open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | AT_RECURSIVE);
+	*ret_mount = fd < 0 ? fd : clone_tree(fd);
 	if (*ret_mount >= 0)
 		return 0;
 	err_set(err, RB_MOUNT_SOURCE, -*ret_mount, "cannot open '%s' below '%s'", selector, source);
@@ -193,7 +213,7 @@ static int add_mounts(struct job *job, struct rb_err *err)
 	const struct step *step = job->step;
 	struct spec_mount *mounts = arena_array(&job->arena, step->spec.n_mounts + 2,
 						sizeof(*mounts));
-	int r = handed_init(&job->arena, &job->handed, step->spec.n_mounts + 1, err);
+	int r = handed_init(&job->arena, &job->handed, step->spec.n_mounts + 3, err);
 
 	if (!mounts)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "mounts");
@@ -324,6 +344,7 @@ static void fill_context(struct job *job)
 		.held = job->handed.held,
 		.n_held = job->handed.n_held,
 		.stdio = job->stdio,
+		.releases_mounts = job->handed.n_snapshots > 0,
 		.guard = &job->engine->guard,
 		.may_return = true,
 	};
@@ -343,14 +364,96 @@ static void own_pipes(struct job *job)
 {
 	for (size_t i = 0; i < ARRAY_LEN(job->stdio); i++)
 		if (job->own_stdio[i] && job->stdio[i] >= 0)
-			(void)fchown(job->stdio[i], job->spec.process.uid, job->spec.process.gid);
+			if (fchown(job->stdio[i], job->spec.process.uid, job->spec.process.gid) < 0)
+				continue; /* EINVAL: an id that plan_check_process_ids() refuses */
+}
+
+static int hand_over(struct job *job, const char *path, unsigned flags, uint32_t *ret_number)
+{
+	CLEANUP_FD int mount = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | flags);
+
+	if (mount < 0 || isolate(mount) < 0 || job->handed.n_mounts == LIMIT_PART_MOUNTS)
+		return -1;
+	handed_add(&job->handed, &mount, ret_number);
+	return 0;
+}
+
+/*
+ * A waiting child has left the host's files: it gets root and sources as mounts. What cannot be
+ * handed over is left for the child that a step makes for itself, and that words the error.
+ */
+static bool hand_over_all(struct job *job)
+{
+	struct spec_mount *mounts = (struct spec_mount *)job->spec.mounts;
+
+	if (job->step->root == STEP_PATH &&
+	    hand_over(job, job->spec.root_path, AT_RECURSIVE, &job->spec.root_handed) < 0)
+		return false;
+	for (size_t i = 0; i < job->spec.n_mounts; i++) {
+		struct spec_mount *mount = &mounts[i];
+
+		if (mount->bind && !mount->handed &&
+		    hand_over(job, mount->source,
+			      (mount->recursive ? AT_RECURSIVE : 0) |
+				      (mount->no_follow_source ? AT_SYMLINK_NOFOLLOW : 0),
+			      &mount->handed) < 0)
+			return false;
+	}
+	return job->handed.n_mounts <= LIMIT_PART_MOUNTS;
+}
+
+/* 1: a waiting child has taken the step; 0: there is none for it; -errno. */
+static int launch_warm(struct job *job, const struct plan_options *options, struct rb_err *err)
+{
+	struct pool *pool = job->engine->pool;
+	const struct host *host = &job->engine->host;
+	int64_t now = job_now_us();
+	const struct plan *plan;
+	int r;
+
+	if (!pool || job->step->oci || job->inside || !plan_has_parts(&job->spec, options))
+		return 0;
+	r = plan_build_first(&job->arena, &job->spec, host, options, &plan, err);
+	if (r < 0 || !pool_has(pool, plan, now) || !hand_over_all(job) ||
+	    !pool_take(pool, plan, now, &job->launch))
+		return r;
+	fill_context(job);
+	r = plan_build_second(&job->arena, &job->spec, host, options, &plan, err);
+	if (r == 0)
+		r = plan_check(plan, err);
+	if (r < 0) {
+		launch_abandon(&job->launch);
+		return r;
+	}
+	launch_resume(&job->launch, plan, &job->context);
+	return 1;
+}
+
+static int launch_cold(struct job *job, const struct plan_options *options, struct rb_err *err)
+{
+	const struct job *inside = job->inside;
+	const struct host *host = &job->engine->host;
+	const struct plan *plan;
+	int r;
+
+	if (inside)
+		r = plan_build_exec(&job->arena, &inside->spec, &job->spec.process, host,
+				    joined_namespaces(&inside->spec),
+				    inside->launch.cgroup ? inside->launch.cgroup : "", options,
+				    &plan, err);
+	else
+		r = plan_build(&job->arena, &job->spec, host, options, &plan, err);
+	if (r < 0 || (r = plan_check(plan, err)) < 0)
+		return r;
+	fill_context(job);
+	return launch_begin(&job->launch, plan, &job->context, err);
 }
 
 static int launch(struct job *job, struct rb_err *err)
 {
 	const struct spec *spec = job->inside ? &job->inside->spec : &job->spec;
 	struct plan_options options = {
-		.id = "step",
+		.id = arena_printf(&job->arena, "%s-%s", job->engine->name, job->step->id),
 		.foreground = true,
 		.rootless_cgroup = job->engine->host.in_user_namespace || geteuid() != 0,
 		.keep_stdio_owner = true,
@@ -358,7 +461,6 @@ static int launch(struct job *job, struct rb_err *err)
 		.no_new_keyring = job->inside != NULL,
 		.console = job->spec.process.terminal ? CONSOLE_OWN : CONSOLE_NONE,
 	};
-	const struct plan *plan;
 	int r = choose_filter(job, &options, err);
 
 	if (job->inside && spec->seccomp.present) {
@@ -367,22 +469,15 @@ static int launch(struct job *job, struct rb_err *err)
 	}
 	if (r < 0)
 		return r;
-	r = job->inside
-		    ? plan_build_exec(&job->arena, spec, &job->spec.process, &job->engine->host,
-				      joined_namespaces(spec),
-				      job->inside->launch.cgroup ? job->inside->launch.cgroup : "",
-				      &options, &plan, err)
-		    : plan_build(&job->arena, spec, &job->engine->host, &options, &plan, err);
-	if (r < 0 || (r = plan_check(plan, err)) < 0)
-		return r;
 	own_pipes(job);
-	fill_context(job);
 	job->bpf = options.bpf;
 	job->n_bpf = options.n_bpf;
-	r = launch_begin(&job->launch, plan, &job->context, err);
+	r = launch_warm(job, &options, err);
 	if (r == 0)
+		r = launch_cold(job, &options, err);
+	if (r >= 0)
 		job->state = JOB_LAUNCHING;
-	return r;
+	return r < 0 ? r : 0;
 }
 
 /* After the clone the child has all of these; ours would keep mounts and pipes open. */

@@ -13,6 +13,7 @@
 #include "launch/launch.h"
 #include "spec/step.h"
 #include "worker/handed.h"
+#include "worker/pool.h"
 
 /* What outlives a step. */
 struct engine {
@@ -20,11 +21,13 @@ struct engine {
 	struct host host;
 	struct state_root root; /* caches, and the directory below */
 	struct guard guard;
+	const char *name;      /* of this engine among all: "run-..." */
 	const char *directory; /* absolute; private files of the steps, removed by the guard */
 	int directory_fd;      /* locked while we live */
 	struct spec_seccomp default_profile;
 	const struct sock_filter *bpf; /* compiled from it */
 	size_t n_bpf;
+	struct pool *pool; /* children that wait for steps; NULL: none */
 };
 
 /*

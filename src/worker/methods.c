@@ -404,8 +404,9 @@ static void worker_stats(const struct worker *worker, struct strbuf *out)
 	rss = strchr(text, ' ');
 	strbuf_printf(out,
 		      "\"steps\":%zu,\"stepsDone\":%" PRIu64
-		      ",\"connections\":%zu,\"rssPages\":%.*s,\"pageSize\":%ld",
+		      ",\"connections\":%zu,\"warm\":%zu,\"rssPages\":%.*s,\"pageSize\":%ld",
 		      worker->n_runs, worker->steps_done, worker->n_connections,
+		      worker->engine.pool ? pool_count(worker->engine.pool) : 0,
 		      rss ? (int)strcspn(rss + 1, " ") : 1, rss ? rss + 1 : "0",
 		      sysconf(_SC_PAGESIZE));
 }

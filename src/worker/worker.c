@@ -300,6 +300,7 @@ static void turn(struct worker *w)
 	int64_t deadline_us = w->stopping ? w->stop_us : INT64_MAX;
 	int64_t now;
 	int timeout;
+	int ready;
 
 	w->n_fds = 0;
 	if (w->listener >= 0)
@@ -311,13 +312,23 @@ static void turn(struct worker *w)
 		wait_for_run(w, run, &deadline_us);
 	for (struct held *held = w->held; held; held = held->next)
 		wait_for_held(w, held, &deadline_us);
+	if (w->engine.pool)
+		lower(&deadline_us, pool_deadline(w->engine.pool, w->runs != NULL));
+	if (w->engine.guard.n_dropped && !w->runs)
+		lower(&deadline_us, 0);
 	now = job_now_us();
 	timeout = deadline_us == INT64_MAX       ? -1
 		  : deadline_us <= now           ? 0
 		  : deadline_us - now > 60000000 ? 60000
 						 : (int)((deadline_us - now) / 1000 + 1);
-	if (poll(w->fds, w->n_fds, timeout) < 0)
+	ready = poll(w->fds, w->n_fds, timeout);
+	if (ready < 0)
 		return; /* EINTR, ENOMEM: nothing is lost by asking again */
+	now = job_now_us();
+	if (ready == 0 && w->engine.pool && now >= pool_deadline(w->engine.pool, w->runs != NULL))
+		pool_turn(w->engine.pool, now);
+	if (ready == 0 && !w->runs)
+		guard_flush(&w->engine.guard);
 	/* who comes first rotates: one flooding step must not starve the others */
 	w->turn++;
 	for (size_t i = 0; i < w->n_fds; i++) {
@@ -442,6 +453,8 @@ static void close_all(struct worker *w)
 	fd_close(&w->signals);
 	if (w->socket_path)
 		(void)unlink(w->socket_path);
+	if (w->engine.pool)
+		pool_close(w->engine.pool);
 	engine_close(&w->engine);
 	free(w->fds);
 	free(w->sources);
@@ -460,6 +473,8 @@ int worker_run(const struct worker_options *options, struct rb_err *err)
 	if (r == 0) {
 		snprintf(w.worker_id, sizeof(w.worker_id), "w-%x-%" PRIx64, (unsigned)getpid(),
 			 (uint64_t)job_now_us());
+		if (options->warm && pool_open(&w.pool, &w.engine.guard, options->warm, err) == 0)
+			w.engine.pool = &w.pool;
 		w.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 		while (!is_finished(&w))
 			turn(&w);

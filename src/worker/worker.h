@@ -11,6 +11,7 @@ struct worker_options {
 	int fd;             /* one end of a socket pair, or -1 */
 	const char *listen; /* path of a socket to make, or NULL */
 	int listener;       /* a listening socket of socket activation, or -1 */
+	uint32_t warm;      /* children that wait for steps of one kind */
 	uint32_t drain_s;   /* how long SIGTERM waits for running steps */
 	const char *root;   /* as for --root */
 };

@@ -106,6 +106,7 @@ struct source;
 struct worker {
 	const struct worker_options *options;
 	struct engine engine;
+	struct pool pool;
 	struct connection *connections;
 	struct run *runs;
 	struct held *held;

@@ -51,6 +51,32 @@ static void plan_it(const struct step *step, const char *facts)
 		assert(plan_check(plan, &err) == 0);
 }
 
+/* In two parts, with the mounts of the host that a second part needs handed over. */
+static void plan_parts(const struct step *step, const char *facts)
+{
+	const struct plan_options options = {
+		.foreground = true, .no_record = true, .rootless_cgroup = true};
+	CLEANUP_ARENA struct arena arena = {0};
+	struct host *host = arena_alloc(&arena, sizeof(*host));
+	struct spec spec = step->spec;
+	struct spec_mount *mounts = arena_array(&arena, spec.n_mounts + 1, sizeof(*mounts));
+	const struct plan *plan = NULL;
+	struct rb_err err = {0};
+
+	assert(host && mounts && host_load(facts, host, &err) == 0);
+	memcpy(mounts, spec.mounts, spec.n_mounts * sizeof(*mounts));
+	for (size_t i = 0; i < spec.n_mounts; i++)
+		mounts[i].handed = mounts[i].bind ? (uint32_t)i + 2 : 0;
+	spec.mounts = mounts;
+	spec.root_handed = 1;
+	if (!plan_has_parts(&spec, &options))
+		return;
+	if (plan_build_first(&arena, &spec, host, &options, &plan, &err) == 0)
+		assert(plan_check(plan, &err) == 0);
+	if (plan_build_second(&arena, &spec, host, &options, &plan, &err) == 0)
+		assert(plan_check(plan, &err) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	CLEANUP_ARENA struct arena arena = {0};
@@ -66,7 +92,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	check_defaults(node, &step);
-	for (size_t i = 0; i < ARRAY_LEN(hosts); i++)
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
 		plan_it(&step, hosts[i]);
+		plan_parts(&step, hosts[i]);
+	}
 	return 0;
 }

@@ -8,6 +8,7 @@ why it does not apply by raising Skip.
 
 import argparse
 import base64
+import difflib
 import fnmatch
 import json
 import os
@@ -17,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 
@@ -981,12 +983,126 @@ def test_nothing_grows_over_many_steps():
         for n in range(30):
             client.run(step(f"w{n}", "exit 0"), timeout=DEADLINE)
         pid = worker_pid(setup)
+        wait_until("processes wait", lambda: client.call("stats")["warm"] == 2)
         before = (open_fds(pid), client.call("stats")["rssPages"])
         for n in range(300):
             client.run(step(f"n{n}", "exit 0"), timeout=DEADLINE)
+        wait_until("processes wait", lambda: client.call("stats")["warm"] == 2)
         after = (open_fds(pid), client.call("stats")["rssPages"])
         same("open descriptors", before[0], after[0])
         assert after[1] - before[1] <= 256, f"resident pages: {before[1]} -> {after[1]}"
+
+
+class Spawned:
+    """A worker on a socket pair, with options."""
+
+    def __init__(self, *options):
+        ours, theirs = socket.socketpair()
+        self.process = subprocess.Popen([RUNBUILD, "worker", "--fd", str(theirs.fileno()), *options],
+                                        pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        theirs.close()
+        self.client = Client(ours.fileno(), ours.fileno(), ours, self.process)
+        self.client.hello()
+
+    def __enter__(self):
+        return self.client
+
+    def __exit__(self, *_):
+        self.client.close()
+
+
+def make_warm(client, request):
+    """Runs it until a process waits for the next one of its kind."""
+    client.run(request, timeout=DEADLINE)
+    wait_until("a process waits", lambda: client.call("stats")["warm"] > 0)
+    # it is counted from its birth on; another round gives it the time to be through
+    client.run(request, timeout=DEADLINE)
+    wait_until("a process waits", lambda: client.call("stats")["warm"] > 0)
+
+
+VIEW = r"""
+exec 2>&1
+cut -d' ' -f 4- /proc/self/mountinfo |
+    sed 's/[0-9]* - /- /; s/size=[0-9]*k,*//; s/inode64//; s/nr_inodes=[0-9]*k*,*//; s/@run[^/]*//' | grep -v '^[^ ]* / ' | sort
+grep -E -v -i 'pid|ctxt|^vm|^rss|threads|allowed' /proc/self/status
+ls -l /dev /dev/pts /proc/sys/kernel | sed 's/[A-Z][a-z][a-z] .*:[0-9][0-9]//'; id; env; pwd; umask; hostname
+ls -l /proc/self/fd | wc -l; echo x > /proc/sysrq-trigger; echo $?; head -c 1 /proc/kcore | wc -c; touch /data/new; echo $?
+cat /cache/file; ls / /data; ls /.. | wc -l; for ns in mnt pid net ipc uts cgroup; do [ -e /proc/self/ns/$ns ] && echo $ns; done
+"""
+
+
+def view_of(client, warm, **more):
+    with tempfile.TemporaryDirectory(dir=Setup.scratch / "s") as top:
+        pathlib.Path(top, "file").write_text("content\n")
+        pathlib.Path(top, "data").mkdir()
+        request = step("view", VIEW, hostname="inside",
+                       mounts=[{"dest": "/cache", "src": top, "readonly": True},
+                               {"dest": "/data", "src": top + "/data"}, {"dest": "/tmp", "tmpfs": {}}],
+                       hosts=[{"host": "other", "ip": "192.0.2.1"}], **more)
+        if warm:
+            make_warm(client, request)
+        chunks = []
+        result = client.run(request, output=lambda _, data: chunks.append(data), timeout=DEADLINE)
+        return result["code"], b"".join(chunks).decode().replace(top, "TOP")
+
+
+def test_a_waiting_process_makes_the_same_sandbox():
+    for more in ({}, {"process": {"user": "7:8", "cwd": "/tmp/x"}}, {"net": {"mode": "host"}},
+                 {"rootfs": {"path": base(), "readonly": True}}, {"security": {"mode": "insecure"}}):
+        with Spawned("--warm", "0") as client:
+            cold = view_of(client, False, **json.loads(json.dumps(more)))
+            same("no process waits", 0, client.call("stats")["warm"])
+        with Spawned() as client:
+            warm = view_of(client, True, **json.loads(json.dumps(more)))
+        if cold != warm:
+            lines = list(difflib.unified_diff(cold[1].splitlines(), warm[1].splitlines(), "cold", "warm", "", "", 0, ""))
+            raise AssertionError(f"{more}: {cold[0]} and {warm[0]}\n" + "\n".join(lines))
+
+
+def waiting(setup):
+    """Pids of the processes that wait for steps: children of the worker beside its guard."""
+    worker = worker_pid(setup)
+    found = []
+    for _, pid in processes():
+        try:
+            text = pathlib.Path("/proc", str(pid), "stat").read_text()
+            if int(text.rsplit(")", 1)[1].split()[1]) == worker and "guard" not in text:
+                found.append(pid)
+        except OSError:
+            pass
+    return found
+
+
+def test_a_waiting_process_that_was_killed_is_replaced():
+    setup = Setup()
+    with setup as client:
+        make_warm(client, step("a", "exit 0"))
+        for pid in waiting(setup):
+            os.kill(pid, signal.SIGKILL)
+        for n in range(4):
+            same("the code", 3, client.run(step(f"b{n}", "exit 3"), timeout=DEADLINE)["code"])
+
+
+def test_a_waiting_process_ends_with_a_killed_worker():
+    setup = Setup()
+    client = setup.client
+    make_warm(client, step("a", "exit 0"))
+    assert waiting(setup), "no process waits"
+    os.kill(worker_pid(setup), signal.SIGKILL)
+    setup.process.wait(DEADLINE)
+    client.close()
+    nothing_is_left()
+
+
+def test_a_waiting_process_holds_no_descriptor_of_others():
+    setup = Setup()
+    with setup as client:
+        make_warm(client, step("a", "exit 0"))
+        for pid in waiting(setup):
+            wait_until("only 0, 1, 2 and the handshake are open", lambda number=pid: len(os.listdir(f"/proc/{number}/fd")) == 4)
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                where = os.readlink(f"/proc/{pid}/fd/{fd}")
+                assert where == "/dev/null" or where.startswith("socket:"), f"{fd}: {where}"
 
 
 def test_the_schema_takes_what_the_worker_takes():

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pool of waiting children. A class is the bytes of a plan's first part: steps whose first
+ * parts are equal may use the same children, and no list of "what matters" can be forgotten. Runs
+ * in the worker; makes one child in a turn, and only when nothing else is to be done.
+ */
+#include "base/log.h"
+#include "base/sys.h"
+#include "worker/pool.h"
+
+enum {
+	KEEP_US = 60 * 1000000, /* without a step of its class */
+	BUSY_US = 3000,         /* after a child was taken, while steps are running */
+};
+
+int pool_open(struct pool *pool, struct guard *guard, size_t most, struct rb_err *err)
+{
+	*pool = (struct pool){.guard = guard, .most = most};
+	pool->null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
+	if (pool->null < 0)
+		return err_set(err, RB_SETUP_STEP, -pool->null, "/dev/null");
+	for (size_t i = 0; i < ARRAY_LEN(pool->stdio); i++)
+		pool->stdio[i] = pool->null;
+	return 0;
+}
+
+static void slot_free(struct pool_slot *slot)
+{
+	arena_free(&slot->arena);
+	slot->class = NULL;
+	slot->waiting = false;
+}
+
+static void class_free(struct pool *pool, struct pool_class *class)
+{
+	for (size_t i = 0; i < POOL_SLOTS; i++) {
+		struct pool_slot *slot = &pool->slots[i];
+
+		if (!class->plan || slot->class != class)
+			continue;
+		launch_abandon(&slot->launch);
+		slot_free(slot);
+	}
+	free(class->plan);
+	*class = (struct pool_class){.plan = NULL};
+}
+
+void pool_close(struct pool *pool)
+{
+	for (size_t i = 0; i < POOL_CLASSES; i++)
+		class_free(pool, &pool->classes[i]);
+	fd_close(&pool->null);
+}
+
+static struct pool_class *class_find(struct pool *pool, const struct plan *first)
+{
+	for (size_t i = 0; i < POOL_CLASSES; i++) {
+		struct pool_class *class = &pool->classes[i];
+
+		if (class->plan && class->plan->size == first->size &&
+		    memcmp(class->plan, first, first->size) == 0)
+			return class;
+	}
+	return NULL;
+}
+
+/* In the place of the one that was not used for longest. */
+static struct pool_class *class_new(struct pool *pool, const struct plan *first)
+{
+	struct pool_class *class = &pool->classes[0];
+	struct rb_err err = {0};
+
+	if (plan_check(first, &err) < 0) {
+		log_warn("%s", err.what);
+		return NULL;
+	}
+	for (size_t i = 1; i < POOL_CLASSES; i++)
+		if (!pool->classes[i].plan ||
+		    (class->plan && pool->classes[i].used_us < class->used_us))
+			class = &pool->classes[i];
+	class_free(pool, class);
+	class->plan = malloc(first->size);
+	if (class->plan)
+		memcpy(class->plan, first, first->size);
+	return class->plan ? class : NULL;
+}
+
+/* One that waits. What has died or failed meanwhile goes. */
+static struct pool_slot *slot_find(struct pool *pool, const struct pool_class *class)
+{
+	for (size_t i = 0; i < POOL_SLOTS; i++) {
+		struct pool_slot *slot = &pool->slots[i];
+		int r = 1;
+
+		if (slot->class != class)
+			continue;
+		if (!slot->waiting)
+			r = launch_is_waiting(&slot->launch);
+		else if (!launch_is_alive(&slot->launch))
+			r = -ECANCELED;
+		slot->waiting = r == 1;
+		if (r == 1)
+			return slot;
+		if (r < 0) {
+			launch_abandon(&slot->launch);
+			slot_free(slot);
+		}
+	}
+	return NULL;
+}
+
+bool pool_has(struct pool *pool, const struct plan *first, int64_t now_us)
+{
+	struct pool_class *class = class_find(pool, first);
+	const struct pool_slot *slot;
+
+	if (!class)
+		class = class_new(pool, first);
+	if (!class)
+		return false;
+	class->used_us = now_us;
+	slot = slot_find(pool, class);
+	if (!slot && class->wanted < pool->most)
+		class->wanted++;
+	return slot != NULL;
+}
+
+bool pool_take(struct pool *pool, const struct plan *first, int64_t now_us,
+	       struct launch *ret_launch)
+{
+	struct pool_class *class = class_find(pool, first);
+	struct pool_slot *slot = class ? slot_find(pool, class) : NULL;
+
+	if (!slot)
+		return false;
+	pool->taken_us = now_us;
+	*ret_launch = slot->launch;
+	slot_free(slot);
+	return true;
+}
+
+size_t pool_count(const struct pool *pool)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < POOL_SLOTS; i++)
+		n += pool->slots[i].class != NULL;
+	return n;
+}
+
+/* The most recently used class that has fewer children than it wants. */
+static struct pool_class *class_short(const struct pool *pool)
+{
+	const struct pool_class *found = NULL;
+
+	for (size_t i = 0; i < POOL_CLASSES; i++) {
+		const struct pool_class *class = &pool->classes[i];
+		size_t n = 0;
+
+		for (size_t k = 0; k < POOL_SLOTS; k++)
+			n += pool->slots[k].class == class;
+		if (class->plan && n < class->wanted && (!found || class->used_us > found->used_us))
+			found = class;
+	}
+	return (struct pool_class *)found;
+}
+
+int64_t pool_deadline(const struct pool *pool, bool busy)
+{
+	int64_t deadline = INT64_MAX;
+
+	if (class_short(pool) && pool_count(pool) < POOL_SLOTS)
+		return busy ? pool->taken_us + BUSY_US : 0;
+	for (size_t i = 0; i < POOL_CLASSES; i++)
+		if (pool->classes[i].plan && pool->classes[i].used_us + KEEP_US < deadline)
+			deadline = pool->classes[i].used_us + KEEP_US;
+	return deadline;
+}
+
+static void slot_fill(struct pool *pool, struct pool_slot *slot, struct pool_class *class)
+{
+	struct rb_err err = {0};
+	int r;
+
+	slot->context = (struct launch_context){
+		.arena = &slot->arena,
+		.init_pidfd = -1,
+		.start_socket = -1,
+		.stdio = pool->stdio,
+		.guard = pool->guard,
+		.may_return = true,
+	};
+	r = launch_begin(&slot->launch, class->plan, &slot->context, &err);
+	if (r == 0)
+		r = launch_advance(&slot->launch, &err);
+	if (r == 1) {
+		slot->class = class;
+		return;
+	}
+	/* a step of this class will say the same to whoever asks for it */
+	class->wanted = 0;
+	slot_free(slot);
+}
+
+void pool_turn(struct pool *pool, int64_t now_us)
+{
+	struct pool_class *class = class_short(pool);
+
+	for (size_t i = 0; class && i < POOL_SLOTS; i++) {
+		if (pool->slots[i].class)
+			continue;
+		slot_fill(pool, &pool->slots[i], class);
+		return;
+	}
+	for (size_t i = 0; i < POOL_CLASSES; i++)
+		if (pool->classes[i].plan && now_us >= pool->classes[i].used_us + KEEP_US)
+			class_free(pool, &pool->classes[i]);
+}

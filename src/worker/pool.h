@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Children that wait for a step: made while nobody waits for them, with the first part of a plan
+ * done, one kind for each class of steps. Each is used once. They end with the worker.
+ */
+#include "launch/launch.h"
+
+enum { POOL_SLOTS = 8, POOL_CLASSES = 4 };
+
+struct pool_class {
+	struct plan *plan; /* the first part, on the heap; NULL: free */
+	size_t wanted;
+	int64_t used_us;
+};
+
+struct pool_slot {
+	struct pool_class *class; /* NULL: free */
+	bool waiting;             /* it has said so */
+	struct arena arena;
+	struct launch_context context;
+	struct launch launch;
+};
+
+struct pool {
+	struct guard *guard;
+	size_t most; /* of one class */
+	int null;    /* its 0, 1 and 2 */
+	int stdio[3];
+	int64_t taken_us;
+	struct pool_class classes[POOL_CLASSES];
+	struct pool_slot slots[POOL_SLOTS];
+};
+
+/* Errors: RB_SETUP_STEP. A pool without its null device makes nothing. */
+int pool_open(struct pool *pool, struct guard *guard, size_t most, struct rb_err *err);
+void pool_close(struct pool *pool);
+
+/* Remembers that a step of this class was asked for. Is there a child for it? */
+bool pool_has(struct pool *pool, const struct plan *first, int64_t now_us);
+
+/* Hands it over for launch_resume(). false: there is none. */
+bool pool_take(struct pool *pool, const struct plan *first, int64_t now_us,
+	       struct launch *ret_launch);
+
+/*
+ * When pool_turn() has something to do: make a child, or end those that nobody has asked for.
+ * `busy`: steps are running, and their ends are more urgent. INT64_MAX: nothing.
+ */
+int64_t pool_deadline(const struct pool *pool, bool busy);
+void pool_turn(struct pool *pool, int64_t now_us);
+size_t pool_count(const struct pool *pool);
