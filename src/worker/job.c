@@ -473,6 +473,8 @@ static int launch(struct job *job, struct rb_err *err)
 	job->bpf = options.bpf;
 	job->n_bpf = options.n_bpf;
 	r = launch_warm(job, &options, err);
+	job->warm = r == 1;
+	job->options = options;
 	if (r == 0)
 		r = launch_cold(job, &options, err);
 	if (r >= 0)
@@ -529,6 +531,13 @@ int job_advance(struct job *job, struct rb_err *err)
 	if (job->state != JOB_LAUNCHING)
 		return 1;
 	r = launch_advance(&job->launch, err);
+	/* a waiting child was killed an instant ago; nothing has happened yet */
+	if (r == -EPIPE && job->launch.plan == NULL && job->warm) {
+		job->warm = false;
+		*err = (struct rb_err){0};
+		if ((r = launch_cold(job, &job->options, err)) == 0)
+			r = launch_advance(&job->launch, err);
+	}
 	if (r < 0)
 		return fail(job, r);
 	drop_child_side(job);

@@ -62,6 +62,8 @@ struct job {
 	struct launch_context context;
 	struct launch launch;
 	enum job_state state;
+	bool warm; /* a waiting child has it */
+	struct plan_options options;
 	int fds[LIMIT_MESSAGE_FDS]; /* what came with the message; taken by job_begin() */
 	int stdio[3];               /* the child's; closed once it has them */
 	bool own_stdio[3];          /* a pipe that was made for the step */

@@ -1079,6 +1079,8 @@ def test_a_waiting_process_that_was_killed_is_replaced():
         make_warm(client, step("a", "exit 0"))
         for pid in waiting(setup):
             os.kill(pid, signal.SIGKILL)
+            # a zombie, until the worker looks for it
+            wait_until("it is dead", lambda number=pid: number not in [p for _, p in processes()])
         for n in range(4):
             same("the code", 3, client.run(step(f"b{n}", "exit 3"), timeout=DEADLINE)["code"])
 
