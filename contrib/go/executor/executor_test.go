@@ -47,15 +47,11 @@ func setUp(t *testing.T) (*Executor, string) {
 	if program == "" || root == "" {
 		t.Skip("RUNBUILD or RUNBUILD_TEST_ROOT is not set")
 	}
-	client, err := worker.Spawn(program)
+	e, err := New(Options{Root: t.TempDir(), Connect: func() (*worker.Client, error) { return worker.Spawn(program) }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { client.Close() })
-	e, err := New(client, t.TempDir(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(func() { e.Close() })
 	return e, root
 }
 

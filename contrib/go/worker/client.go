@@ -42,6 +42,10 @@ type Result struct {
 	OK        bool    `json:"ok"`
 	Cancelled bool    `json:"cancelled"`
 	TimedOut  bool    `json:"timedOut"`
+	OOM       *struct {
+		Killed bool   `json:"killed"`
+		Count  uint64 `json:"count"`
+	} `json:"oom"`
 }
 
 // Event is a notification about a step.
@@ -124,6 +128,13 @@ func start(conn *net.UnixConn, command *exec.Cmd) (*Client, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// Lost tells that the connection has ended: every call would give ErrLost.
+func (c *Client) Lost() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lost
 }
 
 // Close ends the connection, and with it every step of it.

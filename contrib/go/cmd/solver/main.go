@@ -9,14 +9,17 @@ package main
 import (
 	"context"
 	"flag"
+	"fmt"
 	"log"
 	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/plugins/snapshots/native"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
 	"github.com/moby/buildkit/cache/remotecache"
 	"github.com/moby/buildkit/control"
@@ -27,38 +30,81 @@ import (
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/solver/bboltcachestorage"
+	"github.com/moby/buildkit/solver/llbsolver/cdidevices"
 	"github.com/moby/buildkit/util/db/boltutil"
 	"github.com/moby/buildkit/util/network/netproviders"
 	"github.com/moby/buildkit/worker"
 	"github.com/moby/buildkit/worker/base"
 	"github.com/moby/buildkit/worker/runc"
 	"google.golang.org/grpc"
+	"tags.cncf.io/container-device-interface/pkg/cdi"
 
 	"runbuild.invalid/contrib/go/executor"
 	client "runbuild.invalid/contrib/go/worker"
 )
 
-// newWorker is BuildKit's own worker, with the executor taken out and ours put in its place.
-func newWorker(ctx context.Context, root, runbuild string) (*base.Worker, error) {
-	factory := runc.SnapshotterFactory{Name: "overlayfs", New: func(root string) (snapshots.Snapshotter, error) {
-		return overlay.NewSnapshotter(root, overlay.AsynchronousRemove)
-	}}
-	opt, err := runc.NewWorkerOpt(root, factory, true, oci.ProcessSandbox, nil, nil,
-		netproviders.Opt{Mode: "host"}, nil, runbuild, "", false, nil, "", "", nil)
+type options struct {
+	root, addr, runbuild, snapshotter string
+	entitlements                      []string
+	cdi                               string
+}
+
+func snapshotter(name string) (runc.SnapshotterFactory, error) {
+	factory := runc.SnapshotterFactory{Name: name}
+	switch name {
+	case "overlayfs":
+		factory.New = func(root string) (snapshots.Snapshotter, error) {
+			return overlay.NewSnapshotter(root, overlay.AsynchronousRemove)
+		}
+	case "native":
+		factory.New = native.NewSnapshotter
+	default:
+		return factory, fmt.Errorf("unknown snapshotter %q: overlayfs or native", name)
+	}
+	return factory, nil
+}
+
+func cdiManager(directory string) (*cdidevices.Manager, error) {
+	if directory == "" {
+		return nil, nil
+	}
+	cache, err := cdi.NewCache(cdi.WithSpecDirs(directory))
 	if err != nil {
 		return nil, err
 	}
-	peer, err := client.Spawn(runbuild)
+	return cdidevices.NewManager(cache, nil), nil
+}
+
+// newWorker is BuildKit's own worker, with the executor taken out and ours put in its place. It is
+// rootless: uid 0 of a user namespace, without cgroups of its own.
+func newWorker(ctx context.Context, o options) (*base.Worker, error) {
+	factory, err := snapshotter(o.snapshotter)
 	if err != nil {
 		return nil, err
 	}
-	if opt.Executor, err = executor.New(peer, filepath.Join(root, "executor"), nil); err != nil {
+	devices, err := cdiManager(o.cdi)
+	if err != nil {
+		return nil, err
+	}
+	opt, err := runc.NewWorkerOpt(o.root, factory, true, oci.ProcessSandbox, nil, nil,
+		netproviders.Opt{Mode: "host"}, nil, o.runbuild, "", false, nil, "", "", devices)
+	if err != nil {
+		return nil, err
+	}
+	opt.Executor, err = executor.New(executor.Options{
+		Connect:  func() (*client.Client, error) { return client.Spawn(o.runbuild) },
+		Root:     filepath.Join(opt.Root, "executor"),
+		Networks: opt.NetworkProviders,
+		CDI:      devices,
+		Rootless: true,
+	})
+	if err != nil {
 		return nil, err
 	}
 	return base.NewWorker(ctx, opt)
 }
 
-func newController(root string, w *base.Worker) (*control.Controller, error) {
+func newController(o options, w *base.Worker) (*control.Controller, error) {
 	sessions, err := session.NewManager()
 	if err != nil {
 		return nil, err
@@ -67,11 +113,11 @@ func newController(root string, w *base.Worker) (*control.Controller, error) {
 	if err := workers.Add(w); err != nil {
 		return nil, err
 	}
-	cache, err := bboltcachestorage.NewStore(filepath.Join(root, "cache.db"))
+	cache, err := bboltcachestorage.NewStore(filepath.Join(o.root, "cache.db"))
 	if err != nil {
 		return nil, err
 	}
-	history, err := boltutil.Open(filepath.Join(root, "history.db"), 0o600, nil)
+	history, err := boltutil.Open(filepath.Join(o.root, "history.db"), 0o600, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -87,23 +133,24 @@ func newController(root string, w *base.Worker) (*control.Controller, error) {
 		LeaseManager:              w.LeaseManager(),
 		ContentStore:              w.ContentStore(),
 		GarbageCollect:            w.GarbageCollect,
+		Entitlements:              o.entitlements,
 		GracefulStop:              make(chan struct{}),
 	})
 }
 
-func run(ctx context.Context, root, addr, runbuild string) error {
-	if err := os.MkdirAll(root, 0o700); err != nil {
+func run(ctx context.Context, o options) error {
+	if err := os.MkdirAll(o.root, 0o700); err != nil {
 		return err
 	}
-	w, err := newWorker(ctx, root, runbuild)
+	w, err := newWorker(ctx, o)
 	if err != nil {
 		return err
 	}
-	controller, err := newController(root, w)
+	controller, err := newController(o, w)
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("unix", addr)
+	listener, err := net.Listen("unix", strings.TrimPrefix(o.addr, "unix://"))
 	if err != nil {
 		return err
 	}
@@ -117,13 +164,20 @@ func run(ctx context.Context, root, addr, runbuild string) error {
 }
 
 func main() {
-	root := flag.String("root", "", "state directory")
-	addr := flag.String("addr", "", "socket for buildctl")
-	runbuild := flag.String("runbuild", "/usr/bin/runbuild", "the worker's program")
+	var o options
+	flag.StringVar(&o.root, "root", "", "state directory")
+	flag.StringVar(&o.addr, "addr", "", "socket for buildctl")
+	flag.StringVar(&o.runbuild, "runbuild", "/usr/bin/runbuild", "the worker's program")
+	flag.StringVar(&o.snapshotter, "snapshotter", "overlayfs", "overlayfs or native")
+	flag.StringVar(&o.cdi, "cdi-spec-dir", "", "directory of CDI specifications; none: no CDI devices")
+	flag.Func("allow-insecure-entitlement", "network.host, security.insecure or device; may be repeated", func(name string) error {
+		o.entitlements = append(o.entitlements, name)
+		return nil
+	})
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := run(ctx, *root, *addr, *runbuild); err != nil && ctx.Err() == nil {
+	if err := run(ctx, o); err != nil && ctx.Err() == nil {
 		log.Fatal(err)
 	}
 }

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/moby/buildkit/executor"
+	"github.com/moby/buildkit/executor/oci"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/network"
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// defaultHostname is BuildKit's.
+const defaultHostname = "buildkitsandbox"
+
+// stepParams is BuildKit's description of a step in words of the protocol, and its descriptors.
+func (e *Executor) stepParams(ctx context.Context, id string, root executor.Mount, mounts []executor.Mount, meta executor.Meta, u *undo) (map[string]any, []*os.File, error) {
+	if meta.Proxy != nil {
+		return nil, nil, errors.New("network proxies are not supported by this executor")
+	}
+	rootfs, err := rootParams(ctx, root, u)
+	if err != nil {
+		return nil, nil, err
+	}
+	rootfs["readonly"] = meta.ReadonlyRootFS || root.Readonly
+	list, err := e.files(ctx, meta, u)
+	if err != nil {
+		return nil, nil, err
+	}
+	more, err := mountParams(ctx, mounts, u)
+	if err != nil {
+		return nil, nil, err
+	}
+	params := map[string]any{"step": id, "rootfs": rootfs, "mounts": append(list, more...),
+		"hostname": defaultHostname, "removeStubs": "leaf"}
+	if meta.Hostname != "" {
+		params["hostname"] = meta.Hostname
+	}
+	if meta.RemoveMountStubsRecursive {
+		params["removeStubs"] = "recursive"
+	}
+	if meta.SecurityMode == pb.SecurityMode_INSECURE {
+		params["security"] = map[string]any{"mode": "insecure"}
+	}
+	if cgroup := cgroupParams(meta); cgroup != nil && !e.Rootless {
+		params["cgroup"] = cgroup
+	}
+	if err := e.inject(params, &meta); err != nil {
+		return nil, nil, err
+	}
+	params["process"] = processParams(meta)
+	files, err := e.network(ctx, params, meta, u)
+	return params, files, err
+}
+
+func processParams(meta executor.Meta) map[string]any {
+	process := map[string]any{"args": meta.Args, "env": meta.Env, "cwd": meta.Cwd, "tty": meta.Tty,
+		"noNewPrivileges": false}
+	if meta.Cwd == "" {
+		process["cwd"] = "/"
+	}
+	if meta.Env == nil {
+		process["env"] = []string{}
+	}
+	if meta.User != "" {
+		process["user"] = meta.User
+	}
+	var limits []map[string]any
+	for _, limit := range meta.Ulimit {
+		if limit != nil {
+			limits = append(limits, map[string]any{"type": strings.ToUpper(limit.Name), "soft": limit.Soft, "hard": limit.Hard})
+		}
+	}
+	if limits != nil {
+		process["rlimits"] = limits
+	}
+	return process
+}
+
+func cgroupParams(meta executor.Meta) map[string]any {
+	if meta.CgroupParent == "" && meta.LinuxResources == nil {
+		return nil
+	}
+	cgroup := map[string]any{}
+	if meta.CgroupParent != "" {
+		cgroup["parent"] = meta.CgroupParent
+	}
+	if r := meta.LinuxResources; r != nil {
+		resources := map[string]any{}
+		for key, value := range map[string]int64{"memory": r.Memory, "memorySwap": r.MemorySwap,
+			"cpuShares": int64(r.CpuShares), "cpuPeriod": int64(r.CpuPeriod), "cpuQuota": r.CpuQuota} {
+			if value != 0 {
+				resources[key] = value
+			}
+		}
+		for key, value := range map[string]string{"cpusetCpus": r.CpusetCpus, "cpusetMems": r.CpusetMems} {
+			if value != "" {
+				resources[key] = value
+			}
+		}
+		cgroup["resources"] = resources
+	}
+	return cgroup
+}
+
+// files are hosts and resolv.conf as BuildKit makes them; they come before the step's own mounts.
+func (e *Executor) files(ctx context.Context, meta executor.Meta, u *undo) ([]map[string]any, error) {
+	resolv, err := oci.GetResolvConf(ctx, e.root, nil, e.DNS, meta.NetMode)
+	if err != nil {
+		return nil, err
+	}
+	hosts, release, err := oci.GetHostsFile(ctx, e.root, meta.ExtraHosts, nil, meta.Hostname)
+	if err != nil {
+		return nil, err
+	}
+	if release != nil {
+		u.add(release)
+	}
+	options := []string{"nosuid", "nodev", "noexec"}
+	return []map[string]any{
+		{"dest": "/etc/resolv.conf", "src": e.path(resolv), "readonly": true, "options": options},
+		{"dest": "/etc/hosts", "src": e.path(hosts), "readonly": true, "options": options},
+	}, nil
+}
+
+func (e *Executor) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(e.root.Name(), name)
+}
+
+// network asks BuildKit's provider. What it writes into an OCI configuration says which network it
+// is: a namespace with a path, one without (a fresh one), or none (the daemon's).
+func (e *Executor) network(ctx context.Context, params map[string]any, meta executor.Meta, u *undo) ([]*os.File, error) {
+	mode := "host"
+	if meta.NetMode == pb.NetMode_NONE {
+		mode = "none"
+	}
+	params["net"] = map[string]any{"mode": mode}
+	if e.Networks == nil {
+		return nil, nil
+	}
+	provider := e.Networks[meta.NetMode]
+	if provider == nil {
+		return nil, fmt.Errorf("unknown network mode %s", meta.NetMode)
+	}
+	namespace, err := provider.New(ctx, meta.Hostname, network.NamespaceOptions{})
+	if err != nil {
+		return nil, err
+	}
+	u.add(func() { namespace.Close() })
+	spec := &specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.NetworkNamespace}}}}
+	if err := namespace.Set(spec); err != nil {
+		return nil, err
+	}
+	return networkOf(spec, params, u)
+}
+
+func networkOf(spec *specs.Spec, params map[string]any, u *undo) ([]*os.File, error) {
+	params["net"] = map[string]any{"mode": "host"}
+	for _, n := range spec.Linux.Namespaces {
+		if n.Type != specs.NetworkNamespace {
+			continue
+		}
+		if n.Path == "" {
+			params["net"] = map[string]any{"mode": "none"}
+			return nil, nil
+		}
+		file, err := os.Open(n.Path)
+		if err != nil {
+			return nil, err
+		}
+		u.add(func() { file.Close() })
+		params["net"] = map[string]any{"mode": "netns", "netnsFd": 0}
+		return []*os.File{file}, nil
+	}
+	return nil, nil
+}
+
+// inject lets BuildKit resolve the names of CDI devices and takes over what the protocol has a word
+// for: devices, mounts and variables. Hooks would run as the daemon's user, outside of the step.
+func (e *Executor) inject(params map[string]any, meta *executor.Meta) error {
+	if len(meta.CDIDevices) == 0 {
+		return nil
+	}
+	if e.CDI == nil {
+		return errors.New("CDI devices are not enabled in this daemon")
+	}
+	spec := &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{}}
+	if err := e.CDI.Refresh(); err != nil {
+		return err
+	}
+	if err := e.CDI.InjectDevices(spec, meta.CDIDevices...); err != nil {
+		return fmt.Errorf("CDI device injection failed: %w", err)
+	}
+	if spec.Hooks != nil {
+		return errors.New("a CDI device that wants hooks is not supported by this executor")
+	}
+	meta.Env = append(append([]string{}, meta.Env...), spec.Process.Env...)
+	list := params["mounts"].([]map[string]any)
+	for _, m := range spec.Mounts {
+		readonly, options := mountOptions(m.Options)
+		list = append(list, map[string]any{"dest": m.Destination, "src": m.Source, "readonly": readonly, "options": options})
+	}
+	params["mounts"] = list
+	if devices := deviceParams(spec.Linux.Devices); devices != nil {
+		params["devices"] = devices
+	}
+	return nil
+}
+
+func deviceParams(devices []specs.LinuxDevice) []map[string]any {
+	var list []map[string]any
+	for _, d := range devices {
+		device := map[string]any{"path": d.Path, "type": d.Type, "major": d.Major, "minor": d.Minor}
+		if d.FileMode != nil {
+			device["mode"] = uint32(d.FileMode.Perm())
+		}
+		if d.UID != nil {
+			device["uid"] = *d.UID
+		}
+		if d.GID != nil {
+			device["gid"] = *d.GID
+		}
+		list = append(list, device)
+	}
+	return list
+}
