@@ -12,15 +12,24 @@ launcher_pid=
 daemon_pid=
 daemon_userns=
 
+daemon_arguments() {
+	if [[ -n $pipe ]]; then
+		arguments=(--runbuild "$runtime" --root "$scratch/bk/root" --addr "$address" --snapshotter "$snapshotter")
+	else
+		: >"$scratch/buildkitd.toml"
+		arguments=(--config "$scratch/buildkitd.toml" --root "$scratch/bk/root" --addr "$address"
+			--oci-worker=true --oci-worker-gc=false --containerd-worker=false
+			--oci-worker-snapshotter="$snapshotter" --oci-worker-binary="$runtime")
+	fi
+}
+
 start_daemon() {
+	local arguments
+
 	mkdir -p "$scratch/bk"
-	: >"$scratch/buildkitd.toml"
+	daemon_arguments
 	env RUNBUILD_SUITE_ID="$suite_id" BUILDKIT_STEP_LOG_MAX_SIZE=-1 BUILDKIT_STEP_LOG_MAX_SPEED=-1 \
-		setsid "${launcher[@]}" "$buildkitd" --config "$scratch/buildkitd.toml" \
-		--root "$scratch/bk/root" --addr "$address" \
-		--oci-worker=true --oci-worker-gc=false --containerd-worker=false \
-		--oci-worker-snapshotter="$snapshotter" --oci-worker-binary="$runtime" \
-		--allow-insecure-entitlement network.host \
+		setsid "${launcher[@]}" "$buildkitd" "${arguments[@]}" --allow-insecure-entitlement network.host \
 		>"$scratch/buildkitd.log" 2>&1 </dev/null &
 	launcher_pid=$!
 }
@@ -101,9 +110,10 @@ no_step_mounts() {
 	[[ -z $(step_mounts) ]]
 }
 
-# Directories in the executor's folder: one per running step, none afterwards.
+# Bundles in the executor's folder, or hosts files that BuildKit made for one
+# step: there while the step runs, gone afterwards.
 executor_directories() {
-	find "$scratch"/bk/root/runc-*/executor -mindepth 1 -maxdepth 1 -type d
+	find "$scratch"/bk/root/runc-*/executor -mindepth 1 -maxdepth 1 \( -type d -o -name 'hosts.*' \)
 }
 
 no_executor_directories() {
