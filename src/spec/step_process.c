@@ -28,7 +28,8 @@ static int read_user_text(struct step_parser *p, const struct json_node *node, s
 	if (len == 0 || (group && !group[0]) || (group && strchr(group, ':')))
 		return json_error(node, p->base.err, RB_CONFIG_VALUE,
 				  "\"%.60s\" is not USER or USER:GROUP", node->text);
-	if (num_parse_u32(user, &process->uid) < 0)
+	/* an id alone leaves the group to the image's /etc/passwd, if that knows the id */
+	if (num_parse_u32(user, &process->uid) < 0 || !group)
 		step->user_name = user;
 	if (group && num_parse_u32(group, &process->gid) < 0)
 		step->group_name = group;

@@ -125,15 +125,17 @@ const char *line_check(const char *line, size_t len)
 	return NULL;
 }
 
-/* The id as it goes into the answer; a number must be an integer from 1 to 2^53-1. */
+/*
+ * The id as it goes into the answer; a number must be an integer from 0 to 2^53-1. The JSON-RPC
+ * libraries of Go and Python that Debian has count from 0.
+ */
 static int read_id(struct arena *arena, const struct json_node *node, const char **ret_id)
 {
 	CLEANUP_STRBUF struct strbuf text = {0};
 	uint64_t number;
 
 	if (node->type == JSON_NUMBER) {
-		if (num_parse_u64(node->text, node->len, (UINT64_C(1) << 53) - 1, &number) < 0 ||
-		    number == 0)
+		if (num_parse_u64(node->text, node->len, (UINT64_C(1) << 53) - 1, &number) < 0)
 			return -EINVAL;
 	} else if (node->type != JSON_STRING || node->len == 0 || node->len > 64) {
 		return -EINVAL;
@@ -183,7 +185,7 @@ static int read_envelope(struct arena *arena, const struct json_node *root, stru
 	}
 	if (has_id && !id_is_good)
 		return bad(ret_kind, KIND_INVALID_REQUEST, err,
-			   "\"id\" is neither an integer from 1 on nor a string of 1 to 64 bytes");
+			   "\"id\" is neither an integer from 0 on nor a string of 1 to 64 bytes");
 	if (!version || version->type != JSON_STRING || !str_eq(version->text, "2.0"))
 		return bad(ret_kind, KIND_INVALID_REQUEST, err, "\"jsonrpc\" is not \"2.0\"");
 	if (!message->method)

@@ -75,20 +75,26 @@ static const char *next_line(const char *end)
 	return *end ? end + 1 : end;
 }
 
-static bool find_user(const char *passwd, const char *name, struct spec_process *process,
-		      bool with_group)
+/* By name, or by number as useradd(8) and the engines take it. ret_login: the name, for its groups. */
+static bool find_user(struct arena *arena, const char *passwd, const char *name,
+		      struct spec_process *process, const char **ret_login)
 {
+	uint32_t wanted;
+	bool by_number = num_parse_u32(name, &wanted) == 0;
+
 	for (const char *line = passwd; *line; line = next_line(line_end(line))) {
 		const char *end = line_end(line);
-		uint32_t gid;
+		uint32_t uid;
 
-		if (!field_is(line, end, 0, name) || !field_id(line, end, 2, &process->uid))
+		if (!field_id(line, end, 2, &uid) ||
+		    !(field_is(line, end, 0, name) || (by_number && uid == wanted)))
 			continue;
-		if (with_group && field_id(line, end, 3, &gid))
-			process->gid = gid;
+		process->uid = uid;
+		(void)field_id(line, end, 3, &process->gid);
+		*ret_login = arena_strndup(arena, line, strcspn(line, ":"));
 		return true;
 	}
-	return false;
+	return by_number;
 }
 
 static bool member_of(const char *line, const char *end, const char *name)
@@ -111,18 +117,22 @@ static bool member_of(const char *line, const char *end, const char *name)
 	return false;
 }
 
-/* initgroups(3): every group that lists the user. */
+/*
+ * initgroups(3): the primary group and every one that lists the user. Without the primary one a
+ * setgid program could drop it, and with it what is forbidden to that group (CVE-2022-36109).
+ */
 static int add_groups(struct arena *arena, const char *group, const char *name,
 		      struct spec_process *process)
 {
 	uint32_t *ids = arena_array(arena, 256, sizeof(*ids));
-	size_t n = 0;
+	size_t n = 1;
 
 	if (!ids)
 		return -ENOMEM;
-	for (const char *line = group; *line && n < 256; line = next_line(line_end(line)))
+	ids[0] = process->gid;
+	for (const char *line = group; name && *line && n < 256; line = next_line(line_end(line)))
 		if (member_of(line, line_end(line), name) &&
-		    field_id(line, line_end(line), 2, &ids[n]))
+		    field_id(line, line_end(line), 2, &ids[n]) && ids[n] != ids[0])
 			n++;
 	process->groups = ids;
 	process->n_groups = n;
@@ -142,21 +152,26 @@ int job_find_user(struct arena *arena, int root, const struct step *step,
 {
 	const char *passwd;
 	const char *group;
+	const char *login = NULL;
+	uint32_t gid = process->gid;
 	bool found = step->group_name == NULL;
 	int r;
 
 	if ((r = read_database(arena, root, "/etc/passwd", &passwd, err)) < 0 ||
 	    (r = read_database(arena, root, "/etc/group", &group, err)) < 0)
 		return r;
-	if (step->user_name && !find_user(passwd, step->user_name, process, !step->has_group))
+	if (step->user_name && !find_user(arena, passwd, step->user_name, process, &login))
 		return not_found(err, "user", step->user_name, "/etc/passwd");
+	if (step->has_group) {
+		process->gid = gid;
+		login = NULL; /* only the group that was asked for */
+	}
 	for (const char *line = group; *line && !found; line = next_line(line_end(line)))
 		found = field_is(line, line_end(line), 0, step->group_name) &&
 			field_id(line, line_end(line), 2, &process->gid);
 	if (!found)
 		return not_found(err, "group", step->group_name, "/etc/group");
-	if (step->user_name && !step->has_group &&
-	    add_groups(arena, group, step->user_name, process) < 0)
+	if (add_groups(arena, group, login, process) < 0)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "groups");
 	return 0;
 }

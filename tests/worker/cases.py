@@ -303,6 +303,25 @@ def test_every_prefix_and_sigkill_of_the_worker_leaves_nothing():
 
 # ---- steps --------------------------------------------------------------------------------------
 
+def test_a_user_of_the_image_has_its_groups():
+    passwd = pathlib.Path(base(), "etc", "passwd")
+    group = pathlib.Path(base(), "etc", "group")
+    before = passwd.read_text(), group.read_text()
+    passwd.write_text("root:x:0:0::/:/bin/sh\napp:x:1000:1001::/:/bin/sh\n")
+    group.write_text("app:x:1001:\nextra:x:2000:app\nmore:x:3000:root,app\n")
+    wanted = {"app": "1000 1001 1001 2000 3000", "1000": "1000 1001 1001 2000 3000", "77": "77 0 0",
+              "app:more": "1000 3000 3000", "1000:5": "1000 5", "root": "0 0 0 3000"}
+    with Setup() as client:
+        for user, ids in wanted.items():
+            script = "echo $(id -u) $(id -g) $(awk '/^Groups/ {$1 = \"\"; print}' /proc/self/status)"
+            request = client.request("step.run", step("u", script, process={"user": user}))
+            found = events_until(client, answer_to(request))
+            text = "".join(m["params"]["text"] for m in found if m.get("method") == "step.output")
+            same(f"ids of {user}", ids, text.strip())
+    passwd.write_text(before[0])
+    group.write_text(before[1])
+
+
 def test_many_steps_run_beside_each_other():
     with Setup() as client:
         requests = {client.request("step.run", step(f"s{n}", f"echo {n}; exit {n}")): n

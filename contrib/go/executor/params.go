@@ -69,8 +69,10 @@ func processParams(meta executor.Meta) map[string]any {
 	if meta.Env == nil {
 		process["env"] = []string{}
 	}
-	if meta.User != "" {
-		process["user"] = meta.User
+	if uid, gid, err := oci.ParseUIDGID(meta.User); err == nil {
+		process["user"] = map[string]any{"uid": uid, "gid": gid, "additionalGids": []uint32{gid}}
+	} else {
+		process["user"] = meta.User // the worker finds it in the image, its groups too
 	}
 	var limits []map[string]any
 	for _, limit := range meta.Ulimit {
