@@ -160,9 +160,47 @@ const char *runbuild_client_info(const struct runbuild_client *client)
 	return client->info;
 }
 
+/* Bytes of the character at text, RFC 3629: no overlong form, no surrogate. 0: it is none. */
+static size_t character(const unsigned char *text)
+{
+	static const struct {
+		unsigned char first, last, low, high, len; /* low and high: of the second byte */
+	} forms[] = {
+		{0x01, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2},
+		{0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
+		{0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+		{0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4},
+		{0xf4, 0xf4, 0x80, 0x8f, 4},
+	};
+
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		if (text[0] < forms[i].first || text[0] > forms[i].last)
+			continue;
+		if (forms[i].len > 1 && (text[1] < forms[i].low || text[1] > forms[i].high))
+			return 0;
+		for (size_t n = 2; n < forms[i].len; n++)
+			if ((text[n] & 0xc0) != 0x80)
+				return 0;
+		return forms[i].len;
+	}
+	return 0;
+}
+
+static bool is_text(const char *text)
+{
+	while (*text) {
+		size_t len = character((const unsigned char *)text);
+
+		if (len == 0)
+			return false;
+		text += len;
+	}
+	return true;
+}
+
 char *runbuild_quote(const char *text)
 {
-	char *quoted = malloc(strlen(text) * 6 + 3);
+	char *quoted = is_text(text) ? malloc(strlen(text) * 6 + 3) : NULL;
 	char *out = quoted;
 
 	if (!quoted)
@@ -451,9 +489,11 @@ static int finish_last(struct runbuild_client *client)
 	char rest[96];
 	int r = 0;
 
-	client->len -= client->taken;
-	memmove(client->input, client->input + client->taken, client->len);
-	client->taken = 0;
+	if (client->taken > 0) { /* before the first message there is no buffer at all */
+		client->len -= client->taken;
+		memmove(client->input, client->input + client->taken, client->len);
+		client->taken = 0;
+	}
 	if (client->ack_step) {
 		snprintf(rest, sizeof(rest), ",\"fd\":%d,\"off\":%llu", client->ack_stream,
 			 (unsigned long long)client->ack_off);

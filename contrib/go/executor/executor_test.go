@@ -5,9 +5,13 @@ package executor
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,7 +20,11 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/moby/buildkit/executor"
 	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/llbsolver/cdidevices"
+	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/sys/user"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"tags.cncf.io/container-device-interface/pkg/cdi"
 
 	"runbuild.invalid/contrib/go/worker"
 )
@@ -149,5 +157,258 @@ func TestAnOverlayBecomesASnapshot(t *testing.T) {
 	}
 	if _, err := os.Stat(top + "/u/new"); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestExecUsesTheStepsOwnSettings(t *testing.T) {
+	e, root := setUp(t)
+	started, done := make(chan struct{}), make(chan error)
+	process := shell("read x", &buffer{})
+	reader, writer := io.Pipe()
+	process.Stdin = reader
+	process.Meta.Env = append(process.Meta.Env, "OF=the step")
+	process.Meta.Cwd = "/tmp"
+	go func() {
+		_, err := e.Run(context.Background(), "own", bind(root), nil, process, started)
+		done <- err
+	}()
+	<-started
+	out := &buffer{}
+	inner := shell("echo $OF; pwd", out)
+	inner.Meta.Env, inner.Meta.Cwd = nil, ""
+	if err := e.Exec(context.Background(), "own", inner); err != nil || out.String() != "the step\n/tmp\n" {
+		t.Fatalf("%v, %q", err, out.String())
+	}
+	if err := e.Exec(context.Background(), "nosuch", inner); err == nil {
+		t.Fatal("an exec in a step that is not there")
+	}
+	writer.Write([]byte("\n"))
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestATerminalIsSizedAndTypedInto(t *testing.T) {
+	e, root := setUp(t)
+	out := &buffer{}
+	resize := make(chan executor.WinSize, 1)
+	resize <- executor.WinSize{Rows: 12, Cols: 34}
+	process := shell(`until [ "$(stty size)" = "12 34" ]; do sleep 0.01; done; stty size; cat | wc -c`, out)
+	process.Meta.Tty = true
+	process.Resize = resize
+	// more than the window, in lines that a terminal takes, and the character that ends its input
+	text := strings.Repeat(strings.Repeat("x", 1000)+"\n", 400) + "\x04"
+	process.Stdin = io.NopCloser(strings.NewReader("stty\n" + text))
+	if _, err := e.Run(context.Background(), "", bind(root), nil, process, nil); err != nil {
+		t.Fatalf("%v, %d bytes", err, out.Len())
+	}
+	if !strings.Contains(out.String(), "12 34") || !strings.Contains(out.String(), "400405") {
+		t.Fatalf("%d bytes, the last: %q", out.Len(), out.String()[max(0, out.Len()-80):])
+	}
+}
+
+type slow struct{ release chan struct{} }
+
+func (s *slow) Write(p []byte) (int, error) { <-s.release; return len(p), nil }
+func (s *slow) Close() error                { return nil }
+
+func TestAReaderThatDoesNotReadStopsOnlyItsStep(t *testing.T) {
+	e, root := setUp(t)
+	stuck := &slow{make(chan struct{})}
+	started, done := make(chan struct{}), make(chan error)
+	process := shell("yes | head -c 700000", nil)
+	process.Meta.Tty, process.Stdout = true, stuck
+	go func() {
+		_, err := e.Run(context.Background(), "", bind(root), nil, process, started)
+		done <- err
+	}()
+	<-started
+	out := &buffer{}
+	if _, err := e.Run(context.Background(), "", bind(root), nil, shell("echo other", out), nil); err != nil || out.String() != "other\n" {
+		t.Fatalf("%v, %q", err, out.String())
+	}
+	close(stuck.release)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAnotherWorkerTakesOverWhenOneIsLost(t *testing.T) {
+	e, root := setUp(t)
+	started, done := make(chan struct{}), make(chan error)
+	go func() {
+		_, err := e.Run(context.Background(), "", bind(root), nil, shell("exec sleep 1000", &buffer{}), started)
+		done <- err
+	}()
+	<-started
+	e.client.Call(context.Background(), "shutdown", map[string]any{"mode": "now"})
+	if err := <-done; err == nil {
+		t.Fatal("the step went well")
+	}
+	for !e.client.Lost() {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := e.Run(context.Background(), "", bind(root), nil, shell("true", &buffer{}), nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatMetaSaysHolds(t *testing.T) {
+	e, root := setUp(t)
+	source := t.TempDir()
+	os.WriteFile(source+"/file", []byte("bound\n"), 0o644)
+	meta := executor.Meta{Env: []string{"PATH=/bin"}, Cwd: "/", Hostname: "named", ReadonlyRootFS: true,
+		User: "1000:33", NetMode: pb.NetMode_NONE, CgroupParent: "ignored-when-rootless",
+		ExtraHosts: []executor.HostIP{{Host: "somewhere", IP: net.ParseIP("192.0.2.7")}},
+		Ulimit:     []*pb.Ulimit{{Name: "nofile", Soft: 123, Hard: 456}}}
+	e.Rootless = true
+	mounts := []executor.Mount{
+		{Src: bind(source).Src, Dest: "/mnt/ro", Readonly: true},
+		{Src: bind(source).Src, Dest: "/mnt/file", Selector: "file"},
+		{Src: mountable{tree{[]mount.Mount{{Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "size=1048576"}}}}}, Dest: "/mnt/tmp"},
+	}
+	// mount points cannot be made in a root that is read-only
+	os.MkdirAll(root+"/mnt/ro", 0o755)
+	os.MkdirAll(root+"/mnt/tmp", 0o755)
+	os.WriteFile(root+"/mnt/file", nil, 0o644)
+	defer os.RemoveAll(root + "/mnt")
+	for script, expected := range map[string]string{
+		"hostname":                     "named",
+		"id -u; id -g; id -G":          "1000\n33\n33",
+		"ulimit -Sn; ulimit -Hn":       "123\n456",
+		"grep -c somewhere /etc/hosts": "1",
+		"tail -n +3 /proc/net/dev | cut -d : -f 1 | tr -d ' '": "lo",
+		"cat /mnt/ro/file /mnt/file":                           "bound\nbound",
+		"df -k /mnt/tmp | awk 'END { print $2 }'":              "1024",
+		"touch /x 2>/dev/null || echo read-only":               "read-only",
+		"touch /mnt/ro/x 2>/dev/null || echo read-only":        "read-only",
+	} {
+		out := &buffer{}
+		meta.Args = []string{"sh", "-c", script}
+		_, err := e.Run(context.Background(), "", bind(root), mounts, executor.ProcessInfo{Meta: meta, Stdout: out}, nil)
+		if err != nil || strings.TrimSpace(out.String()) != expected {
+			t.Errorf("%s: %v, %q", script, err, out.String())
+		}
+	}
+}
+
+func TestInsecureHasEveryCapabilityThatThereIs(t *testing.T) {
+	e, root := setUp(t)
+	for mode, expected := range map[pb.SecurityMode]string{pb.SecurityMode_SANDBOX: "2\nno\n", pb.SecurityMode_INSECURE: "0\nmounted\n"} {
+		out := &buffer{}
+		process := shell("awk '/^Seccomp:/ { print $2 }' /proc/self/status; mount -t tmpfs none /tmp 2>/dev/null && echo mounted || echo no", out)
+		process.Meta.SecurityMode = mode
+		if _, err := e.Run(context.Background(), "", bind(root), nil, process, nil); err != nil || out.String() != expected {
+			t.Errorf("%v: %v, %q", mode, err, out.String())
+		}
+	}
+}
+
+func TestExitCodesThatAreValid(t *testing.T) {
+	e, root := setUp(t)
+	process := shell("exit 3", &buffer{})
+	process.Meta.ValidExitCodes = []int{3, 4}
+	if _, err := e.Run(context.Background(), "", bind(root), nil, process, nil); err != nil {
+		t.Fatal(err)
+	}
+	process = shell("exit 0", &buffer{})
+	process.Meta.ValidExitCodes = []int{3, 4}
+	if _, err := e.Run(context.Background(), "", bind(root), nil, process, nil); code(err) != 0 {
+		t.Fatal(err)
+	}
+}
+
+func TestOutOfMemoryIsToldInBuildKitsWords(t *testing.T) {
+	killed, signal := &worker.Result{}, "KILL"
+	killed.Signal = &signal
+	if err := json.Unmarshal([]byte(`{"signal":"KILL","oom":{"killed":true,"count":1}}`), killed); err != nil {
+		t.Fatal(err)
+	}
+	if err := exitError(context.Background(), killed, nil); code(err) != 137 || !errors.Is(err, syscall.ENOMEM) {
+		t.Fatal(err)
+	}
+}
+
+func TestNetworksAreBuildKits(t *testing.T) {
+	spec := &specs.Spec{Linux: &specs.Linux{}}
+	params, u := map[string]any{}, undo{}
+	mode := func() any { return params["net"].(map[string]any)["mode"] }
+	if files, err := networkOf(spec, params, &u); err != nil || files != nil || mode() != "host" {
+		t.Fatal(params, err)
+	}
+	spec.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.NetworkNamespace}}
+	if files, err := networkOf(spec, params, &u); err != nil || files != nil || mode() != "none" {
+		t.Fatal(params, err)
+	}
+	spec.Linux.Namespaces[0].Path = freshNetwork(t)
+	files, err := networkOf(spec, params, &u)
+	defer u.run()
+	if err != nil || len(files) != 1 || mode() != "netns" {
+		t.Fatal(params, err)
+	}
+	e, root := setUp(t)
+	out := &buffer{}
+	p := map[string]any{"step": "ns", "rootfs": map[string]any{"path": root}, "net": params["net"],
+		"process": processParams(shell("readlink /proc/self/ns/net", nil).Meta)}
+	client, err := e.connection()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run(context.Background(), call{client, "step.run", "ns", p, files}, executor.ProcessInfo{Stdout: out}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if wanted, _ := os.Readlink(spec.Linux.Namespaces[0].Path); strings.TrimSpace(out.String()) != wanted {
+		t.Fatalf("%q, not %q", out.String(), wanted)
+	}
+}
+
+// freshNetwork is the path of a network namespace that lives as long as the test.
+func freshNetwork(t *testing.T) string {
+	t.Helper()
+	holder := exec.Command("cat")
+	holder.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	hold, err := holder.StdinPipe()
+	if err == nil {
+		err = holder.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { hold.Close(); holder.Wait() })
+	return fmt.Sprintf("/proc/%d/ns/net", holder.Process.Pid)
+}
+
+// deviceOfTheHost is one that no step has by itself: in a user namespace the host's node is bound.
+func deviceOfTheHost(t *testing.T) string {
+	t.Helper()
+	for _, path := range []string{"/dev/fuse", "/dev/net/tun", "/dev/kmsg", "/dev/ptp0"} {
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	t.Fatal("this machine has none of the devices that the test knows")
+	return ""
+}
+
+func TestCDIDevicesAreTakenOver(t *testing.T) {
+	directory, device := t.TempDir(), deviceOfTheHost(t)
+	os.WriteFile(directory+"/v.json", []byte(`{"cdiVersion":"0.6.0","kind":"v.test/null","devices":[{"name":"one",
+		"containerEdits":{"env":["CDI=yes"],"deviceNodes":[{"path":"`+device+`"}],
+		"mounts":[{"hostPath":"`+directory+`","containerPath":"/cdi","options":["ro","bind"]}]}}]}`), 0o644)
+	cache, err := cdi.NewCache(cdi.WithSpecDirs(directory))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, root := setUp(t)
+	e.CDI = cdidevices.NewManager(cache, nil)
+	out := &buffer{}
+	process := shell("echo $CDI; ls /cdi; test -c "+device+" && echo there", out)
+	process.Meta.CDIDevices = []*pb.CDIDevice{{Name: "v.test/null=one"}}
+	if _, err := e.Run(context.Background(), "", bind(root), nil, process, nil); err != nil || out.String() != "yes\nv.json\nthere\n" {
+		t.Fatalf("%v, %q", err, out.String())
+	}
+	e.CDI = nil
+	if _, err := e.Run(context.Background(), "", bind(root), nil, process, nil); err == nil {
+		t.Fatal("a device without a manager")
 	}
 }
