@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # scratch, buildctl …: set by the suite
+# shellcheck disable=SC2154 # scratch, buildctl, pipe …: set by the suite
 #
 # How steps end: by failing, by a signal, by being cancelled, with processes
 # left behind, after a flood of output.
@@ -57,8 +57,19 @@ marked_processes_are() {
 	[[ $(processes_with_mark "$2" | wc -l) -eq $1 ]]
 }
 
+# What a worker makes ahead waits for the next step and has run no program yet:
+# its command line is the worker's.
+without_waiting() {
+	local pid
+
+	while read -r pid; do
+		[[ -n $pipe && $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) == "$runtime worker "* ]] ||
+			printf '%s\n' "$pid"
+	done
+}
+
 new_processes_since() {
-	comm -13 "$1" <(processes_of_suite)
+	comm -13 "$1" <(processes_of_suite) | without_waiting
 }
 
 no_new_process_since() {

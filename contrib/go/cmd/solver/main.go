@@ -77,21 +77,21 @@ func cdiManager(directory string) (*cdidevices.Manager, error) {
 
 // newWorker is BuildKit's own worker, with the executor taken out and ours put in its place. It is
 // rootless: uid 0 of a user namespace, without cgroups of its own.
-func newWorker(ctx context.Context, o options) (*base.Worker, error) {
+func newWorker(ctx context.Context, o options) (*base.Worker, *executor.Executor, error) {
 	factory, err := snapshotter(o.snapshotter)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	devices, err := cdiManager(o.cdi)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	opt, err := runc.NewWorkerOpt(o.root, factory, true, oci.ProcessSandbox, nil, nil,
 		netproviders.Opt{Mode: "host"}, nil, o.runbuild, "", false, nil, "", "", devices)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	opt.Executor, err = executor.New(executor.Options{
+	steps, err := executor.New(executor.Options{
 		Connect:  func() (*client.Client, error) { return client.Spawn(o.runbuild) },
 		Root:     filepath.Join(opt.Root, "executor"),
 		Networks: opt.NetworkProviders,
@@ -99,9 +99,11 @@ func newWorker(ctx context.Context, o options) (*base.Worker, error) {
 		Rootless: true,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return base.NewWorker(ctx, opt)
+	opt.Executor = steps
+	w, err := base.NewWorker(ctx, opt)
+	return w, steps, err
 }
 
 func newController(o options, w *base.Worker) (*control.Controller, error) {
@@ -142,10 +144,11 @@ func run(ctx context.Context, o options) error {
 	if err := os.MkdirAll(o.root, 0o700); err != nil {
 		return err
 	}
-	w, err := newWorker(ctx, o)
+	w, steps, err := newWorker(ctx, o)
 	if err != nil {
 		return err
 	}
+	defer steps.Close() // waits for the worker to remove what it had mounted
 	controller, err := newController(o, w)
 	if err != nil {
 		return err
