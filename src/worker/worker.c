@@ -410,6 +410,29 @@ static int open_peer(struct worker *w, int in, int out, struct rb_err *err)
 	return 0;
 }
 
+/*
+ * Closed standard descriptors would be given to the engine's sockets, and covered with them below.
+ * A side of --stdio that is closed stays an error.
+ */
+static int fill_stdio(const struct worker_options *options, struct rb_err *err)
+{
+	for (int fd = 0; fd < 3; fd++) {
+		int null;
+
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		if (options->stdio && fd < 2)
+			return err_set(err, RB_WORKER_LISTEN, EBADF,
+				       "--stdio, but descriptor %d is closed", fd);
+		null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0); /* the lowest: this one */
+		if (null != fd)
+			return err_set(err, RB_WORKER_LISTEN, null < 0 ? -null : EBADF,
+				       "cannot open /dev/null as descriptor %d", fd);
+		(void)fcntl(fd, F_SETFD, 0);
+	}
+	return 0;
+}
+
 /* From now on descriptors 0 and 1 are nobody's. */
 static void cover_stdio(void)
 {
@@ -466,6 +489,8 @@ int worker_run(const struct worker_options *options, struct rb_err *err)
 	sigset_t set;
 	int r;
 
+	if ((r = fill_stdio(options, err)) < 0)
+		return r;
 	block_signals(&set);
 	r = engine_open(&w.engine, options->root, err);
 	if (r == 0)

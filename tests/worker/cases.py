@@ -13,6 +13,8 @@ import fnmatch
 import json
 import os
 import pathlib
+import re
+import resource
 import select
 import signal
 import socket
@@ -31,6 +33,49 @@ DEADLINE = 30
 
 class Skip(Exception):
     pass
+
+
+try:
+    import jsonschema
+except ImportError:
+    jsonschema = None
+
+
+def strict(schema):
+    """The same schema with no room for members that it does not name."""
+    if isinstance(schema, list):
+        return [strict(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: strict(value) for key, value in schema.items()}
+    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+def schema_of_worker():
+    return json.loads(subprocess.run([RUNBUILD, "schema"], stdout=subprocess.PIPE, check=True).stdout)
+
+
+def validator_of_replies():
+    schema = strict({"$ref": "#/$defs/reply", "$defs": schema_of_worker()["$defs"]})
+    return jsonschema.validators.validator_for({"$schema": "https://json-schema.org/draft/2020-12/schema"})(schema)
+
+
+class CheckedClient(Client):
+    """Holds what the worker says against its own schema: the first messages of each connection,
+    since the tests of floods would take minutes."""
+
+    validator = None
+
+    def receive(self, timeout=None):
+        message = super().receive(timeout)
+        self.received = getattr(self, "received", 0) + 1
+        if message is not None and jsonschema and self.received <= 40:
+            CheckedClient.validator = CheckedClient.validator or validator_of_replies()
+            text = {key: value for key, value in message.items() if key != "_fds"}
+            assert self.validator.is_valid(text), f"not what the schema says: {json.dumps(text)}"
+        return message
 
 
 def same(what, expected, actual):
@@ -97,9 +142,9 @@ class Setup:
             self.server = subprocess.Popen([RUNBUILD, "worker", "--listen", path],
                                            stdin=subprocess.DEVNULL)
             wait_until("the socket is there", lambda: os.path.exists(path))
-            self.client = Client.connect(path, hello=False)
+            self.client = CheckedClient.connect(path, hello=False)
         else:
-            self.client = Client.spawn(RUNBUILD, self.transport, hello=False)
+            self.client = CheckedClient.spawn(RUNBUILD, self.transport, hello=False)
         self.path = path if self.server else None
         if hello:
             self.client.hello(**params)
@@ -238,6 +283,7 @@ def test_refusals_go_as_the_transcript_says():
 
 def test_a_transcript_in_single_bytes_is_the_same():
     play("one-step.txt", cut=1)
+    play("refusals.txt", cut=1)
 
 
 PREFIX_LINES = (
@@ -776,6 +822,74 @@ def test_a_flood_of_descriptors_ends_the_connection():
 
 
 @only_on(*SOCKETS)
+def test_more_descriptors_than_one_message_may_have_end_the_connection():
+    """Our buffer for them is full then: MSG_CTRUNC."""
+    for count in (40, 253):
+        with Setup() as client:
+            null = os.open("/dev/null", os.O_RDWR)
+            client.send_bytes(b'{"jsonrpc":"2.0","id":9,"method":"ping","fds":16}\n', [null] * count)
+            closed_with(client, "bad-fds")
+            os.close(null)
+
+
+def spawn_with(prepare, **options):
+    """A worker on a socket pair that starts in a worse state than usual."""
+    ours, theirs = socket.socketpair()
+    process = subprocess.Popen([RUNBUILD, "worker", "--fd", str(theirs.fileno())], pass_fds=[theirs.fileno()],
+                               preexec_fn=prepare, **options)  # pylint: disable=subprocess-popen-preexec-fn
+    theirs.close()
+    return CheckedClient(ours.fileno(), ours.fileno(), ours, process)
+
+
+@only_on("fd")
+def test_a_worker_with_16_descriptors_refuses_and_lives():
+    def few():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+    with spawn_with(few, stdin=subprocess.DEVNULL) as client:
+        try:
+            client.hello()
+        except WorkerError as error:  # it could not even begin, and has said so
+            same("the kind", "worker-lost", error.kind)
+            return
+        null = os.open("/dev/null", os.O_RDWR)
+        requests = [client.request("step.run", step(f"s{n}", "exit 3")) for n in range(8)]
+        done = {}
+        while len(done) < len(requests):
+            message = client.receive(DEADLINE)
+            for fd in message["_fds"]:
+                os.close(fd)
+            if "method" not in message:
+                done[message["id"]] = message
+        for message in done.values():
+            assert message.get("result", {}).get("code") == 3 or "EMFILE" in json.dumps(message["error"]), message
+        same("and then", {}, client.call("ping"))
+        os.close(null)
+
+
+@only_on("fd")
+def test_a_worker_without_standard_streams_works():
+    def bare():
+        for fd in range(3):
+            os.close(fd)
+    with spawn_with(bare) as client:
+        client.hello()
+        output = []
+        result = client.run(step("a", "echo out; echo err >&2; cat; exit 4"), lambda fd, data: output.append((fd, data)))
+        same("the code", 4, result["code"])
+        same("the output", [(1, b"out\n"), (2, b"err\n")], sorted(output))
+
+
+@only_on("stdio")
+def test_a_closed_side_at_the_start_is_the_end():
+    for closed in (0, 1):
+        def bare(fd=closed):
+            os.close(fd)
+        done = subprocess.run([RUNBUILD, "worker", "--stdio"], preexec_fn=bare, timeout=DEADLINE, check=False,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert done.returncode in (0, 125) and not done.stdout, done
+
+
+@only_on(*SOCKETS)
 def test_descriptors_with_an_unreadable_line_end_the_connection():
     with Setup() as client:
         null = os.open("/dev/null", os.O_RDWR)
@@ -1127,12 +1241,11 @@ def test_a_waiting_process_holds_no_descriptor_of_others():
 
 
 def test_the_schema_takes_what_the_worker_takes():
-    try:
-        import jsonschema
-    except ImportError:
-        raise Skip("the Python package jsonschema is not installed") from None
-    schema = json.loads(subprocess.run([RUNBUILD, "schema"], stdout=subprocess.PIPE, check=True).stdout)
+    if not jsonschema:
+        raise Skip("the Python package jsonschema is not installed")
+    schema = schema_of_worker()
     validator = jsonschema.validators.validator_for(schema)(schema)
+    replies = validator_of_replies()
     for name in ("one-step.txt", "refusals.txt"):
         lines = list(transcript(name))
         for (direction, line), (_, reply) in zip(lines, lines[1:]):
@@ -1148,6 +1261,105 @@ def test_the_schema_takes_what_the_worker_takes():
             if error.get("kind") == "parse":
                 continue  # duplicate members are gone here
             same(line, not by_shape, validator.is_valid(request))
+    for wrong in ({"jsonrpc": "2.0", "id": 1, "result": {"new": 1}}, {"jsonrpc": "2.0", "method": "step.new", "params": {}},
+                  {"jsonrpc": "2.0", "id": 1, "error": {"code": -32602, "message": "m", "data": {"kind": "new"}}}):
+        assert not replies.is_valid(wrong), wrong
+
+
+# ---- the documents ------------------------------------------------------------------------------
+
+DOCUMENT = HERE.parent.parent / "docs" / "PROTOCOL.md"
+MANUAL = HERE.parent.parent / "man" / "runbuild-protocol.7.scd"
+
+
+def section(number):
+    text = DOCUMENT.read_text()
+    begin = text.index(f"\n## {number}. ")
+    return text[begin:text.index("\n## ", begin + 1) if f"\n## {number + 1}. " in text else len(text)]
+
+
+def table(number):
+    """Name and members of each row `name` | `{a, b or c}`."""
+    rows = re.findall(r"^\| `([a-z.]+)` \| (?:`\{([^`]*)\}`|step specification[^|]*) \|", section(number), re.M)
+    return {name: set(re.findall(r"\b[a-zA-Z]+\b", re.sub(r':"[^,}]*|:\d|\bor\b|\.\.\.', " ", members)))
+            for name, members in rows}
+
+
+def members_of(schema):
+    """Names that a request can have in this part of the schema, at any depth, references aside."""
+    if isinstance(schema, list):
+        return set().union(*map(members_of, schema)) if schema else set()
+    if not isinstance(schema, dict):
+        return set()
+    names = set(schema["properties"]) if isinstance(schema.get("properties"), dict) else set()
+    return names.union(*(members_of(value) for value in schema.values())) if schema else names
+
+
+def methods_of(schema):
+    return {each["properties"]["method"]["const"]: set(each["properties"]["params"].get("properties", {}))
+            for each in schema["anyOf"]}
+
+
+def notifications_of(schema):
+    return {each["properties"]["method"]["const"]: set(each["properties"]["params"]["properties"])
+            for each in schema["$defs"]["reply"]["anyOf"] if "method" in each["properties"]}
+
+
+@only_on("stdio")  # once is enough
+def test_document_and_schema_name_the_same_methods_and_members():
+    methods = methods_of(schema_of_worker())
+    del methods["hello"]  # told in a section of its own
+    rows = table(6)
+    same("the methods", sorted(methods), sorted(rows))
+    for name, members in methods.items():
+        if name != "step.run":
+            same(f"members of {name}", sorted(members), sorted(rows[name]))
+    rows = table(8)
+    for name, members in notifications_of(schema_of_worker()).items():
+        optional = {"exec"} if name != "log" else set()  # section 6: the same events, with exec
+        if "step.stats" != name:
+            same(f"members of {name}", sorted(members - optional), sorted(rows[name] - optional))
+    for name in members_of(schema_of_worker()["anyOf"][0]["properties"]["params"]):
+        assert name in section(5), f"hello's {name} is not in the document"
+
+
+# Words of the step specification that are no members: types, units, prose.
+PROSE = set("""a all and any appear be beside by chosen client copied default false fd has have i in into inside
+    is it its itself K KiB later level list logs lives may none NOFILE of only or order other out paths record
+    resolved sets step string source the then these they to top true unique V W C first whole while OCI runtime config
+    io bundle timeoutMs insecure when always result ok k v sub path selector""".split())
+
+
+@only_on("stdio")
+def test_document_and_schema_name_the_same_members_of_a_step():
+    schema = schema_of_worker()["$defs"]
+    wanted = set().union(*(members_of(schema[part]) for part in
+                           ("step", "ociStep", "process", "snapshot", "mount", "io")))
+    # what is refused in this version stands below the block
+    block, rest = section(7).split("```")[1:]
+    refused = re.search(r"\n\* Known but refused.*?\n\* ", rest, re.S).group()
+    wanted -= set(re.findall(r"`([A-Za-z]+)`", refused))
+    words = set(re.findall(r"[A-Za-z]+", re.sub(r'"[^"]*"|\^\[.*\$|\(.*?\)', " ", block)))
+    same("members without a word in the document", set(), wanted - words)
+    same("words of the document that are no members", set(), words - wanted - PROSE)
+
+
+@only_on("stdio")
+def test_the_manual_page_names_every_member():
+    text = MANUAL.read_text()
+    words = set(re.findall(r"[A-Za-z]+", text))
+    schema = schema_of_worker()
+    for name, members in {**methods_of(schema), **notifications_of(schema)}.items():
+        if name in ("log", "warm.take"):
+            continue  # reserved, or off by default
+        assert f"*{name}*" in text, f"{name} is not in the manual page"
+        same(f"members of {name} that the page lacks", set(), members - words)
+    parts = ("step", "ociStep", "snapshot", "mount", "io", "stepResult")
+    wanted = set().union(*(set(schema["$defs"][part]["properties"]) for part in parts))
+    wanted |= set(schema["$defs"]["process"]["properties"])
+    same("members that the page lacks", set(), {name for name in wanted if name.isalpha()} - words)
+    kinds = schema["$defs"]["error"]["properties"]["data"]["properties"]["kind"]["enum"]
+    same("kinds that page or document lack", [], [kind for kind in kinds if kind not in text or kind not in section(10)])
 
 
 # ---- the client in C ----------------------------------------------------------------------------
