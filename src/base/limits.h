@@ -41,6 +41,8 @@
 #define LIMIT_PRESERVED_FDS  1024u
 #define LIMIT_API_BYTES      16384u /* a request on api.sock */
 #define LIMIT_API_CLIENTS    8
-#define LIMIT_PORTS          256u /* published at once */
+#define LIMIT_PORTS          256u   /* published at once */
+#define LIMIT_CONNECTIONS    16384u /* open at once, of all published ports */
+#define LIMIT_SESSIONS       1024u  /* udp: clients of one port */
 #define LIMIT_HELPER_OUTPUT  65536u
 #define LIMIT_HELPER_SECONDS 30u /* newuidmap, newgidmap, slirp4netns start-up */

@@ -73,26 +73,36 @@ static int read_driver(const struct rootless_arguments *arguments, struct net_op
 	return rc;
 }
 
+enum { PORTS_NONE, PORTS_HELPER, PORTS_BUILTIN };
+
 static int read_ports(struct arena *arena, const struct rootless_arguments *arguments,
 		      struct net_options *net, struct rb_err *err)
 {
-	static const struct choice drivers[] = {
-		{"none", 0},        {"builtin", 1},          {"implicit", 1},
-		{"slirp4netns", 1}, {"gvisor-tap-vsock", 1}, {NULL, 0}};
+	static const struct choice drivers[] = {{"none", PORTS_NONE},
+						{"builtin", PORTS_BUILTIN},
+						{"implicit", PORTS_HELPER},
+						{"slirp4netns", PORTS_HELPER},
+						{"gvisor-tap-vsock", PORTS_HELPER},
+						{NULL, 0}};
 	size_t n = arguments->publish.n;
 	struct port_spec *ports = arena_array(arena, n + 1, sizeof(*ports));
-	int driver = 1;
+	int driver = PORTS_HELPER;
 	int rc = choose("port-driver", arguments->port_driver, drivers, &driver, err);
 
 	if (!ports)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "ports");
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		rc = port_parse(arguments->publish.v[i], &ports[i], err);
-	if (rc == 0 && n > 0 && net->driver != NET_SLIRP4NETNS && net->driver != NET_PASTA) {
+	if (rc == 0 && n > 0 &&
+	    (net->driver == NET_HOST || driver == PORTS_NONE ||
+	     (net->driver == NET_NONE && driver != PORTS_BUILTIN))) {
 		err_set(err, RB_USAGE, 0, "--publish needs a network that can publish ports");
-		err_fix(err, "add --net=slirp4netns");
+		err_fix(err, "add --net=slirp4netns%s",
+			net->driver == NET_HOST ? "" : ", or --port-driver=builtin");
 		return -EINVAL;
 	}
+	net->builtin_ports = driver == PORTS_BUILTIN;
+	net->hide_clients = arguments->source_ip_transparent == CHOICE_NO;
 	net->ports = ports;
 	net->n_ports = n;
 	return rc;

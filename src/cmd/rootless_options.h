@@ -50,13 +50,13 @@ struct rootless_arguments {
 		 "SPEC",      "lead a port of the host inside: [IP:]PORT:[IP:]PORT/tcp or /udp"},   \
 		{"port-driver", 0,                                                                  \
 		 OPTION_STRING, ROOTLESS_OPT(port_driver),                                          \
-		 "DRIVER",      "accepted; the network's own way to publish ports is used"},        \
+		 "DRIVER",      "builtin, slirp4netns, implicit (the network's own way), none"},    \
 		{"source-ip-transparent",                                                           \
 		 0,                                                                                 \
 		 OPTION_CHOICE,                                                                     \
 		 ROOTLESS_OPT(source_ip_transparent),                                               \
 		 NULL,                                                                              \
-		 "accepted; the client's address is always kept"},                                  \
+		 "builtin keeps the client's address; default: true"},                              \
 		{"slirp4netns-binary",       0,      OPTION_STRING,                                 \
 		 ROOTLESS_OPT(slirp_binary), "PATH", "the slirp4netns to use"},                     \
 		{"slirp4netns-sandbox", 0,                                                          \

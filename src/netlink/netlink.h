@@ -14,5 +14,11 @@ struct netlink_link {
 /* Loopback up, and the link (NULL: none) with addresses and routes, as one batch. RB_NETLINK. */
 int netlink_configure(const struct netlink_link *link, struct rb_err *err);
 
+/*
+ * What carries this mark is local, whatever its address: a rule, and the table of the same number.
+ * Errors: RB_NETLINK.
+ */
+int netlink_way_back(uint32_t mark, struct rb_err *err);
+
 /* Waits for a default route, which pasta(1) makes last; 10 s. Errors: RB_NETLINK, RB_PASTA_FAILED. */
 int netlink_await_route(struct rb_err *err);

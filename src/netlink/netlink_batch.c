@@ -5,6 +5,7 @@
  */
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
+#include <linux/fib_rules.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -200,6 +201,49 @@ int netlink_configure(const struct netlink_link *link, struct rb_err *err)
 	}
 	batch_close(&batch);
 	return rc;
+}
+
+/* ip-rule(8): fwmark MARK lookup MARK. */
+static void batch_rule(struct batch *batch, uint32_t mark)
+{
+	struct fib_rule_hdr *rule = batch_begin(batch, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL,
+						sizeof(*rule), "route by a mark");
+
+	rule->family = AF_INET;
+	rule->action = FR_ACT_TO_TBL;
+	mnl_attr_put_u32(batch->message, FRA_FWMARK, mark);
+	mnl_attr_put_u32(batch->message, FRA_TABLE, mark);
+	batch_end(batch);
+}
+
+/* ip-route(8): local 0.0.0.0/0 dev lo table MARK. */
+static void batch_all_local(struct batch *batch, uint32_t table)
+{
+	struct rtmsg *route = batch_begin(batch, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL,
+					  sizeof(*route), "route to ourselves");
+
+	route->rtm_family = AF_INET;
+	route->rtm_protocol = RTPROT_STATIC;
+	route->rtm_scope = RT_SCOPE_HOST;
+	route->rtm_type = RTN_LOCAL;
+	mnl_attr_put_u32(batch->message, RTA_TABLE, table);
+	mnl_attr_put_u32(batch->message, RTA_OIF, 1); /* the loopback interface */
+	batch_end(batch);
+}
+
+/* EEXIST: an earlier forwarder of this namespace has made them. */
+int netlink_way_back(uint32_t mark, struct rb_err *err)
+{
+	struct batch batch = {0};
+	int rc = batch_open(&batch, 0, err);
+
+	if (rc == 0) {
+		batch_rule(&batch, mark);
+		batch_all_local(&batch, mark);
+		rc = batch_run(&batch, err);
+	}
+	batch_close(&batch);
+	return rc == -EEXIST ? 0 : rc;
 }
 
 static bool has_default_route(struct batch *batch)

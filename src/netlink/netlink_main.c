@@ -9,6 +9,7 @@
  *   runbuild-netlink loopback
  *   runbuild-netlink link NAME MTU ADDRESS PREFIX GATEWAY v4|v6
  *   runbuild-netlink await-route
+ *   runbuild-netlink way-back MARK
  */
 #include <arpa/inet.h>
 #include "base/file.h"
@@ -48,12 +49,16 @@ static int link_configure(char **argv, struct rb_err *err)
 
 static int run(int argc, char **argv, struct rb_err *err)
 {
+	uint32_t mark;
+
 	if (argc == 2 && str_eq(argv[1], "loopback"))
 		return netlink_configure(NULL, err);
 	if (argc == 8 && str_eq(argv[1], "link"))
 		return link_configure(argv + 2, err);
 	if (argc == 2 && str_eq(argv[1], "await-route"))
 		return netlink_await_route(err);
+	if (argc == 3 && str_eq(argv[1], "way-back") && num_parse_u32(argv[2], &mark) == 0)
+		return netlink_way_back(mark, err);
 	return usage(err);
 }
 

@@ -76,6 +76,9 @@ static void add_network(struct strbuf *out, const struct net_options *options)
 	char dns[16];
 	char guest[16];
 
+	if (options->driver != NET_HOST && options->builtin_ports)
+		strbuf_add(out, ",\"portDriver\":{\"driver\":\"builtin\",\"protos\":[\"tcp\","
+				"\"udp\"],\"disallowLoopbackChildIP\":false}");
 	if (options->driver == NET_HOST || options->driver == NET_NONE)
 		return;
 	strbuf_printf(out,
@@ -83,7 +86,7 @@ static void add_network(struct strbuf *out, const struct net_options *options)
 		      "\"dynamicChildIP\":false}",
 		      net_driver_name(options->driver), net_address_text(addresses.dns, dns),
 		      net_address_text(addresses.guest, guest));
-	if (options->driver == NET_SLIRP4NETNS)
+	if (options->driver == NET_SLIRP4NETNS && !options->builtin_ports)
 		strbuf_add(out, ",\"portDriver\":{\"driver\":\"slirp4netns\",\"protos\":[\"tcp\","
 				"\"udp\"],\"disallowLoopbackChildIP\":true}");
 }

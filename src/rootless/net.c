@@ -92,6 +92,7 @@ void net_init(struct net *net, struct arena *arena, const struct net_options *op
 		.guard_pidfd = -1,
 		.exit_fd = -1,
 		.output = -1,
+		.forward = {.pidfd = -1, .sock = -1},
 	};
 }
 
@@ -171,10 +172,36 @@ int net_start(struct net *net, pid_t target, struct rb_err *err)
 	if (net->options->driver == NET_SLIRP4NETNS)
 		rc = slirp_start(net, err);
 	else if (net->options->driver == NET_PASTA)
-		return pasta_start(net, err); /* it publishes the ports itself */
+		rc = pasta_start(net, err);
+	if (net->options->driver == NET_PASTA && !net->options->builtin_ports)
+		return rc; /* it publishes the ports itself */
 	for (size_t i = 0; rc == 0 && i < net->options->n_ports; i++)
 		rc = net_publish(net, &net->options->ports[i], NULL, err);
 	return rc;
+}
+
+static bool can_publish(const struct net *net)
+{
+	const struct net_options *options = net->options;
+
+	return options->builtin_ports ? options->driver != NET_HOST
+				      : options->driver == NET_SLIRP4NETNS && net->dir >= 0;
+}
+
+/* By whoever publishes the ports of this network. */
+static int entry_publish(struct net *net, struct port_entry *entry, struct rb_err *err)
+{
+	int rc = 0;
+
+	if (!net->options->builtin_ports) {
+		rc = port_check(&entry->spec, err);
+		return rc < 0 ? rc : slirp_publish(net, entry, err);
+	}
+	net->forward.netlink = net->netlink;
+	net->forward.hide_clients = net->options->hide_clients;
+	if (net->forward.sock < 0)
+		rc = forward_start(&net->forward, net->target, err);
+	return rc < 0 ? rc : forward_publish(&net->forward, entry, err);
 }
 
 int net_publish(struct net *net, const struct port_spec *spec, unsigned *ret_id, struct rb_err *err)
@@ -183,10 +210,10 @@ int net_publish(struct net *net, const struct port_spec *spec, unsigned *ret_id,
 	struct port_entry *entry = &ports->v[ports->n];
 	int rc;
 
-	if (net->options->driver != NET_SLIRP4NETNS || net->dir < 0) {
+	if (!can_publish(net)) {
 		err_set(err, RB_PORT, 0, "the network '%s' cannot publish ports at run time",
 			net_driver_name(net->options->driver));
-		err_fix(err, "use --net=slirp4netns");
+		err_fix(err, "use --net=slirp4netns, or --port-driver=builtin");
 		return -EOPNOTSUPP;
 	}
 	if (ports->n == LIMIT_PORTS) {
@@ -194,11 +221,8 @@ int net_publish(struct net *net, const struct port_spec *spec, unsigned *ret_id,
 		err_fix(err, "unpublish some");
 		return -ENOSPC;
 	}
-	rc = port_check(spec, err);
-	if (rc < 0)
-		return rc;
 	*entry = (struct port_entry){.id = ports->last_id + 1, .spec = *spec};
-	rc = slirp_publish(net, entry, err);
+	rc = entry_publish(net, entry, err);
 	if (rc < 0)
 		return rc;
 	ports->n++;
@@ -216,7 +240,9 @@ int net_unpublish(struct net *net, unsigned id, struct rb_err *err)
 	for (size_t i = 0; i < ports->n; i++) {
 		if (ports->v[i].id != id)
 			continue;
-		rc = slirp_unpublish(net, &ports->v[i], err);
+		rc = net->options->builtin_ports
+			     ? forward_unpublish(&net->forward, &ports->v[i], err)
+			     : slirp_unpublish(net, &ports->v[i], err);
 		if (rc < 0)
 			return rc;
 		ports->n--;
@@ -252,6 +278,23 @@ static void net_listen(struct net *net)
 		fd_close(&net->output);
 }
 
+static void helper_end(struct net *net)
+{
+	siginfo_t info;
+
+	fd_close(&net->exit_fd);
+	if (net->pidfd >= 0) {
+		(void)sys_pidfd_send_signal(net->pidfd, SIGKILL);
+		(void)sys_wait_pidfd(net->pidfd, &info, WEXITED);
+		fd_close(&net->pidfd);
+	}
+	if (net->guard_pidfd >= 0) {
+		(void)sys_wait_pidfd(net->guard_pidfd, &info, WEXITED);
+		fd_close(&net->guard_pidfd);
+	}
+	fd_close(&net->output);
+}
+
 bool net_reap(struct net *net, int *ret_status, bool *ret_signal)
 {
 	siginfo_t info = {0};
@@ -262,7 +305,7 @@ bool net_reap(struct net *net, int *ret_status, bool *ret_signal)
 	net_listen(net);
 	*ret_status = info.si_status;
 	*ret_signal = info.si_code != CLD_EXITED;
-	net_end(net);
+	helper_end(net);
 	return true;
 }
 
@@ -294,9 +337,30 @@ static int net_again(struct net *net, struct rb_err *err)
 {
 	int rc = net->options->driver == NET_PASTA ? pasta_start(net, err) : slirp_start(net, err);
 
-	for (size_t i = 0; rc == 0 && i < net->ports.n; i++)
+	for (size_t i = 0; rc == 0 && !net->options->builtin_ports && i < net->ports.n; i++)
 		rc = slirp_publish(net, &net->ports.v[i], err);
 	return rc;
+}
+
+/* A forwarder that was killed: the next one gets the ports, the connections are lost. */
+static void forward_event(struct net *net)
+{
+	struct rb_err err = {0};
+	siginfo_t info = {0};
+	int rc = 0;
+
+	if (net->forward.pidfd < 0 ||
+	    sys_wait_pidfd(net->forward.pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+	    info.si_pid == 0)
+		return;
+	log_warn("the builtin port driver has ended with %s %d; starting it again, open "
+		 "connections are lost",
+		 info.si_code == CLD_EXITED ? "status" : "signal", info.si_status);
+	forward_end(&net->forward);
+	for (size_t i = 0; rc == 0 && i < net->ports.n; i++)
+		rc = entry_publish(net, &net->ports.v[i], &err);
+	if (rc < 0)
+		log_error(&err);
 }
 
 void net_event(struct net *net)
@@ -307,6 +371,7 @@ void net_event(struct net *net)
 	bool by_signal;
 	int status;
 
+	forward_event(net);
 	net_listen(net);
 	if (!net_reap(net, &status, &by_signal))
 		return;
@@ -326,17 +391,6 @@ void net_event(struct net *net)
 
 void net_end(struct net *net)
 {
-	siginfo_t info;
-
-	fd_close(&net->exit_fd);
-	if (net->pidfd >= 0) {
-		(void)sys_pidfd_send_signal(net->pidfd, SIGKILL);
-		(void)sys_wait_pidfd(net->pidfd, &info, WEXITED);
-		fd_close(&net->pidfd);
-	}
-	if (net->guard_pidfd >= 0) {
-		(void)sys_wait_pidfd(net->guard_pidfd, &info, WEXITED);
-		fd_close(&net->guard_pidfd);
-	}
-	fd_close(&net->output);
+	forward_end(&net->forward);
+	helper_end(net);
 }

@@ -13,6 +13,7 @@
  */
 #include "base/arena.h"
 #include "base/err.h"
+#include "rootless/forward.h"
 #include "rootless/port.h"
 
 enum net_driver {
@@ -34,6 +35,8 @@ struct net_options {
 	const char *binary;            /* absolute path of the helper; NULL: looked for */
 	const struct port_spec *ports; /* published from the start */
 	size_t n_ports;
+	bool builtin_ports; /* by a forwarder of ours instead of the helper */
+	bool hide_clients;  /* it does not keep their addresses */
 };
 
 /* The addresses that follow from the options, host byte order: slirp4netns(1). */
@@ -69,6 +72,9 @@ struct net {
 	int64_t started_ms;  /* CLOCK_MONOTONIC */
 	unsigned restarts;   /* in a row, each soon after the start */
 	struct ports ports;  /* published now */
+
+	/* of builtin_ports, from the first port on */
+	struct forward forward;
 };
 
 void net_init(struct net *net, struct arena *arena, const struct net_options *options);
@@ -95,15 +101,15 @@ int net_inside_await(const struct net *net, struct rb_err *err);
 int net_start(struct net *net, pid_t target, struct rb_err *err);
 
 /*
- * Call when net->output is readable or net->pidfd says that the helper has ended: logs, starts it
- * again in the same namespace and publishes the ports again.
+ * Call when net->output is readable, or net->pidfd or net->forward.pidfd says that a helper has
+ * ended: logs, starts it again in the same namespace and publishes its ports again.
  */
 void net_event(struct net *net);
 
 /* Words the failure of a helper that is not ready, with its last words, and ends it. */
 int net_failed(struct net *net, int rc, struct rb_err *err);
 
-/* Ends the helper and waits for it. */
+/* Ends the helpers and waits for them. */
 void net_end(struct net *net);
 
 /* At run time. Errors: RB_PORT. */

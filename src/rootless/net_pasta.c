@@ -59,7 +59,7 @@ static char *pasta_ports(const struct net *net, bool udp)
 	for (size_t i = 0; i < net->options->n_ports; i++) {
 		const struct port_spec *spec = &net->options->ports[i];
 
-		if (spec->udp != udp)
+		if (spec->udp != udp || net->options->builtin_ports)
 			continue;
 		if (text.len)
 			strbuf_add_char(&text, ',');
@@ -124,7 +124,7 @@ int pasta_start(struct net *net, struct rb_err *err)
 	int pipes[2];
 	int rc;
 
-	for (size_t i = 0; i < net->options->n_ports; i++) {
+	for (size_t i = 0; !net->options->builtin_ports && i < net->options->n_ports; i++) {
 		rc = port_check(&net->options->ports[i], err);
 		if (rc < 0)
 			return rc;

@@ -98,23 +98,9 @@ static int64_t unprivileged_start(void)
 	return (int64_t)value;
 }
 
-int port_check(const struct port_spec *spec, struct rb_err *err)
+static int port_refused(const struct port_spec *spec, int error, struct rb_err *err)
 {
-	struct sockaddr_in address = {
-		.sin_family = AF_INET,
-		.sin_port = htons(spec->parent_port),
-		.sin_addr.s_addr = htonl(spec->parent_ip),
-	};
-	CLEANUP_FD int sock = sys_socket(AF_INET, spec->udp ? SOCK_DGRAM : SOCK_STREAM, 0);
-	int one = 1;
-
-	if (sock < 0)
-		return err_set(err, RB_PORT, -sock, "socket");
-	/* as the helper's own sockets; a connection in TIME_WAIT is no obstacle */
-	(void)setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(sock, (struct sockaddr *)&address, sizeof(address)) == 0)
-		return 0;
-	if (errno == EACCES && spec->parent_port < unprivileged_start()) {
+	if (error == EACCES && spec->parent_port < unprivileged_start()) {
 		err_set(err, RB_PORT, 0, "port %u is privileged", spec->parent_port);
 		err_fix(err,
 			"sudo sysctl -w net.ipv4.ip_unprivileged_port_start=%u, or publish a port "
@@ -122,11 +108,45 @@ int port_check(const struct port_spec *spec, struct rb_err *err)
 			spec->parent_port, (unsigned)unprivileged_start() - 1);
 		return -EACCES;
 	}
-	err_set(err, RB_PORT, errno, "cannot publish port %u/%s", spec->parent_port,
+	err_set(err, RB_PORT, error, "cannot publish port %u/%s", spec->parent_port,
 		spec->udp ? "udp" : "tcp");
 	err_fix(err, "%s",
-		errno == EADDRINUSE ? "end what listens there ('ss -lntup' shows it), or use "
+		error == EADDRINUSE ? "end what listens there ('ss -lntup' shows it), or use "
 				      "another port"
 				    : "use an address of this host");
-	return -EADDRINUSE;
+	return -error;
+}
+
+int port_open(const struct port_spec *spec, int *ret_fd, struct rb_err *err)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons(spec->parent_port),
+		.sin_addr.s_addr = htonl(spec->parent_ip),
+	};
+	int type = (spec->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK;
+	CLEANUP_FD int sock = sys_socket(AF_INET, type, 0);
+	int one = 1;
+
+	if (sock < 0)
+		return err_set(err, RB_PORT, -sock, "socket");
+	/* tcp: a connection in TIME_WAIT is no obstacle; for udp it would share the port: socket(7) */
+	if (spec->udp)
+		(void)setsockopt(sock, IPPROTO_IP, IP_PKTINFO, &one, sizeof(one));
+	else
+		(void)setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return port_refused(spec, errno, err);
+	/* two sockets with SO_REUSEADDR may be bound, but only one may listen */
+	if (!spec->udp && listen(sock, SOMAXCONN) < 0)
+		return port_refused(spec, errno, err);
+	*ret_fd = fd_take(&sock);
+	return 0;
+}
+
+int port_check(const struct port_spec *spec, struct rb_err *err)
+{
+	CLEANUP_FD int sock = -1;
+
+	return port_open(spec, &sock, err);
 }

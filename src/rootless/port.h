@@ -30,3 +30,6 @@ struct ports {
  * the reason for themselves. Errors: RB_PORT.
  */
 int port_check(const struct port_spec *spec, struct rb_err *err);
+
+/* Binds it, and for tcp listens; the socket does not block. Errors: RB_PORT. */
+int port_open(const struct port_spec *spec, int *ret_fd, struct rb_err *err);

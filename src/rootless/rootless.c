@@ -183,7 +183,7 @@ static void hear(struct rootless *r)
 		fd_close(&r->sock);
 }
 
-enum { FD_CHILD, FD_SIGNALS, FD_SOCK, FD_NET, FD_NET_OUTPUT, FD_NOTIFY, FD_API };
+enum { FD_CHILD, FD_SIGNALS, FD_SOCK, FD_NET, FD_NET_OUTPUT, FD_FORWARD, FD_NOTIFY, FD_API };
 
 static void serve(struct rootless *r, int signals, const struct pollfd *fds)
 {
@@ -191,7 +191,7 @@ static void serve(struct rootless *r, int signals, const struct pollfd *fds)
 		forward(r, signals);
 	if (fds[FD_SOCK].revents)
 		hear(r);
-	if (fds[FD_NET].revents || fds[FD_NET_OUTPUT].revents)
+	if (fds[FD_NET].revents || fds[FD_NET_OUTPUT].revents || fds[FD_FORWARD].revents)
 		net_event(&r->net);
 	if (fds[FD_NOTIFY].revents)
 		notify_forward(r);
@@ -213,6 +213,7 @@ static int supervise(struct rootless *r)
 			[FD_SOCK] = {.fd = r->sock, .events = POLLIN},
 			[FD_NET] = {.fd = r->net.pidfd, .events = POLLIN},
 			[FD_NET_OUTPUT] = {.fd = r->net.output, .events = POLLIN},
+			[FD_FORWARD] = {.fd = r->net.forward.pidfd, .events = POLLIN},
 			[FD_NOTIFY] = {.fd = r->notify_in, .events = POLLIN},
 		};
 

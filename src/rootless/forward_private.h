@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What the forwarder's files share. All but the messages lives in the forwarder. */
+#include <netinet/in.h>
+#include "base/sys.h"
+#include "rootless/forward.h"
+
+/* Over a SOCK_SEQPACKET pair; each request is answered by one FORWARD_DONE. */
+enum forward_type {
+	FORWARD_ADD,    /* with the bound socket */
+	FORWARD_REMOVE, /* by its id */
+	FORWARD_DONE,   /* error: 0 or -errno; the first one says that the forwarder is ready */
+};
+
+struct forward_message {
+	uint32_t type, id;
+	int32_t error;
+	uint32_t child_ip; /* host byte order */
+	uint16_t child_port;
+	uint16_t udp;
+	uint32_t opaque; /* ready: the client's address can be kept */
+};
+_Static_assert(sizeof(struct forward_message) == 24, "a fixed size");
+
+int forward_send(int sock, const struct forward_message *message, int fd);
+
+/* 0, -ENOENT at the end of the other side, or -errno. *ret_fd: -1 without a descriptor. */
+int forward_receive(int sock, struct forward_message *ret_message, int *ret_fd);
+
+/* The routing mark of what comes from a client, and the table that leads back to it. */
+enum { FORWARD_MARK = 0x5242 };
+
+struct loop;
+
+/* Something epoll(7) tells of. act may free any source, its own included, by loop_forget(). */
+struct source {
+	void (*act)(struct loop *loop, struct source *source, uint32_t events);
+	int fd;
+	uint32_t wanted; /* as epoll knows it; 0: epoll does not know it */
+};
+
+/* Anything that holds sources begins with this. */
+struct garbage {
+	struct garbage *next;
+};
+
+/* A published port. */
+struct listener {
+	struct garbage garbage; /* first: loop_free() */
+	struct source source;
+	struct listener *next;
+	uint32_t id;
+	struct sockaddr_in target;
+	struct udp_session **sessions; /* udp: UDP_BUCKETS lists */
+	size_t n_sessions;
+};
+
+struct loop {
+	int epoll;
+	bool keep_address; /* of a client */
+	bool full; /* no listener is looked at until a connection ends, or a second passes */
+	size_t n_connections, most_connections;
+	struct source parent;
+	struct listener *listeners;
+	struct garbage *garbage; /* freed after the round, whose events may still name it */
+};
+
+/* Makes epoll wait for these events. 0: forgets the source. */
+int loop_want(struct loop *loop, struct source *source, uint32_t events);
+
+/* Forgets and closes. */
+void loop_close(struct loop *loop, struct source *source);
+
+/* Listeners are looked at again. */
+void loop_resume(struct loop *loop);
+
+/* After the round. */
+void loop_free(struct loop *loop, struct garbage *garbage);
+
+int64_t loop_now_ms(void);
+
+/* tcp */
+void tcp_accept(struct loop *loop, struct source *source, uint32_t events);
+
+/* udp */
+void udp_receive(struct loop *loop, struct source *source, uint32_t events);
+void udp_expire(struct loop *loop, struct listener *listener, int64_t before_ms);
+
+/* Runs until the parent is gone. */
+void forward_loop(int parent, bool keep_address) __attribute__((noreturn));

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154 # inner shells; the suite sets and reads
+#
+# The builtin port driver: what it passes on, what it keeps, and how it ends.
+
+# start_forwarded OPTIONS…: a launcher with --port-driver=builtin and a server on 8082 inside. The
+# host has 192.0.2.1 beside its loopback.
+start_forwarded() {
+	: >"$scratch/launcher.out"
+	state=$scratch/home/state
+	rm -rf "$state"
+	ip addr replace 192.0.2.1/32 dev lo
+	exec_as_user runbuild --debug rootless --state-dir="$state" --port-driver=builtin "$@" -- \
+		"$scratch/lib/forward.py" serve 8082 >"$scratch/launcher.out" 2>"$scratch/launcher.err" &
+	launcher=$!
+	trap 'kill "$launcher" 2>/dev/null || true' EXIT
+	await 20 grep -q ready "$scratch/launcher.out" || fail "$(cat "$scratch/launcher.err")"
+}
+
+# end WORD…: the client's end of a connection.
+end() {
+	"$scratch/lib/forward.py" "$@"
+}
+
+# The forwarder is the launcher's child that has its program, and no child of its own.
+forwarder() {
+	local pid
+
+	for pid in $(children_of "$launcher" runbuild); do
+		[[ $pid == "$(cat "$state/child_pid")" ]] || printf '%s\n' "$pid"
+	done
+}
+
+test_a_forwarded_client_keeps_its_address() {
+	needs_tun
+	needs_host
+	start_forwarded --net=slirp4netns -p 8081:8082/tcp
+	same 'from afar' 192.0.2.1 "$(end ask 192.0.2.1 192.0.2.1 8081 peer)"
+	same 'from the loopback' 127.0.0.1 "$(end ask 127.0.0.1 127.0.0.1 8081 peer)"
+	has "$(api GET /v1/info)" '"portDriver":{"driver":"builtin","protos":["tcp","udp"],"disallowLoopbackChildIP":false}'
+}
+
+test_a_forwarded_client_is_hidden_when_asked() {
+	needs_host
+	start_forwarded --net=none --source-ip-transparent=false -p 8081:8082/tcp
+	same 'hidden' 127.0.0.1 "$(end ask 192.0.2.1 192.0.2.1 8081 peer)"
+	same 'no rule' '' "$(runbuild enter --state-dir="$state" ip rule list 2>/dev/null | grep fwmark || true)"
+}
+
+test_forwarded_bytes_and_half_closed_connections_arrive() {
+	needs_host
+	start_forwarded --net=none -p 8081:8082/tcp
+	same 'small' same "$(end count 192.0.2.1 192.0.2.1 8081 10)"
+	same 'large' same "$(end count 127.0.0.1 127.0.0.1 8081 30000000)"
+	same 'to a slow reader' 50000000 "$(end flood 192.0.2.1 192.0.2.1 8081 50000000)"
+	has "$(end ask 192.0.2.1 192.0.2.1 8081 reset)" 'reset by peer'
+}
+
+test_a_forwarded_port_without_a_server_resets() {
+	needs_host
+	start_forwarded --net=none -p 8081:8099/tcp
+	end ask 192.0.2.1 192.0.2.1 8081 peer >"$scratch/out"
+	contains "$scratch/out" 'reset by peer' || fail "$(cat "$scratch/out")"
+}
+
+test_forwarded_connections_leave_no_descriptor() {
+	needs_host
+	local before
+
+	start_forwarded --net=none -p 8081:8082/tcp
+	end ask 127.0.0.1 127.0.0.1 8081 peer >/dev/null
+	before=$(list_fds "$(forwarder)")
+	same 'answered' 600 "$(end many 127.0.0.1 8081 600)"
+	same 'answered' 600 "$(end many 192.0.2.1 8081 600)"
+	await 5 eval '[[ $(list_fds "$(forwarder)") == "$before" ]]' ||
+		fail "before: $before" "now: $(list_fds "$(forwarder)")"
+}
+
+list_fds() {
+	find "/proc/$1/fd" -mindepth 1 -printf '%f\n' | sort -n | tr '\n' ' '
+}
+
+test_more_connections_than_descriptors_wait_their_turn() {
+	needs_host
+	local round
+
+	ulimit -n 1024
+	start_forwarded --net=none -p 8081:8082/tcp
+	for round in 1 2; do
+		same "round $round" 180 "$(end many 127.0.0.1 8081 180)"
+	done
+}
+
+test_forwarded_datagrams_find_their_way_back() {
+	needs_host
+	start_forwarded --net=none -p 8081:8082/udp
+	same 'from afar' 127.0.0.1 "$(end udp 192.0.2.1 192.0.2.1 8081 50)"
+	same 'from the loopback' 127.0.0.1 "$(end udp 127.0.0.1 127.0.0.1 8081 50)"
+}
+
+test_forwarded_ports_come_and_go() {
+	needs_host
+	start_forwarded --net=none
+	same 'no forwarder before the first port' '' "$(forwarder)"
+	has "$(api POST /v1/ports '{"proto":"tcp","parentIP":"127.0.0.1","parentPort":8083,"childPort":8082}')" '201' '"id":1'
+	has "$(api POST /v1/ports '{"proto":"udp","parentIP":"127.0.0.1","parentPort":8083,"childPort":8082}')" '201' '"id":2'
+	has "$(api POST /v1/ports '{"proto":"tcp","parentIP":"127.0.0.1","parentPort":8083,"childPort":8082}')" '500' 'in use' RB0607
+	has "$(api POST /v1/ports '{"proto":"udp","parentIP":"127.0.0.1","parentPort":8083,"childPort":8082}')" '500' 'in use' RB0607
+	same 'tcp' 127.0.0.1 "$(end ask 127.0.0.1 127.0.0.1 8083 peer)"
+	same 'deleted' '200' "$(api DELETE /v1/ports/1)"
+	has "$(end ask 127.0.0.1 127.0.0.1 8083 peer)" refused
+	same 'udp' 127.0.0.1 "$(end udp 127.0.0.1 127.0.0.1 8083 1)"
+	has "$(api POST /v1/ports '{"proto":"tcp","parentIP":"127.0.0.1","parentPort":8083,"childPort":8082}')" '201' '"id":3'
+	same 'tcp again' 127.0.0.1 "$(end ask 127.0.0.1 127.0.0.1 8083 peer)"
+}
+
+test_a_forwarder_has_no_power_over_its_host() {
+	needs_host
+	start_forwarded --net=none -p 8081:8082/tcp
+	contains "/proc/$(forwarder)/status" $'CapEff:\t0000000000001000' $'CapBnd:\t0000000000000000' $'NoNewPrivs:\t1'
+}
+
+test_a_killed_forwarder_is_replaced_with_its_ports() {
+	needs_host
+	local old
+
+	start_forwarded --net=none -p 8081:8082/tcp -p 8081:8082/udp
+	old=$(forwarder)
+	kill -KILL "$old"
+	await 10 eval '[[ $(forwarder) != "" && $(forwarder) != "$old" ]]' || fail "$(cat "$scratch/launcher.err")"
+	await 10 eval '[[ $(end ask 192.0.2.1 192.0.2.1 8081 peer) == 192.0.2.1 ]]' || fail 'no tcp'
+	same 'udp' 127.0.0.1 "$(end udp 127.0.0.1 127.0.0.1 8081 1)"
+	contains "$scratch/launcher.err" 'builtin port driver has ended with signal 9'
+}
+
+test_a_forwarder_ends_with_a_killed_launcher() {
+	needs_host
+	local old
+
+	start_forwarded --net=none -p 8081:8082/tcp
+	old=$(forwarder)
+	kill -KILL "$launcher"
+	await 5 eval '! kill -0 "$old" 2>/dev/null' || fail 'it lives'
+	has "$(end ask 127.0.0.1 127.0.0.1 8081 peer)" refused
+}
+
+test_builtin_ports_need_a_network_and_a_driver() {
+	fails_with 125 RB0001 'needs a network' -- rootless --net=host --port-driver=builtin -p 8081:8082/tcp -- true
+	fails_with 125 RB0001 'needs a network' '--port-driver=builtin' -- rootless --net=none -p 8081:8082/tcp -- true
+	fails_with 125 RB0001 'needs a network' -- rootless --net=slirp4netns --port-driver=none -p 8081:8082/tcp -- true
+}
