@@ -243,22 +243,70 @@ test_a_killed_supervisor_leaves_nothing() {
 	output_is again
 }
 
-test_mounts_of_a_configuration_are_snapshots() {
+test_a_killed_first_process_leaves_nothing() {
+	new_snapshot first
+	start_step 'exec sleep 1000'
+	kill -KILL "$(processes_named sleep)"
+	end_of_step
+	same 'the status' 137 "$status"
+	await 5 no_daemon || fail 'the daemon lives'
+	await 5 no_snapshot_mounts || fail 'a mount is left'
+	in_step 'echo again'
+	output_is again
+}
+
+# A namespace's first process does not die of TERM: waiting for it would be for ever.
+test_a_terminated_supervisor_leaves_nothing() {
+	new_snapshot terminated
+	start_step 'exec sleep 1000'
+	kill -INT "$step_pid"
+	kill -TERM "$step_pid"
+	end_of_step
+	((status != 0)) || fail 'the step went well'
+	await 5 no_process_named sleep || fail 'the step lives'
+	await 5 no_daemon || fail 'the daemon lives'
+	in_step 'echo again'
+	output_is again
+}
+
+# overlay_bundle NAME TEXT: a container whose /mnt is the snapshot; it runs TEXT.
+overlay_bundle() {
 	local type=overlay
 
 	[[ $driver == native ]] || type=fuse3.fuse-overlayfs
-	new_snapshot oci
-	echo low >"$lower/f"
+	new_snapshot "$1"
 	"$runbuild" spec --bundle "$dir"
 	mkdir "$dir/rootfs"
 	cp -a "$scratch/base/." "$dir/rootfs"
 	jq --arg type "$type" --arg lower "lowerdir=$lower:$scratch/base" --arg upper "upperdir=$upper" \
-		--arg work "workdir=$work" '.process.terminal = false | .root.readonly = false
-		| .process.args = ["sh", "-c", "cat /mnt/f; rm -rf /mnt/etc; mkdir /mnt/etc; ls -A /mnt/etc; echo hi >/mnt/new"]
+		--arg work "workdir=$work" --arg text "$2" '.process.terminal = false | .root.readonly = false
+		| .process.args = ["sh", "-c", $text]
 		| .mounts += [{destination: "/mnt", type: $type, source: "overlay", options: [$lower, $upper, $work]}]' \
 		"$dir/config.json" >"$dir/config.new"
 	mv "$dir/config.new" "$dir/config.json"
 	bundle=$dir
+}
+
+start_container() {
+	(exec "$runbuild" --root "$state_root" run --bundle "$dir" "$1" >"$dir/out" 2>"$dir/err") &
+	step_pid=$!
+	await 20 test -e "$upper/up" || fail 'the container does not start' "$(cat "$dir/err")"
+}
+
+test_an_upper_of_a_container_is_refused_to_a_step() {
+	overlay_bundle shared 'touch /mnt/up; exec sleep 1000'
+	start_container "shared-$driver"
+	in_step true
+	refused 125 'RB0702'
+	"$runbuild" --root "$state_root" delete --force "shared-$driver"
+	end_of_step
+	in_step 'echo free'
+	output_is free
+}
+
+test_mounts_of_a_configuration_are_snapshots() {
+	overlay_bundle oci 'cat /mnt/f; rm -rf /mnt/etc; mkdir /mnt/etc; ls -A /mnt/etc; echo hi >/mnt/new'
+	echo low >"$lower/f"
 	capture "$runbuild" --root "$state_root" run --bundle "$dir" "oci-$driver"
 	output_is low
 	same 'the upper file' hi "$(<"$upper/new")"

@@ -58,6 +58,41 @@ test_a_daemon_killed_in_mid_step_ends_the_step() {
 	await 5 no_process_named sleep || fail 'the step lives'
 }
 
+test_a_daemon_that_was_asked_to_leave_ends_the_step() {
+	new_snapshot leaves_early
+	start_step 'sleep 1000'
+	kill -TERM "$(processes_named fuse-overlayfs)"
+	end_of_step
+	same 'the status' 125 "$status"
+	contains "$dir/err" "the snapshot's daemon fuse-overlayfs" 'while the step ran' '[RB0706]'
+	await 5 no_process_named sleep || fail 'the step lives'
+}
+
+test_a_daemon_of_a_container_killed_in_mid_run_is_told() {
+	overlay_bundle dies_oci 'touch /mnt/up; exec sleep 1000'
+	start_container dies
+	kill -KILL "$(processes_named fuse-overlayfs)"
+	end_of_step
+	((status != 0)) || fail 'the container went well'
+	contains "$dir/err" "daemon fuse-overlayfs was killed by signal 9 (KILL)" '[RB0706]'
+	await 5 no_process_named sleep || fail 'the container lives'
+}
+
+test_a_daemon_that_never_serves_is_given_up() {
+	new_snapshot hangs
+	impostor 'exec sleep 1000'
+	in_step true
+	refused 125 'fuse-overlayfs' '[RB0706]'
+	await 5 no_process_named sleep || fail 'the program lives'
+}
+
+test_throw_away_steps_work() {
+	new_snapshot throw_away
+	bundle=$dir
+	capture step --volatile -- sh -c 'echo 1 >/f; sync; cat /f'
+	output_is 1
+}
+
 test_a_stopped_daemon_does_not_outlive_its_step() {
 	new_snapshot stops
 	start_step 'sleep 1000'
