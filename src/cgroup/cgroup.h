@@ -97,6 +97,13 @@ int cgroup_remove(const char *name);
 struct strbuf;
 void cgroup_stats(const struct cgroup *cgroup, struct strbuf *out);
 
+/* What a group has used in all; UINT64_MAX: nobody counts it here. */
+struct cgroup_figures {
+	uint64_t memory_peak, cpu_usage_us, pids_peak, io_read, io_write;
+	uint64_t oom_kills;
+};
+void cgroup_figures(const struct cgroup *cgroup, struct cgroup_figures *ret);
+
 /* How often the OOM killer has ended a process of the group; 0 when nobody counts. */
 uint64_t cgroup_oom_kills(const struct cgroup *cgroup);
 

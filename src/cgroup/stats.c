@@ -391,3 +391,53 @@ uint64_t cgroup_oom_kills(const struct cgroup *cgroup)
 	return read_key(memory.member, memory.v2 ? "memory.events" : "memory.oom_control",
 			"oom_kill");
 }
+
+static uint64_t figure(struct source source, const char *v1, const char *v2)
+{
+	const char *file = source.v2 ? v2 : v1;
+
+	return source.member && file ? read_number(source.member, file) : UINT64_MAX;
+}
+
+/* The sum of "key=N" over all devices. */
+static uint64_t io_sum(const char *text, const char *key)
+{
+	size_t len = strlen(key);
+	uint64_t sum = 0;
+
+	for (const char *at = text; (at = strstr(at, key)); at += len) {
+		const char *digits = at + len;
+		uint64_t value;
+
+		if ((at == text || at[-1] == ' ') &&
+		    num_parse_u64(digits, strspn(digits, "0123456789"), INT64_MAX, &value) == 0)
+			sum += value;
+	}
+	return sum;
+}
+
+void cgroup_figures(const struct cgroup *cgroup, struct cgroup_figures *ret)
+{
+	struct source cpu = source_for(cgroup, "cpuacct", "cpu.stat");
+	struct source io = source_for(cgroup, "blkio", "io.stat");
+	char text[4096];
+
+	*ret = (struct cgroup_figures){
+		.memory_peak = figure(source_for(cgroup, "memory", "memory.peak"),
+				      "memory.max_usage_in_bytes", "memory.peak"),
+		.pids_peak = figure(source_for(cgroup, "pids", "pids.peak"), "pids.peak",
+				    "pids.peak"),
+		.cpu_usage_us = UINT64_MAX,
+		.io_read = UINT64_MAX,
+		.io_write = UINT64_MAX,
+		.oom_kills = cgroup_oom_kills(cgroup),
+	};
+	if (cpu.member)
+		ret->cpu_usage_us = cpu.v2 ? read_key(cpu.member, "cpu.stat", "usage_usec")
+					   : read_number(cpu.member, "cpuacct.usage") / 1000;
+	if (io.member && io.v2 &&
+	    file_read_small(io.member->fd, "io.stat", text, sizeof(text)) >= 0) {
+		ret->io_read = io_sum(text, "rbytes=");
+		ret->io_write = io_sum(text, "wbytes=");
+	}
+}

@@ -2,233 +2,15 @@
 /*
  * Records of steps: the description and the result, enough to open the same sandbox again. A
  * replay never changes the evidence: what the step left becomes the topmost layer below a fresh
- * upper directory. The values of variables are kept only for names that hold no secrets, or when
- * asked; build secrets come that way.
+ * upper directory.
  */
 #include <dirent.h>
-#include <time.h>
-#include "base/env.h"
 #include "base/file.h"
-#include "base/sha256.h"
 #include "cmd/step.h"
 #include "cmd/verbs.h"
+#include "worker/job_record.h"
 
 enum { RECORDS_KEPT = 20, RECORD_DEPTH = 1100 };
-
-/* Variables whose values say nothing about anybody. */
-static const char *const plain_variables[] = {
-	"PATH", "HOME",    "TERM", "LANG",   "LC_ALL", "SHELL",
-	"USER", "LOGNAME", "PWD",  "TMPDIR", "TZ",     "DEBIAN_FRONTEND",
-};
-
-static int record_error(struct rb_err *err, int errnum, const char *what, const char *name)
-{
-	err_set(err, RB_RECORD, errnum, "%s '%s'", what, name);
-	err_fix(err, "'runbuild records ls' lists the records there are");
-	return errnum ? -errnum : -EINVAL;
-}
-
-/* $XDG_STATE_HOME/runbuild/records, made if it is not there. */
-static int records_open(struct arena *arena, const char **ret_path, struct rb_err *err)
-{
-	const char *state = env_get("XDG_STATE_HOME");
-	const char *home = env_get("HOME");
-	char *path = state  ? arena_printf(arena, "%s/runbuild/records", state)
-		     : home ? arena_printf(arena, "%s/.local/state/runbuild/records", home)
-			    : arena_strdup(arena, "/var/lib/runbuild/records");
-	int fd;
-
-	if (!path)
-		return err_set(err, RB_NO_MEMORY, ENOMEM, "records");
-	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		(void)mkdirat(AT_FDCWD, path, 0700); /* EEXIST, or the open below says why */
-		*slash = '/';
-	}
-	(void)mkdirat(AT_FDCWD, path, 0700);
-	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
-	*ret_path = path;
-	return fd < 0 ? record_error(err, -fd, "cannot open", path) : fd;
-}
-
-static bool is_plain(const char *variable)
-{
-	size_t len = strcspn(variable, "=");
-
-	for (size_t i = 0; i < ARRAY_LEN(plain_variables); i++)
-		if (strlen(plain_variables[i]) == len &&
-		    strncmp(variable, plain_variables[i], len) == 0)
-			return true;
-	return false;
-}
-
-static void add_variable(const char *variable, bool keep, struct strbuf *out)
-{
-	CLEANUP_STRBUF struct strbuf text = {0};
-	uint8_t digest[SHA256_BYTES];
-	char hex[SHA256_HEX];
-	struct sha256 hash;
-
-	if (keep || is_plain(variable)) {
-		strbuf_add_json(out, variable);
-		return;
-	}
-	sha256_init(&hash);
-	sha256_add(&hash, variable, strlen(variable));
-	sha256_end(&hash, digest);
-	sha256_hex(digest, hex);
-	strbuf_printf(&text, "%.*s=redacted-%.8s", (int)strcspn(variable, "="), variable, hex);
-	strbuf_add_json(out, text.failed ? "" : text.text);
-}
-
-static void add_key(struct strbuf *out, const char *key, bool first)
-{
-	if (!first)
-		strbuf_add_char(out, ',');
-	strbuf_add_json(out, key);
-	strbuf_add_char(out, ':');
-}
-
-/* What a replay runs instead, and whether values are kept. */
-struct rewrite {
-	bool keep_env;
-	const char *const *args; /* NULL: as recorded */
-	bool tty;
-	const char *upper, *work; /* NULL: as recorded */
-};
-
-static void write_process(const struct json_node *process, const struct rewrite *rewrite,
-			  struct strbuf *out)
-{
-	bool first = true;
-
-	strbuf_add_char(out, '{');
-	JSON_FOREACH (member, process) {
-		if (rewrite->args && (str_eq(member->key, "args") || str_eq(member->key, "tty")))
-			continue;
-		add_key(out, member->key, first);
-		first = false;
-		if (!str_eq(member->key, "env")) {
-			json_print(member, out);
-			continue;
-		}
-		strbuf_add_char(out, '[');
-		JSON_FOREACH (item, member) {
-			strbuf_add(out, item->index ? "," : "");
-			add_variable(item->text, rewrite->keep_env, out);
-		}
-		strbuf_add_char(out, ']');
-	}
-	if (rewrite->args) {
-		add_key(out, "args", first);
-		for (size_t i = 0; rewrite->args[i]; i++) {
-			strbuf_add(out, i ? "," : "[");
-			strbuf_add_json(out, rewrite->args[i]);
-		}
-		strbuf_printf(out, "],\"tty\":%s", rewrite->tty ? "true" : "false");
-	}
-	strbuf_add_char(out, '}');
-}
-
-/* The recorded root as layers under a fresh upper directory. */
-static void write_rootfs(const struct json_node *rootfs, const struct rewrite *rewrite,
-			 struct strbuf *out)
-{
-	const struct json_node *snapshot = json_member(rootfs, "snapshot");
-	const struct json_node *path = json_member(rootfs, "path");
-	const struct json_node *upper = json_member(snapshot, "upper");
-	const struct json_node *lower = json_member(snapshot, "lower");
-	const struct json_node *top = upper ? upper : path;
-	bool first = true;
-
-	if (!rewrite->upper) {
-		json_print(rootfs, out);
-		return;
-	}
-	strbuf_add(out, "{\"snapshot\":{\"lower\":[");
-	if (top) {
-		json_print(top, out);
-		first = false;
-	}
-	JSON_FOREACH (item, lower) {
-		strbuf_add(out, first ? "" : ",");
-		json_print(item, out);
-		first = false;
-	}
-	strbuf_add(out, "],\"upper\":");
-	strbuf_add_json(out, rewrite->upper);
-	strbuf_add(out, ",\"work\":");
-	strbuf_add_json(out, rewrite->work);
-	strbuf_add(out, "}}");
-}
-
-static int write_description(struct arena *arena, const char *text, size_t len,
-			     const struct rewrite *rewrite, struct strbuf *out, struct rb_err *err)
-{
-	const struct json_node *root;
-	int r = json_parse(arena, "record", text, len, &root, err);
-
-	if (r < 0 || (r = json_expect(root, JSON_OBJECT, err)) < 0)
-		return r;
-	strbuf_add_char(out, '{');
-	JSON_FOREACH (member, root) {
-		add_key(out, member->key, member->index == 0);
-		if (str_eq(member->key, "process") && member->type == JSON_OBJECT)
-			write_process(member, rewrite, out);
-		else if (str_eq(member->key, "rootfs"))
-			write_rootfs(member, rewrite, out);
-		else
-			json_print(member, out);
-	}
-	strbuf_add(out, "}\n");
-	return out->failed ? err_set(err, RB_NO_MEMORY, ENOMEM, "record") : 0;
-}
-
-static void record_name(char *name, size_t size)
-{
-	time_t now = time(NULL);
-	struct tm tm;
-
-	gmtime_r(&now, &tm);
-	snprintf(name, size, "%04d%02d%02d-%02d%02d%02d-%d", tm.tm_year + 1900, tm.tm_mon + 1,
-		 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)getpid());
-}
-
-int record_write(struct arena *arena, const struct step_run *run, const struct job *job,
-		 const char **ret_id, struct rb_err *err)
-{
-	CLEANUP_STRBUF struct strbuf description = {0};
-	CLEANUP_STRBUF struct strbuf result = {0};
-	const struct rewrite rewrite = {.keep_env = run->record_env};
-	const char *path;
-	char name[64];
-	CLEANUP_FD int records = records_open(arena, &path, err);
-	CLEANUP_FD int dir = -1;
-	int r;
-
-	if (records < 0)
-		return records;
-	r = write_description(arena, run->text, run->len, &rewrite, &description, err);
-	if (r < 0)
-		return r;
-	strbuf_add_char(&result, '{');
-	job_result(job, &result);
-	strbuf_add(&result, "}\n");
-	record_name(name, sizeof(name));
-	if (mkdirat(records, name, 0700) < 0)
-		return record_error(err, errno, "cannot make the record", name);
-	dir = sys_openat(records, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	r = dir < 0 ? dir
-		    : file_replace_at(dir, "step.json", description.text, description.len, 0600);
-	if (r == 0)
-		r = result.failed
-			    ? -ENOMEM
-			    : file_replace_at(dir, "result.json", result.text, result.len, 0600);
-	if (r < 0)
-		return record_error(err, -r, "cannot write the record", name);
-	*ret_id = arena_strdup(arena, name);
-	return *ret_id ? 0 : err_set(err, RB_NO_MEMORY, ENOMEM, "record");
-}
 
 static int compare_names(const void *a, const void *b)
 {
@@ -367,7 +149,7 @@ static const struct option_entry replay_option_table[] = {
 
 /* Fresh upper and work directories below the record, gone again afterwards. */
 static int replay_directories(struct arena *arena, int record, const char *path, const char *id,
-			      char *name, size_t size, struct rewrite *rewrite)
+			      char *name, size_t size, struct record_rewrite *rewrite)
 {
 	char sub[80];
 
@@ -392,7 +174,8 @@ static int replay_run(struct arena *arena, const struct globals *globals,
 	static const char *const shell[] = {"/bin/sh", NULL};
 	CLEANUP_FD int record = sys_openat(records, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	CLEANUP_STRBUF struct strbuf text = {0};
-	struct rewrite rewrite = {
+	const struct json_node *node;
+	struct record_rewrite rewrite = {
 		.keep_env = true,
 		.args = options->shell ? shell : NULL,
 		.tty = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO),
@@ -409,7 +192,13 @@ static int replay_run(struct arena *arena, const struct globals *globals,
 	r = replay_directories(arena, record, path, id, name, sizeof(name), &rewrite);
 	if (r < 0)
 		return record_error(err, -r, "cannot use the record", id);
-	r = write_description(arena, recorded, len, &rewrite, &text, err);
+	r = json_parse(arena, "record", recorded, len, &node, err);
+	if (r == 0)
+		r = json_expect(node, JSON_OBJECT, err);
+	if (r == 0)
+		record_describe(node, &rewrite, &text);
+	if (r == 0 && text.failed)
+		r = err_set(err, RB_NO_MEMORY, ENOMEM, "record");
 	run.text = text.text;
 	run.len = text.len;
 	if (r == 0)

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "cmd/step.h"
 #include "cmd/verbs.h"
+#include "worker/job_record.h"
 #include "launch/tty_pump.h"
 #include "rootless/rootless.h"
 
@@ -75,6 +76,7 @@ static const struct option_entry step_option_table[] = {
 static const struct option_entry shell_option_table[] = {STEP_OPTIONS, OPTION_END};
 
 struct foreground {
+	const struct json_node *node; /* the description */
 	const struct step_run *run;
 	struct engine engine;
 	struct job job;
@@ -333,7 +335,8 @@ static int run_engine(struct foreground *f, struct rb_err *err)
 	print_results(f);
 	if (f->run->record == STEP_ALWAYS ||
 	    (f->run->record == STEP_FAILURE && !job_is_ok(&f->job))) {
-		if ((r = record_write(&f->job.arena, f->run, &f->job, &id, err)) < 0)
+		if ((r = record_write(&f->job.arena, f->node, f->run->record_env, &f->job, &id,
+				      err)) < 0)
 			return r;
 		if (!f->run->quiet)
 			log_warn("recorded: runbuild replay %s", id);
@@ -343,11 +346,10 @@ static int run_engine(struct foreground *f, struct rb_err *err)
 
 static int parse_description(struct foreground *f, struct rb_err *err)
 {
-	const struct json_node *node;
 	struct step_unknown unknown;
-	int r = json_parse(&f->job.arena, "step", f->run->text, f->run->len, &node, err);
+	int r = json_parse(&f->job.arena, "step", f->run->text, f->run->len, &f->node, err);
 
-	return r < 0 ? r : step_parse(&f->job.arena, node, 0, &f->step, &unknown, err);
+	return r < 0 ? r : step_parse(&f->job.arena, f->node, 0, &f->step, &unknown, err);
 }
 
 int step_run(const struct step_run *run, struct rb_err *err)

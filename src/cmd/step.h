@@ -75,7 +75,3 @@ size_t step_progress_poll(const struct step_progress *progress, struct pollfd fd
 void step_progress_copy(struct step_progress *progress, const struct pollfd fds[2]);
 void step_progress_tick(struct step_progress *progress, const struct job *job);
 void step_progress_end(struct step_progress *progress);
-
-/* records.c: writes what `replay` needs. *ret_id names it. Errors: RB_RECORD. */
-int record_write(struct arena *arena, const struct step_run *run, const struct job *job,
-		 const char **ret_id, struct rb_err *err);

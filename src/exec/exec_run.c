@@ -155,6 +155,7 @@ static exec_op_fn *const handlers[OP_KINDS] = {
 	[OP_CONSOLE] = op_console,
 	[OP_SEND_TTY] = op_send_tty,
 	[OP_TTY_STDIO] = op_tty_stdio,
+	[OP_CONTROLLING_TTY] = op_controlling_tty,
 	[OP_STDIO_OWNER] = op_stdio_owner,
 	[OP_HOOK] = op_hook,
 	[OP_HOME] = op_home,

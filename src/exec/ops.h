@@ -73,7 +73,7 @@ exec_op_fn op_await_plan;
 exec_op_fn op_copy_up;
 
 /* ops_tty.c */
-exec_op_fn op_open_tty, op_console, op_send_tty, op_tty_stdio, op_stdio_owner;
+exec_op_fn op_open_tty, op_console, op_send_tty, op_tty_stdio, op_controlling_tty, op_stdio_owner;
 
 /* ops_setup.c: namespaces, identity */
 exec_op_fn op_setns, op_unshare, op_root_ids, op_undumpable, op_umask, op_hostname, op_domainname,

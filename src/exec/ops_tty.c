@@ -97,3 +97,11 @@ int op_stdio_owner(struct exec_child *child UNUSED, const struct plan_op *op)
 	}
 	return 0;
 }
+
+/* EPERM: it is the controlling terminal of another session. */
+int op_controlling_tty(struct exec_child *child UNUSED, const struct plan_op *op UNUSED)
+{
+	int r = sys_ioctl(0, TIOCSCTTY, 0);
+
+	return r < 0 ? r : 0;
+}

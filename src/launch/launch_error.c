@@ -190,6 +190,7 @@ static const struct {
 	{OP_OPEN_TTY, RB_TERMINAL, "cannot make a terminal from the container's /dev/pts"},
 	{OP_CONSOLE, RB_TERMINAL, "cannot put the terminal on /dev/console"},
 	{OP_SEND_TTY, RB_TERMINAL, "cannot hand the terminal over"},
+	{OP_CONTROLLING_TTY, RB_TERMINAL, "cannot control the terminal that was given"},
 	{OP_TTY_STDIO, RB_TERMINAL, "cannot use the terminal"},
 	{OP_IDS, RB_CREDENTIALS, "cannot change to the user of the process"},
 	{OP_CAPS, RB_CREDENTIALS, "unable to apply caps"},

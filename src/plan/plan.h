@@ -118,6 +118,7 @@ enum plan_slot {
 	X(OP_SEND_TTY,        "send_tty")        /* SLOT_TTY_MASTER to the parent: unix(7) */ \
 	X(OP_TTY_STDIO,       "tty_stdio")       /* SLOT_TTY is controlling terminal and 0, 1, 2: \
 						    ioctl_tty(2) TIOCSCTTY, dup3(2) */ \
+	X(OP_CONTROLLING_TTY, "controlling_tty") /* 0 is a terminal of the caller: ioctl_tty(2) TIOCSCTTY */ \
 	X(OP_STDIO_OWNER,     "stdio_owner")     /* arg[0] uid: fchown(2) of 0, 1, 2 */ \
 	X(OP_HOOK,            "hook")            /* str[0] path, list args, list2 env, arg[0] timeout in \
 						    seconds, arg[1] number, slot standard input: \

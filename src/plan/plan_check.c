@@ -99,6 +99,7 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_CONSOLE] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, false, false},
 	[OP_SEND_TTY] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 1, false, false},
 	[OP_TTY_STDIO] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 1, false, false},
+	[OP_CONTROLLING_TTY] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
 	[OP_STDIO_OWNER] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
 	[OP_HOOK] = {CHILD, PHASE_MOUNTS, PHASE_USER, 0, 1, false, false},
 	[OP_HOME] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},

@@ -308,6 +308,8 @@ void plan_add_process(struct plan_blob *b, const struct spec_process *process)
 	process_add_lsm(b, process);
 	if (!env_has(&process->env, "HOME="))
 		blob_child(b, OP_HOME, "/process/env")->arg[0] = process->uid;
+	if (process->terminal_given)
+		blob_child(b, OP_CONTROLLING_TTY, "/process/terminal");
 	if (process->uid != 0 && !b->options->keep_stdio_owner)
 		blob_child(b, OP_STDIO_OWNER, "/process/user/uid")->arg[0] = process->uid;
 	blob_child(b, OP_CLOSE_FDS, NULL)->arg[0] = 3 + (uint64_t)b->options->preserve_fds;

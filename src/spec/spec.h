@@ -55,6 +55,7 @@ struct spec_scheduler {
 struct spec_process {
 	bool present;
 	bool terminal;
+	bool terminal_given;    /* 0, 1 and 2 are one of the caller's */
 	uint16_t rows, columns; /* 0: not given */
 	uint32_t uid, gid;
 	const uint32_t *groups;

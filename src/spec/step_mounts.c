@@ -197,6 +197,32 @@ static int read_target(struct step_parser *p, const struct json_node *node,
 	return 0;
 }
 
+/* Mappings as in an OCI configuration, for a path: what is handed over has its ids already. */
+static int read_idmap_member(struct step_parser *p, const struct json_node *node,
+			     const struct step_mount *source, struct spec_mount *mount)
+{
+	const struct json_node *idmap = NULL;
+	int r = read_object(&p->base, node, "idmap", &idmap);
+
+	if (r < 0 || !idmap)
+		return r;
+	step_known(p, idmap, "uidMappings gidMappings");
+	if (source->source != STEP_PATH || json_member(node, "selector"))
+		return json_error(idmap, p->base.err, RB_CONFIG_CONFLICT,
+				  "\"idmap\" needs a \"src\", and no \"selector\"");
+	if ((r = read_idmap(&p->base, idmap, "uidMappings", &mount->uid_map, &mount->n_uid_map)) <
+		    0 ||
+	    (r = read_idmap(&p->base, idmap, "gidMappings", &mount->gid_map, &mount->n_gid_map)) <
+		    0)
+		return r;
+	if (!mount->n_uid_map || !mount->n_gid_map)
+		return read_missing(&p->base, idmap,
+				    mount->n_uid_map ? "gidMappings" : "uidMappings");
+	mount->idmap = true;
+	mount->idmap_recursive = mount->recursive;
+	return 0;
+}
+
 static int read_mount(struct step_parser *p, const struct json_node *node, struct spec_mount *mount,
 		      struct step_mount *source)
 {
@@ -212,7 +238,7 @@ static int read_mount(struct step_parser *p, const struct json_node *node, struc
 	if ((r = json_expect(node, JSON_OBJECT, p->base.err)) < 0 ||
 	    (r = read_target(p, node, mount)) < 0 ||
 	    (r = read_source(p, node, "src", "fd", source, &path)) < 0 ||
-	    (r = read_unsupported(&p->base, node, "idmap")) < 0 ||
+	    (r = read_idmap_member(p, node, source, mount)) < 0 ||
 	    (r = read_string(&p->base, node, "selector", &source->selector)) < 0 ||
 	    (r = read_bool(&p->base, node, "readonly", &readonly)) < 0 ||
 	    (r = read_bool(&p->base, node, "recursive", &mount->recursive)) < 0 ||

@@ -144,13 +144,15 @@ int step_read_io(struct step_parser *p, const struct json_node *node, struct ste
 			return r;
 	if (io->window > LIMIT_WINDOW)
 		io->window = LIMIT_WINDOW; /* a limit told in hello, not an error */
-	if (step->spec.process.terminal && fds)
+	if ((step->spec.process.terminal || io->console != STEP_NO_FD) && fds)
 		return json_error(fds, p->base.err, RB_CONFIG_CONFLICT,
 				  "a step with a terminal has no other streams");
-	if (io->console != STEP_NO_FD)
-		return json_error(
-			json_member(node, "consoleFd"), p->base.err, RB_UNSUPPORTED,
-			"consoleFd is not supported: ask for tty and resize it by message");
+	if (io->console == STEP_NO_FD)
+		return 0;
+	/* the peer has the other side: nothing is left to be copied or resized here */
+	step->spec.process.terminal = false;
+	step->spec.process.terminal_given = true;
+	io->in_band = io->wants_stdin = io->merge = false;
 	return 0;
 }
 

@@ -146,6 +146,25 @@ static size_t gather(const struct connection *c, struct iovec *iov)
 	return n;
 }
 
+void worker_log(struct worker *worker, enum worker_log level, const char *text)
+{
+	static const char *const names[] = {"none", "error", "warn", "info"};
+
+	if (level < WORKER_LOG_INFO)
+		log_warn("%s", text);
+	for (struct connection *c = worker->connections; c; c = c->next) {
+		struct strbuf out = {0};
+
+		if (c->dead || c->log < level)
+			continue;
+		notify_begin(&out, "log");
+		strbuf_printf(&out, "\"level\":\"%s\",\"message\":", names[level]);
+		strbuf_add_json(&out, text);
+		message_end(&out);
+		connection_send(c, &out, -1);
+	}
+}
+
 /* One sendmsg or writev. Returns bytes or -errno. */
 static ssize_t send_some(struct connection *c)
 {

@@ -54,194 +54,6 @@ void job_snap_spec(const struct engine *engine, const struct step_snapshot *snap
 	(void)snap_driver_parse(snapshot->driver, &ret_spec->driver); /* checked by step_parse() */
 }
 
-/*
- * A mount of our namespace, cloned there, is a peer of its source where that is shared: what the
- * step mounts below it would show on the host. mount_namespaces(7), "Shared subtrees".
- */
-static int isolate(int mount)
-{
-	struct mount_attr attr = {.propagation = MS_SLAVE};
-
-	return sys_mount_setattr(mount, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr);
-}
-
-/* A copy of what a descriptor shows, as a mount of its own. -EINVAL: it is of another namespace. */
-static int clone_tree(int fd)
-{
-	int mount = sys_open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | AT_RECURSIVE);
-	int r = mount < 0 ? mount : isolate(mount);
-
-	if (r < 0)
-		fd_close(&mount);
-	return r < 0 ? r : mount;
-}
-
-/* A descriptor of the peer that must be a directory, as a mount of its own. */
-static int take_directory(struct job *job, uint32_t index, int *ret_mount, struct rb_err *err)
-{
-	struct stat st;
-
-	if (fstat(job->fds[index], &st) < 0 || !S_ISDIR(st.st_mode))
-		return err_set(err, RB_STEP_FDS, ENOTDIR, "descriptor %u is not a directory",
-			       index);
-	*ret_mount = clone_tree(job->fds[index]);
-	/* a mount that is not attached anywhere can be used as it is */
-	if (*ret_mount == -EINVAL)
-		*ret_mount = fd_take(&job->fds[index]);
-	return *ret_mount < 0
-		       ? err_set(err, RB_STEP_FDS, -*ret_mount, "cannot clone descriptor %u", index)
-		       : 0;
-}
-
-/* The part of a source that a selector names, resolved inside the source: openat2(2). */
-static int select_below(const char *source, const char *selector, int *ret_mount,
-			struct rb_err *err)
-{
-	CLEANUP_FD int root = sys_openat(AT_FDCWD, source, O_PATH | O_DIRECTORY, 0);
-	CLEANUP_FD int fd = root < 0 ? root
-				     : sys_openat2(root, selector, O_PATH, 0,
-						   RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
-
-	*ret_mount = fd < 0 ? fd : clone_tree(fd);
-	if (*ret_mount >= 0)
-		return 0;
-	err_set(err, RB_MOUNT_SOURCE, -*ret_mount, "cannot open '%s' below '%s'", selector, source);
-	err_fix(err, "create it, or remove the mount");
-	return *ret_mount;
-}
-
-static void note_driver(struct job *job)
-{
-	const struct snapshot *snapshot = &job->handed.snapshots[job->handed.n_snapshots - 1];
-
-	job->driver = snap_driver_name(snapshot->driver);
-	job->driver_why = arena_strdup(&job->arena, snapshot->why);
-}
-
-static int add_root(struct job *job, struct rb_err *err)
-{
-	const struct step *step = job->step;
-	CLEANUP_FD int mount = -1;
-	struct snap_spec spec;
-	int r = 0;
-
-	if (step->root == STEP_SNAPSHOT) {
-		job_snap_spec(job->engine, step->root_snapshot, &spec);
-		r = handed_add_snapshot(&job->arena, &job->handed, &spec, &job->spec.root_handed,
-					err);
-		if (r < 0)
-			err_origin(err, step->root_snapshot->origin);
-		else
-			note_driver(job);
-	} else if (step->root == STEP_FD) {
-		r = take_directory(job, step->root_fd, &mount, err);
-		if (r == 0)
-			handed_add(&job->handed, &mount, &job->spec.root_handed);
-	}
-	return r;
-}
-
-static int add_mount(struct job *job, const struct step_mount *source, struct spec_mount *mount,
-		     struct rb_err *err)
-{
-	CLEANUP_FD int fd = -1;
-	struct snap_spec spec;
-	int r = 0;
-
-	if (source->source == STEP_SNAPSHOT && source->selector) {
-		err_set(err, RB_UNSUPPORTED, 0, "a selector below a snapshot is not supported");
-		r = -ENOTSUP;
-	} else if (source->source == STEP_SNAPSHOT) {
-		job_snap_spec(job->engine, source->snapshot, &spec);
-		r = handed_add_snapshot(&job->arena, &job->handed, &spec, &mount->handed, err);
-	} else if (source->source == STEP_FD) {
-		r = take_directory(job, source->fd, &fd, err);
-	} else if (source->selector && source->selector[0]) {
-		r = select_below(mount->source, source->selector, &fd, err);
-	}
-	if (r == 0 && fd >= 0)
-		handed_add(&job->handed, &fd, &mount->handed);
-	if (r < 0 && err)
-		err_origin(err, mount->origin);
-	return r;
-}
-
-/* /etc/hosts and the like: a file in our directory, bound read-write as other engines do. */
-static int add_file(struct job *job, const char *name, const char *text, const char *path,
-		    const char *destination, struct rb_err *err)
-{
-	struct spec_mount *mount = (struct spec_mount *)&job->spec.mounts[job->spec.n_mounts];
-	const char *file = arena_printf(&job->arena, "%s.%s", job->step->id, name);
-	int r;
-
-	if (!text && !path)
-		return 0;
-	if (!path) {
-		path = file ? arena_printf(&job->arena, "%s/%s", job->engine->directory, file)
-			    : NULL;
-		if (!path)
-			return err_set(err, RB_NO_MEMORY, ENOMEM, "%s", destination);
-		r = file_replace_at(job->engine->directory_fd, file, text, strlen(text), 0644);
-		if (r < 0)
-			return err_set(err, RB_STATE_WRITE, -r, "cannot write %s", destination);
-	}
-	*mount = (struct spec_mount){
-		.destination = destination,
-		.type = "",
-		.source = path,
-		.bind = true,
-		.origin = "",
-	};
-	job->spec.n_mounts++;
-	return 0;
-}
-
-static void remove_files(const struct job *job)
-{
-	static const char *const names[] = {"hosts", "resolv"};
-	char file[LIMIT_STEP_ID + 16];
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		snprintf(file, sizeof(file), "%s.%s", job->step->id, names[i]);
-		if (i == 0 ? job->step->hosts != NULL : job->step->resolv != NULL)
-			(void)unlinkat(job->engine->directory_fd, file, 0);
-	}
-}
-
-static int add_mounts(struct job *job, struct rb_err *err)
-{
-	const struct step *step = job->step;
-	struct spec_mount *mounts = arena_array(&job->arena, step->spec.n_mounts + 2,
-						sizeof(*mounts));
-	int r = handed_init(&job->arena, &job->handed, step->spec.n_mounts + 3, err);
-
-	if (!mounts)
-		return err_set(err, RB_NO_MEMORY, ENOMEM, "mounts");
-	memcpy(mounts, step->spec.mounts, step->spec.n_mounts * sizeof(*mounts));
-	job->spec.mounts = mounts;
-	if (r == 0)
-		r = add_root(job, err);
-	for (size_t i = 0; r == 0 && i < step->spec.n_mounts; i++)
-		r = add_mount(job, &step->mounts[i], &mounts[i], err);
-	if (r == 0)
-		r = add_file(job, "hosts", step->hosts, NULL, "/etc/hosts", err);
-	if (r == 0)
-		r = add_file(job, "resolv", step->resolv, step->resolv_path, "/etc/resolv.conf",
-			     err);
-	return r;
-}
-
-static int add_oci_mounts(struct job *job, struct rb_err *err)
-{
-	const struct spec *completed;
-	int r = handed_add_from_spec(&job->arena, &job->handed, &job->step->spec,
-				     job->engine->root.fd, false, &completed, err);
-
-	if (r == 0)
-		job->spec = *completed;
-	return r;
-}
-
 /* A network namespace of the peer; it is joined by its name in our /proc. */
 static int add_network(struct job *job, struct rb_err *err)
 {
@@ -372,7 +184,7 @@ static int hand_over(struct job *job, const char *path, unsigned flags, uint32_t
 {
 	CLEANUP_FD int mount = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | flags);
 
-	if (mount < 0 || isolate(mount) < 0 || job->handed.n_mounts == LIMIT_PART_MOUNTS)
+	if (mount < 0 || job_isolate(mount) < 0 || job->handed.n_mounts == LIMIT_PART_MOUNTS)
 		return -1;
 	handed_add(&job->handed, &mount, ret_number);
 	return 0;
@@ -496,7 +308,7 @@ static int fail(struct job *job, int r)
 {
 	drop_child_side(job);
 	(void)handed_close(&job->handed, NULL);
-	remove_files(job);
+	job_remove_files(job);
 	job->state = JOB_RELEASED;
 	return r;
 }
@@ -509,7 +321,7 @@ int job_begin(struct job *job, struct rb_err *err)
 	job->state = JOB_MOUNTING;
 	if (job->inside)
 		return 0;
-	r = job->step->oci ? add_oci_mounts(job, err) : add_mounts(job, err);
+	r = job_add_mounts(job, err);
 	if (r == 0)
 		r = add_network(job, err);
 	return r < 0 ? fail(job, r) : 0;
@@ -524,6 +336,8 @@ int job_advance(struct job *job, struct rb_err *err)
 		if (r == 0)
 			return 0;
 		job->mounted_us = job_now_us();
+		if (r == 1 && !job->inside)
+			r = job_select_in_snapshots(job, err);
 		if (r < 0 || (!job->inside && (r = look_into_root(job, err)) < 0) ||
 		    (r = launch(job, err)) < 0)
 			return fail(job, r);
@@ -630,6 +444,10 @@ int job_finish(struct job *job, struct rb_err *err)
 
 	if (job->state == JOB_RELEASED)
 		return 0;
+	if (job->launch.group.n && !job->inside) {
+		cgroup_figures(&job->launch.group, &job->figures);
+		job->has_figures = true;
+	}
 	launch_end(&job->launch);
 	if (job->launch.cgroup && !job->inside) {
 		cgroup_kill(job->launch.cgroup);
@@ -639,7 +457,7 @@ int job_finish(struct job *job, struct rb_err *err)
 	r = handed_close(&job->handed, err);
 	job_remove_stubs(job);
 	drop_upper(job);
-	remove_files(job);
+	job_remove_files(job);
 	job->state = JOB_RELEASED;
 	return r;
 }

@@ -75,6 +75,8 @@ struct job {
 	const char *driver; /* of the root's snapshot; NULL without */
 	const char *driver_why;
 	/* the result */
+	bool has_figures; /* of its cgroup, read before that goes */
+	struct cgroup_figures figures;
 	bool cancelled, timed_out;
 	int code, signal; /* signal 0: it exited with code */
 	struct rusage usage;
@@ -120,6 +122,7 @@ void job_free(struct job *job);
 /* The result of step.run as a JSON object, without what the caller knows (output, changes). */
 struct strbuf;
 void job_result(const struct job *job, struct strbuf *out);
+void job_add_cgroup(const struct job *job, struct strbuf *out); /* "oom" and "cgroup" */
 bool job_is_ok(const struct job *job);
 
 /* Writes "changes": an array of at most `limit` entries after `cursor`. */
@@ -131,6 +134,17 @@ int snapshot_changes_json(struct arena *arena, const struct snap_spec *spec, con
 /* A step's snapshot in the form that snapshot/ understands. */
 void job_snap_spec(const struct engine *engine, const struct step_snapshot *snapshot,
 		   struct snap_spec *ret_spec);
+
+/*
+ * job_mounts.c: fills job->handed and completes job->spec; what selectors name below snapshots,
+ * once those are there; removes generated files.
+ */
+int job_add_mounts(struct job *job, struct rb_err *err);
+int job_select_in_snapshots(struct job *job, struct rb_err *err);
+void job_remove_files(const struct job *job);
+
+/* Nothing that is mounted below this clone shows where it was cloned: MS_SLAVE. -errno. */
+int job_isolate(int mount);
 
 /* job_user.c: names to numbers in the root file system that is open as `root`. */
 int job_find_user(struct arena *arena, int root, const struct step *step,

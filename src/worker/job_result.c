@@ -22,6 +22,33 @@ static void add_usage(const struct job *job, struct strbuf *out)
 		      usage->ru_nivcsw);
 }
 
+static void add_figure(struct strbuf *out, const char *name, uint64_t value)
+{
+	if (value != UINT64_MAX)
+		strbuf_printf(out, "%s\"%s\":%" PRIu64, out->text[out->len - 1] == '{' ? "" : ",",
+			      name, value);
+}
+
+void job_add_cgroup(const struct job *job, struct strbuf *out)
+{
+	struct cgroup_figures figures = job->figures;
+
+	if (!job->has_figures && (job->state != JOB_RUNNING || !job->launch.group.n)) {
+		strbuf_add(out, "\"oom\":null,\"cgroup\":null");
+		return;
+	}
+	if (!job->has_figures)
+		cgroup_figures(&job->launch.group, &figures);
+	strbuf_printf(out, "\"oom\":{\"killed\":%s,\"count\":%" PRIu64 "},\"cgroup\":{",
+		      figures.oom_kills ? "true" : "false", figures.oom_kills);
+	add_figure(out, "memoryPeak", figures.memory_peak);
+	add_figure(out, "cpuUsageUsec", figures.cpu_usage_us);
+	add_figure(out, "pidsPeak", figures.pids_peak);
+	add_figure(out, "ioReadBytes", figures.io_read);
+	add_figure(out, "ioWriteBytes", figures.io_write);
+	strbuf_add_char(out, '}');
+}
+
 static void add_snapshot(const struct job *job, struct strbuf *out)
 {
 	const struct step_snapshot *snapshot = job->step->root_snapshot;
@@ -51,11 +78,12 @@ void job_result(const struct job *job, struct strbuf *out)
 			      sigabbrev_np(job->signal) ? sigabbrev_np(job->signal) : "RT");
 	else
 		strbuf_printf(out, "\"code\":%d,\"signal\":null", job->code);
-	strbuf_printf(out, ",\"cancelled\":%s,\"timedOut\":%s,\"oom\":null,",
-		      job->cancelled ? "true" : "false", job->timed_out ? "true" : "false");
+	strbuf_printf(out, ",\"cancelled\":%s,\"timedOut\":%s,", job->cancelled ? "true" : "false",
+		      job->timed_out ? "true" : "false");
 	add_usage(job, out);
-	strbuf_printf(out,
-		      ",\"cgroup\":null,\"setupUsec\":{\"mount\":%" PRId64 ",\"exec\":%" PRId64 "}",
+	strbuf_add_char(out, ',');
+	job_add_cgroup(job, out);
+	strbuf_printf(out, ",\"setupUsec\":{\"mount\":%" PRId64 ",\"exec\":%" PRId64 "}",
 		      job->mounted_us - job->began_us, job->started_us - job->mounted_us);
 	add_snapshot(job, out);
 }

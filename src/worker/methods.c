@@ -30,7 +30,8 @@ static void refuse(struct call *call, enum worker_kind kind, const struct rb_err
 	else if (step && step->type == JSON_STRING)
 		connection_warn(call->connection, step->text, "bad-notification", err->what);
 	else
-		log_warn("%s: %s", call->message.method, err->what);
+		worker_log(call->connection->worker, WORKER_LOG_WARN,
+			   arena_printf(call->arena, "%s: %s", call->message.method, err->what));
 }
 
 static void refuse_text(struct call *call, enum worker_kind kind, const char *text)
@@ -427,10 +428,11 @@ static void method_stats(struct call *call)
 		strbuf_add_json(&out, run->step.id);
 		strbuf_printf(&out,
 			      ",\"state\":\"%s\",\"wallUsec\":%" PRId64
-			      ",\"output\":{\"1\":%" PRIu64 ",\"2\":%" PRIu64 "},\"cgroup\":null",
+			      ",\"output\":{\"1\":%" PRIu64 ",\"2\":%" PRIu64 "},",
 			      state_name(run),
 			      run->job.started_us ? job_now_us() - run->job.started_us : 0,
 			      run->streams[0].off, run->streams[1].off);
+		job_add_cgroup(&run->job, &out);
 	}
 	message_end(&out);
 	connection_send(call->connection, &out, -1);
@@ -438,11 +440,23 @@ static void method_stats(struct call *call)
 
 static void method_log_level(struct call *call)
 {
+	static const char *const levels[] = {"none", "error", "warn", "info"};
 	const struct json_node *notify = json_member(call->message.params, "notify");
+	const char *level = text_member(call, "level");
+	size_t which = WORKER_LOG_INFO;
 
 	if (!known(call, "level notify"))
 		return;
-	call->connection->logs = notify && notify->type == JSON_BOOL && notify->boolean;
+	if (level)
+		for (which = 0; which < ARRAY_LEN(levels) && !str_eq(levels[which], level);)
+			which++;
+	if (which == ARRAY_LEN(levels) || (notify && notify->type != JSON_BOOL)) {
+		refuse_text(call, KIND_INVALID_PARAMS,
+			    "\"level\" is none, error, warn or info, \"notify\" a boolean");
+		return;
+	}
+	call->connection->log = notify && notify->boolean ? (enum worker_log)which
+							  : WORKER_LOG_NONE;
 	send_empty(call);
 }
 

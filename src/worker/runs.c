@@ -5,6 +5,7 @@
  * A signal or cancel that comes before the start is kept; KILL ends the step then.
  */
 #include "base/log.h"
+#include "worker/job_record.h"
 #include "worker/worker_private.h"
 
 enum { NOT_ASKED = 0 };
@@ -102,6 +103,23 @@ static int make_pipe(struct run *run, int number, struct rb_err *err)
 	return 0;
 }
 
+/* 0, 1 and 2 are the slave side of a terminal that the peer keeps. */
+static int open_console(struct run *run, struct call *call, struct rb_err *err)
+{
+	int index = run->step.io.console;
+	int *stdio = run->job.stdio;
+
+	if (!isatty(call->fds[index])) {
+		err_set(err, RB_STEP_FDS, ENOTTY, "descriptor %d is not a terminal", index);
+		err_fix(err, "send the slave side of a pty: pts(4)");
+		return -ENOTTY;
+	}
+	stdio[0] = fd_take(&call->fds[index]);
+	stdio[1] = sys_fcntl(stdio[0], F_DUPFD_CLOEXEC, 3);
+	stdio[2] = sys_fcntl(stdio[0], F_DUPFD_CLOEXEC, 3);
+	return stdio[1] < 0 || stdio[2] < 0 ? err_set(err, RB_SETUP_STEP, EMFILE, "terminal") : 0;
+}
+
 static int open_stream(struct run *run, struct call *call, int number, struct rb_err *err)
 {
 	const struct step_io *io = &run->step.io;
@@ -123,9 +141,10 @@ static int open_stream(struct run *run, struct call *call, int number, struct rb
 
 static int open_streams(struct run *run, struct call *call, struct rb_err *err)
 {
-	int r = 0;
+	bool console = run->step.io.console != STEP_NO_FD;
+	int r = console ? open_console(run, call, err) : 0;
 
-	for (int i = 0; r == 0 && i < 3; i++)
+	for (int i = 0; r == 0 && !console && i < 3; i++)
 		r = open_stream(run, call, i, err);
 	/* what is left belongs to mounts, networks and filters */
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(call->fds); i++)
@@ -152,6 +171,7 @@ static struct run *run_new(struct call *call)
 	run->job.arena = *call->arena;
 	*call->arena = (struct arena){0};
 	run->id = call->message.id;
+	run->params = call->message.params;
 	run->next = worker->runs;
 	worker->runs = run;
 	worker->n_runs++;
@@ -325,12 +345,27 @@ static void open_terminal(struct run *run)
 	run->input.ours = run->input.fd >= 0;
 }
 
+/* What became of a step, with the trace it belongs to. */
+static void log_run(struct run *run, const char *what)
+{
+	const char *trace = run->step.traceparent;
+
+	worker_log(run->worker, WORKER_LOG_INFO,
+		   arena_printf(&run->job.arena, "step %s: %s%s%s", run->step.id, what,
+				trace ? " " : "", trace ? trace : ""));
+}
+
 static void begin_running(struct run *run)
 {
 	open_terminal(run);
 	if (run->step.timeout_ms)
 		run->timeout_us = run->job.started_us + (int64_t)run->step.timeout_ms * 1000;
 	tell_started(run);
+	log_run(run, "started");
+	if (run->step.spec.cgroups_path && run->step.spec.cgroups_path[0] && !run->job.inside &&
+	    run->job.launch.group.n == 0)
+		connection_warn(run->owner, run->step.id, "cgroup",
+				"no cgroup could be made: the step runs without its limits");
 	for (size_t i = 0; i < run->n_signals; i++)
 		(void)job_signal(&run->job, run->signals[i], JOB_INIT);
 	run->n_signals = 0;
@@ -365,9 +400,24 @@ static void add_answer(struct run *run, struct strbuf *out)
 	if (run->step.want_changes) {
 		strbuf_add_char(out, ',');
 		if (job_changes(&run->job, NULL, 1000, out, &err) < 0)
-			log_warn("%s", err.what);
+			worker_log(run->worker, WORKER_LOG_WARN, err.what);
+	}
+	if (run->record) {
+		strbuf_add(out, ",\"record\":");
+		strbuf_add_json(out, run->record);
 	}
 	message_end(out);
+}
+
+static void keep_record(struct run *run)
+{
+	struct rb_err err = {0};
+
+	if (run->step.record == STEP_ALWAYS ||
+	    (run->step.record == STEP_FAILURE && !job_is_ok(&run->job)))
+		if (record_write(&run->job.arena, run->params, false, &run->job, &run->record,
+				 &err) < 0)
+			worker_log(run->worker, WORKER_LOG_ERROR, err.what);
 }
 
 static void answer(struct run *run)
@@ -380,6 +430,8 @@ static void answer(struct run *run)
 		run_fail(run, KIND_ROOTFS, r < 0 ? &err : &run->daemon_err, NULL);
 		return;
 	}
+	keep_record(run);
+	log_run(run, "ended");
 	add_answer(run, &out);
 	connection_send(run->owner, &out, -1);
 	run_done(run);

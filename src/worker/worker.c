@@ -115,7 +115,7 @@ static void accept_peer(struct worker *w)
 		return;
 	/* anybody else, root of the host included, shows as another uid: unix(7), SO_PEERCRED */
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.uid != geteuid()) {
-		log_warn("a peer with another uid was refused");
+		worker_log(w, WORKER_LOG_WARN, "a peer with another uid was refused");
 		return;
 	}
 	high = fd_dup(fd, FIRST_FD);

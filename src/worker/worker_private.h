@@ -25,6 +25,9 @@ struct packet {
 	int fd; /* -1: none */
 };
 
+/* Levels of `log` notifications; each includes those before it. */
+enum worker_log { WORKER_LOG_NONE, WORKER_LOG_ERROR, WORKER_LOG_WARN, WORKER_LOG_INFO };
+
 struct connection {
 	struct connection *next;
 	struct worker *worker;
@@ -32,12 +35,12 @@ struct connection {
 	bool is_socket;
 	bool greeted; /* hello was answered */
 	bool wants_fds;
-	bool ended;       /* no more input */
-	bool drains;      /* the end of input lets running steps finish */
-	bool closing;     /* to be closed once everything is sent */
-	bool dead;        /* to be freed at the end of the turn */
-	bool logs;        /* wants log notifications */
-	int64_t hello_ms; /* deadline */
+	bool ended;          /* no more input */
+	bool drains;         /* the end of input lets running steps finish */
+	bool closing;        /* to be closed once everything is sent */
+	bool dead;           /* to be freed at the end of the turn */
+	enum worker_log log; /* what it wants to be told of */
+	int64_t hello_ms;    /* deadline */
 	unsigned bad_lines;
 	unsigned pending;
 	char *input;
@@ -76,6 +79,8 @@ struct run {
 	struct job job;
 	struct step step;
 	const char *id; /* of the request */
+	const struct json_node *params;
+	const char *record; /* NULL: none was written */
 	struct stream streams[2];
 	struct input input;
 	bool exited, dead;
@@ -143,6 +148,9 @@ void connection_send(struct connection *c, struct strbuf *text, int fd);
 void connection_error(struct connection *c, const char *id, enum worker_kind kind,
 		      const struct rb_err *err, const struct step_unknown *unknown);
 void connection_warn(struct connection *c, const char *step, const char *kind, const char *text);
+
+/* A line of the log: on descriptor 2 (not what is only informative), and to who wants it. */
+void worker_log(struct worker *worker, enum worker_log level, const char *text);
 
 /* methods.c */
 void call_handle(struct call *call);

@@ -121,6 +121,16 @@ static void masks_are_in_the_first_part_and_other_protections_in_the_second(void
 	CHECK(child_first(first, OP_BOUNDING) > child_first(first, OP_PIVOT));
 }
 
+static void a_given_terminal_is_controlled_before_descriptors_are_closed(void)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	const struct plan *plan = build(&arena, ",\"io\":{\"consoleFd\":0}", true);
+	int at = child_first(plan, OP_CONTROLLING_TTY);
+
+	CHECK(at > child_first(plan, OP_PIVOT) && at < child_first(plan, OP_CLOSE_FDS));
+	CHECK(child_first(build(&arena, "", true), OP_CONTROLLING_TTY) < 0);
+}
+
 static struct plan *copy(struct arena *arena, bool second)
 {
 	const struct plan *plan = build(arena, "", second);
@@ -185,4 +195,5 @@ static void a_broken_part_is_refused(void)
 TAP_MAIN(TEST(a_class_is_the_bytes_of_its_first_part),
 	 TEST(what_stands_among_the_standard_mounts_has_no_parts),
 	 TEST(masks_are_in_the_first_part_and_other_protections_in_the_second),
+	 TEST(a_given_terminal_is_controlled_before_descriptors_are_closed),
 	 TEST(a_broken_part_is_refused))

@@ -9,18 +9,22 @@ why it does not apply by raising Skip.
 import argparse
 import base64
 import difflib
+import fcntl
 import fnmatch
 import json
 import os
 import pathlib
+import pty
 import re
 import resource
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import traceback
 
@@ -1135,6 +1139,108 @@ def test_nothing_grows_over_many_steps():
         after = (open_fds(pid), client.call("stats")["rssPages"])
         same("open descriptors", before[0], after[0])
         assert after[1] - before[1] <= 256, f"resident pages: {before[1]} -> {after[1]}"
+
+
+def test_an_informed_peer_is_told_of_steps_and_warnings():
+    with Setup() as client:
+        client.call("log.level", {"level": "info", "notify": True})
+        request = client.request("step.run", step("told", "exit 0", traceparent="00-1-2-03"))
+        events = events_until(client, answer_to(request))
+        logs = [e["params"] for e in events if e.get("method") == "log"]
+        same("what was told", [{"level": "info", "message": "step told: started 00-1-2-03"},
+                               {"level": "info", "message": "step told: ended 00-1-2-03"}], logs)
+        client.notify("step.ack", {"fd": 1, "off": 0})
+        message = client.receive(DEADLINE)
+        same("a warning", ("log", "warn"), (message["method"], message["params"]["level"]))
+        client.call("log.level", {"level": "warn", "notify": True})
+        request = client.request("step.run", step("quiet", "exit 0"))
+        assert not [e for e in events_until(client, answer_to(request)) if e.get("method") == "log"]
+        same("a wrong level", "invalid-params", refusal(lambda: client.call("log.level", {"level": "loud"})).kind)
+
+
+def test_a_record_is_written_and_named_in_the_result():
+    state = pathlib.Path(os.environ["HOME"], ".local/state/runbuild/records")
+    with Setup() as client:
+        good = client.run(step("good", "exit 0", record="failure"), timeout=DEADLINE)
+        assert "record" not in good, good
+        secret = step("bad", "exit 4", record="failure", process={"env": ["PATH=/bin", "TOKEN=hunter2"]})
+        names = [client.run(secret, timeout=DEADLINE)["record"] for _ in range(2)]
+        assert names[0] != names[1], names
+        text = (state / names[0] / "step.json").read_text()
+        same("its step", "bad", json.loads(text)["step"])
+        assert "hunter2" not in text, text
+        same("its result", 4, json.loads((state / names[0] / "result.json").read_text())["code"])
+    for name in names:
+        subprocess.run([RUNBUILD, "records", "rm", name], check=True)
+        assert not (state / name).exists()
+
+
+@only_on(*SOCKETS)
+def test_a_terminal_of_the_peer_controls_the_step():
+    master, slave = pty.openpty()
+    with Setup() as client:
+        request = client.request("step.run", step("console", "tty; read line; echo got $line; stty size < /dev/tty",
+                                                  io={"consoleFd": 0}), fds=[slave])
+        os.close(slave)
+        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 11, 22, 0, 0))
+        os.write(master, b"word\n")
+        result = events_until(client, answer_to(request))[-1]["result"]
+        same("the code", 0, result["code"])
+        text = b""
+        try:
+            while chunk := os.read(master, 4096):
+                text += chunk
+        except OSError:
+            pass  # EIO: nobody has the other side any more
+        assert b"got word" in text and b"11 22" in text, text
+        reader, writer = os.pipe()
+        request = client.request("step.run", step("pipe", "exit 0", io={"consoleFd": 0}), fds=[reader])
+        os.close(reader)
+        os.close(writer)
+        same("no terminal", "bad-fds", events_until(client, answer_to(request))[-1]["error"]["data"]["kind"])
+    os.close(master)
+
+
+def test_a_selector_leads_into_a_snapshot_and_not_out_of_it():
+    with tempfile.TemporaryDirectory(dir=Setup.scratch / "s") as top:
+        lower = pathlib.Path(top, "lower", "a", "b")
+        lower.mkdir(parents=True)
+        (lower / "file").write_text("inside")
+        (lower / "out").symlink_to("/../../../etc")
+        def mounted(selector):
+            return step("sel", "cat /m/file", mounts=[
+                {"dest": "/m", "snapshot": {"lower": [f"{top}/lower"], "driver": "native"}, "selector": selector}])
+        with Setup() as client:
+            chunks = []
+            result = client.run(mounted("a/b"), output=lambda _, data: chunks.append(data), timeout=DEADLINE)
+            same("what is read", (0, b"inside"), (result["code"], b"".join(chunks)))
+            for selector in ("a/missing", "a/b/out"):
+                same(selector, "mount", refusal(lambda path=selector: client.run(mounted(path), timeout=DEADLINE)).kind)
+
+
+def test_an_id_mapped_mount_shows_other_owners_or_says_why_not():
+    with tempfile.TemporaryDirectory(dir=Setup.scratch / "s") as top:
+        maps = [{"containerID": 0, "hostID": 5, "size": 1}]
+        mount = {"dest": "/m", "src": top, "idmap": {"uidMappings": maps, "gidMappings": maps}}
+        with Setup() as client:
+            for broken in ({"uidMappings": maps}, {}):
+                same("half a map", "invalid-params", refusal(lambda part=broken: client.run(
+                    step("half", "exit 0", mounts=[{**mount, "idmap": part}]), timeout=DEADLINE)).kind)
+            same("a descriptor's", "invalid-params", refusal(lambda: client.run(
+                step("sel", "exit 0", mounts=[{**mount, "selector": "x"}]), timeout=DEADLINE)).kind)
+            # an ordinary user's worker has no privilege over the host's file system
+            error = refusal(lambda: client.run(step("map", "exit 0", mounts=[mount]), timeout=DEADLINE))
+            same("the error", ("mount", "/mounts/0"), (error.kind, error.data.get("path")))
+            # over one of its own it has
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", top], check=True)
+            try:
+                pathlib.Path(top, "file").touch()
+                chunks = []
+                result = client.run(step("mapped", "stat -c %u:%g /m/file", mounts=[mount]),
+                                    output=lambda _, data: chunks.append(data), timeout=DEADLINE)
+            finally:
+                subprocess.run(["umount", top], check=True)
+            same("the owner", (0, b"5:5\n"), (result["code"], b"".join(chunks)))
 
 
 class Spawned:
