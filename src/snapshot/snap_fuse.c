@@ -239,23 +239,33 @@ static int fuse_await_path(struct snapshot *snapshot, const char *place, int bef
 	return -EIO;
 }
 
+/* The name that an open directory has now, as the daemon can use it: proc(5), "fd". */
+static int name_of(int fd, char path[static LIMIT_PATH_BYTES])
+{
+	char link[32];
+	ssize_t len;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = readlink(link, path, LIMIT_PATH_BYTES - 1);
+	if (len < 0)
+		return -errno;
+	path[len] = '\0';
+	return 0;
+}
+
 /*
  * fuse-overlayfs 1.x resolves the name of its upper directory and then reads the result as a list
  * with escapes: a colon or a backslash in it means another directory.
  */
 static int fuse_check_upper(const struct snap_layers *layers, struct rb_err *err)
 {
-	char link[32];
 	char path[LIMIT_PATH_BYTES];
-	ssize_t len;
+	int r;
 
 	if (layers->upper < 0)
 		return 0;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", layers->upper);
-	len = readlink(link, path, sizeof(path) - 1);
-	if (len < 0)
-		return err_set(err, RB_SNAP_UPPER, errno, "cannot read the upper directory's name");
-	path[len] = '\0';
+	if ((r = name_of(layers->upper, path)) < 0)
+		return err_set(err, RB_SNAP_UPPER, -r, "cannot read the upper directory's name");
 	if (!strpbrk(path, ":\\"))
 		return 0;
 	err_set(err, RB_SNAP_UPPER, 0,
@@ -278,8 +288,8 @@ int fuse_begin(struct arena *arena, const struct snap_layers *layers, bool by_pa
 	char point[32];
 	const char *argv[] = {
 		"fuse-overlayfs", "-f", "-o", fuse_options(arena, layers), point, NULL};
-	const char *place = layers->spec->work ? layers->spec->work : layers->spec->lower[0];
-	int before = by_path ? mount_id(place) : -1;
+	char place[LIMIT_PATH_BYTES] = "";
+	int before = -1;
 	struct fuse_start start = {.argv = argv, .layers = layers};
 	int r;
 
@@ -291,9 +301,13 @@ int fuse_begin(struct arena *arena, const struct snap_layers *layers, bool by_pa
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "layers");
 	if ((r = fuse_check_upper(layers, err)) < 0)
 		return r;
-	if (by_path)
+	if (by_path) {
+		/* given as /proc/self/fd/N it would be another file for the daemon */
+		if ((r = name_of(layers->work >= 0 ? layers->work : layers->lower[0], place)) < 0)
+			return err_set(err, RB_SNAP_FUSE, -r, "cannot name a place to mount on");
+		before = mount_id(place);
 		argv[4] = place;
-	else if ((r = fuse_make_mount(&fuse, &snapshot->mount, err)) < 0)
+	} else if ((r = fuse_make_mount(&fuse, &snapshot->mount, err)) < 0)
 		return r;
 	else
 		snprintf(point, sizeof(point), "/dev/fd/%d", fuse);

@@ -46,12 +46,9 @@ test_the_trial_is_remembered() {
 test_an_upper_on_an_overlay_falls_back_to_fuse() {
 	need_fuse
 	new_snapshot stacked
-	mkdir -p "$dir/l" "$dir/u" "$dir/w" "$scratch/mounts/stacked"
-	mount -t overlay -o "userxattr,lowerdir=$dir/l,upperdir=$dir/u,workdir=$dir/w" overlay "$scratch/mounts/stacked"
-	upper=$scratch/mounts/stacked/upper work=$scratch/mounts/stacked/work
-	mkdir "$upper" "$work"
+	upper_on_an_overlay stacked
 	auto_step 'echo x >/f'
-	umount -l "$scratch/mounts/stacked"
+	umount -l "$stacked"
 	same 'the status' 0 "$status" || fail "$(cat "$dir/err")"
 	same 'the driver' fuse "$(chosen_driver)"
 	contains "$dir/err" 'slower with many small files, because native:'

@@ -130,6 +130,20 @@ test_versions_that_mount_by_themselves_work() {
 	await 5 no_snapshot_mounts || fail 'a mount is left'
 }
 
+# Where native cannot be, so that the choice falls on fuse.
+test_a_version_without_dev_fd_is_driven_by_path() {
+	new_snapshot no_dev_fd
+	upper_on_an_overlay no_dev_fd
+	cp "$(type -P fuse-overlayfs)" "$dir/real"
+	impostor "case \"\$*\" in */dev/fd/*) echo 'no mount point' >&2; exit 1 ;; esac; exec '$dir/real' \"\$@\""
+	auto_step 'echo x >/f'
+	same 'the status' 0 "$status" || fail "$(cat "$dir/err")"
+	same 'the driver' fuse-path "$(chosen_driver)"
+	same 'the upper file' x "$(<"$upper/f")"
+	await 5 no_process_named real || fail 'the daemon lives'
+	umount -l "$stacked"
+}
+
 test_a_file_kept_open_does_not_hold_the_daemon() {
 	new_snapshot open
 	in_step 'exec 3>/kept; (sleep 1000 >&3 2>/dev/null </dev/null &) ; echo done'

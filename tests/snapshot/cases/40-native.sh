@@ -22,12 +22,9 @@ test_directories_can_be_removed_on_tmpfs() {
 
 test_the_kernel_refuses_an_upper_on_an_overlay() {
 	new_snapshot stacked_native
-	mkdir -p "$dir/l" "$dir/u" "$dir/w" "$scratch/mounts/n"
-	mount -t overlay -o "userxattr,lowerdir=$dir/l,upperdir=$dir/u,workdir=$dir/w" overlay "$scratch/mounts/n"
-	upper=$scratch/mounts/n/upper work=$scratch/mounts/n/work
-	mkdir "$upper" "$work"
+	upper_on_an_overlay n
 	in_step true
-	umount -l "$scratch/mounts/n"
+	umount -l "$stacked"
 	# the kernel's own words are passed on
 	refused 125 'cannot mount the overlay (' 'overlay: ' '[RB0704]'
 }

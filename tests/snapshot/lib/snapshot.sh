@@ -12,6 +12,16 @@ new_snapshot() {
 	mkdir -p "$upper" "$work" "$lower"
 }
 
+# upper_on_an_overlay NAME: $upper and $work where the kernel's overlay cannot
+# have them; "umount -l $stacked" ends it.
+upper_on_an_overlay() {
+	stacked=$scratch/mounts/$1
+	mkdir -p "$dir/l" "$dir/u" "$dir/w" "$stacked"
+	mount -t overlay -o "userxattr,lowerdir=$dir/l,upperdir=$dir/u,workdir=$dir/w" overlay "$stacked"
+	upper=$stacked/upper work=$stacked/work
+	mkdir "$upper" "$work"
+}
+
 # step [OPTION…] -- COMMAND…: a step on $lower above the base, with $upper.
 step() {
 	"${step_command[@]}" --lower "$lower" --lower "$scratch/base" --upper "$upper" --work "$work" "$@"
