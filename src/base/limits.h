@@ -44,5 +44,6 @@
 #define LIMIT_PORTS          256u   /* published at once */
 #define LIMIT_CONNECTIONS    16384u /* open at once, of all published ports */
 #define LIMIT_SESSIONS       1024u  /* udp: clients of one port */
+#define LIMIT_CRIU_FDS       16u    /* handed to criu beside its socket */
 #define LIMIT_HELPER_OUTPUT  65536u
 #define LIMIT_HELPER_SECONDS 30u /* newuidmap, newgidmap, slirp4netns start-up */

@@ -96,6 +96,13 @@ int open_container(struct arena *arena, const struct globals *globals, const cha
 		   struct state_root *ret_root, struct container *ret_container,
 		   struct rb_err *err);
 
+/*
+ * What `delete` does: with force the container is killed first. Its group, its poststop hooks, its
+ * record. Errors: RB_STILL_RUNNING, RB_STATE_WRITE.
+ */
+int container_delete(struct arena *arena, const struct state_root *root,
+		     struct container *container, bool force, struct rb_err *err);
+
 /* For an -errno with which it cannot be known whether the container lives. Returns it. */
 int status_unknown(int r, const struct container *container, struct rb_err *err);
 

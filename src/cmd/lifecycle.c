@@ -342,34 +342,43 @@ static int delete_lock(const struct container *container, bool force, struct rb_
 	return r;
 }
 
+int container_delete(struct arena *arena, const struct state_root *root,
+		     struct container *container, bool force, struct rb_err *err)
+{
+	const char *cgroup;
+	int r;
+
+	if ((r = delete_end(arena, container, force, err)) < 0 ||
+	    (r = delete_lock(container, force, err)) <= 0)
+		return r;
+	cgroup = container_cgroup(arena, container);
+	if (cgroup) {
+		cgroup_kill(cgroup);
+		(void)cgroup_remove(cgroup);
+	}
+	delete_poststop(arena, container);
+	r = container_remove(root, container);
+	if (r < 0) {
+		err_set(err, RB_STATE_WRITE, -r, "cannot remove '%s/%s'", root->path,
+			container->id);
+		err_fix(err, "run the command again");
+	}
+	return r;
+}
+
 static int delete_main(struct arena *arena, const struct globals *globals, const void *options,
 		       int argc UNUSED, char **argv, struct rb_err *err)
 {
 	const struct delete_options *delete_options = options;
 	CLEANUP_CONTAINER struct container container = {.dir = -1};
 	struct state_root root;
-	const char *cgroup;
 	int r = open_container(arena, globals, argv[0], &root, &container, err);
 
 	if (r < 0 && err->code == RB_STATE_DAMAGED && delete_options->force)
 		r = container_open_damaged(&root, argv[0], &container, err);
 	if (r == -ENOENT && err->code == RB_STATE_MISSING && delete_options->force)
 		return 0;
-	if (r < 0 || (r = delete_end(arena, &container, delete_options->force, err)) < 0 ||
-	    (r = delete_lock(&container, delete_options->force, err)) <= 0)
-		return r;
-	cgroup = container_cgroup(arena, &container);
-	if (cgroup) {
-		cgroup_kill(cgroup);
-		(void)cgroup_remove(cgroup);
-	}
-	delete_poststop(arena, &container);
-	r = container_remove(&root, &container);
-	if (r < 0) {
-		err_set(err, RB_STATE_WRITE, -r, "cannot remove '%s/%s'", root.path, argv[0]);
-		err_fix(err, "run the command again");
-	}
-	return r;
+	return r < 0 ? r : container_delete(arena, &root, &container, delete_options->force, err);
 }
 
 const struct verb verb_delete = {

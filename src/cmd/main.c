@@ -27,7 +27,7 @@ const struct option_entry global_options[] = {
 	{"rootless", 0, OPTION_STRING, offsetof(struct globals, rootless), "true|false|auto",
 	 "whether a cgroup that may not be made is an error"},
 	{"criu", 0, OPTION_STRING, offsetof(struct globals, criu), "PATH",
-	 "accepted; criu is looked for"},
+	 "the program for checkpoint and restore; else looked for"},
 	{"version", 'v', OPTION_FLAG, offsetof(struct globals, version), NULL, "print the version"},
 	OPTION_END,
 };

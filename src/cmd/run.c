@@ -8,21 +8,9 @@
 #include "base/num.h"
 #include "cmd/cmd.h"
 #include "cmd/report.h"
+#include "cmd/run.h"
 #include "cmd/verbs.h"
 #include "worker/handed.h"
-
-struct run_options {
-	const char *bundle;
-	const char *console_socket;
-	const char *pid_file;
-	const char *pidfd_socket;
-	bool detach;
-	bool keep;
-	bool no_pivot;
-	bool no_mount_fallback;
-	bool no_new_keyring;
-	uint32_t preserve_fds;
-};
 
 #define OPT(member) offsetof(struct run_options, member)
 /* clang-format off */
@@ -66,6 +54,8 @@ struct run_job {
 	const struct globals *globals;
 	const struct run_options *options;
 	bool create;
+	const struct run_restore *from; /* NULL: not a restore */
+	struct launch_restore restore;
 	struct state_root root;
 	struct bundle bundle;
 	struct handed handed; /* overlay mounts of the configuration */
@@ -313,7 +303,9 @@ static int run_launch(struct run_job *job, const char *id, struct rb_err *err)
 	const struct plan *plan;
 	int r;
 
-	if ((r = run_mount_overlays(job, err)) < 0 ||
+	if ((job->from &&
+	     (r = job->from->prepare(job->from->data, job->bundle.spec, &job->restore, err)) < 0) ||
+	    (r = run_mount_overlays(job, err)) < 0 ||
 	    (r = plan_build(job->arena, job->bundle.spec, &job->host, &job->plan_options, &plan,
 			    err)) < 0 ||
 	    (r = plan_check(plan, err)) < 0 || (r = run_fill_context(job, id, err)) < 0)
@@ -326,7 +318,9 @@ static int run_launch(struct run_job *job, const char *id, struct rb_err *err)
 		return r;
 	if (job->create)
 		r = run_start_socket(job, err);
-	if (r == 0)
+	if (r == 0 && job->from)
+		r = launch_restore(&job->launch, plan, &job->context, &job->restore, err);
+	else if (r == 0)
 		r = launch_start(&job->launch, plan, &job->context, err);
 	handed_attached(&job->handed);
 	fd_close(&job->context.start_socket);
@@ -340,8 +334,8 @@ static int run_launch(struct run_job *job, const char *id, struct rb_err *err)
 	return 0;
 }
 
-static int run_main(struct arena *arena, const struct globals *globals, const void *options,
-		    const char *id, bool create, struct rb_err *err)
+int run_main(struct arena *arena, const struct globals *globals, const struct run_options *options,
+	     const char *id, const struct run_how *how, struct rb_err *err)
 {
 	struct run_job *job = arena_alloc(arena, sizeof(*job));
 	int r;
@@ -352,7 +346,8 @@ static int run_main(struct arena *arena, const struct globals *globals, const vo
 		.arena = arena,
 		.globals = globals,
 		.options = options,
-		.create = create,
+		.create = how->create,
+		.from = how->restore,
 		.root.fd = -1,
 		.container.dir = -1,
 		.context.signals = -1,
@@ -375,13 +370,13 @@ static int run_main(struct arena *arena, const struct globals *globals, const vo
 static int verb_run_main(struct arena *arena, const struct globals *globals, const void *options,
 			 int argc UNUSED, char **argv, struct rb_err *err)
 {
-	return run_main(arena, globals, options, argv[0], false, err);
+	return run_main(arena, globals, options, argv[0], &(struct run_how){0}, err);
 }
 
 static int verb_create_main(struct arena *arena, const struct globals *globals, const void *options,
 			    int argc UNUSED, char **argv, struct rb_err *err)
 {
-	return run_main(arena, globals, options, argv[0], true, err);
+	return run_main(arena, globals, options, argv[0], &(struct run_how){.create = true}, err);
 }
 
 const struct verb verb_run = {

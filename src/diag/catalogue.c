@@ -208,8 +208,9 @@ static const struct catalogue_entry entries[] = {
 	 "Real-time policies need CAP_SYS_NICE on the host; CPUs and nodes must exist."},
 	{RB_RDT, "resource control", "The host has no resource control file system (resctrl).",
 	 "Remove linux.intelRdt, or mount it: mount -t resctrl resctrl /sys/fs/resctrl"},
-	{RB_CRIU, "criu", "criu is missing or could not write or read the images.",
-	 "sudo apt install criu; its log file in the work directory has the reason."},
+	{RB_CRIU, "criu", "criu is missing, does not start here, or could not do its work.",
+	 "Install criu, as new as the kernel; dump.log or restore.log in the work directory says "
+	 "more."},
 	{RB_EXEC_NOT_FOUND, "program not found",
 	 "The program, or the interpreter of a script, does not exist in the container.",
 	 "Check the command and PATH."},

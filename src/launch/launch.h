@@ -6,6 +6,7 @@
  */
 #include "cgroup/cgroup.h"
 #include "exec/exec.h"
+#include "launch/criu.h"
 #include "plan/plan.h"
 #include "plan/resources.h"
 #include "state/state.h"
@@ -117,6 +118,21 @@ void launch_resume(struct launch *launch, const struct plan *plan,
 
 /* Gives up on a child that is still being set up: as after an error of launch_advance(). */
 void launch_abandon(struct launch *launch);
+
+/* What `restore` asks criu for, and how criu is started. */
+struct launch_restore {
+	struct criu_start start;
+	struct criu_request request;
+	bool keep_tty; /* no console socket: we copy the terminal ourselves */
+};
+
+/*
+ * As launch_start(), with processes out of images: when it succeeds, the container runs. Errors:
+ * RB_CRIU with criu's own words.
+ */
+int launch_restore(struct launch *launch, const struct plan *plan,
+		   const struct launch_context *context, const struct launch_restore *wanted,
+		   struct rb_err *err);
 
 /*
  * A monitor for many children: one process that outlives this one by an instant, kills what is

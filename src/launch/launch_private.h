@@ -53,3 +53,6 @@ int launch_scope(struct launch *l, const struct plan_op *op, struct rb_err *err)
  * without). flags are those of recvmsg(2). 1: a record; 0: end of file; -errno.
  */
 int launch_receive(int sock, int flags, struct handshake *record, int *ret_fd);
+
+/* One op of the parent's list. 1: it would have to wait, and the caller prefers to come back. */
+int launch_op(struct launch *l, const struct plan_op *op, struct rb_err *err);

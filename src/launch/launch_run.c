@@ -403,7 +403,7 @@ static int open_pid_file_dir(struct launch *l, struct rb_err *err)
 	return 0;
 }
 
-static int run_op(struct launch *l, const struct plan_op *op, struct rb_err *err)
+int launch_op(struct launch *l, const struct plan_op *op, struct rb_err *err)
 {
 	switch (op->kind) {
 	case OP_OPEN_NS: return run_open_ns(l, op, err);
@@ -502,7 +502,7 @@ int launch_advance(struct launch *launch, struct rb_err *err)
 
 	for (; launch->next_op < launch->plan->n_parent; launch->next_op++) {
 		const struct plan_op *op = &ops[launch->next_op];
-		int r = run_op(launch, op, err);
+		int r = launch_op(launch, op, err);
 
 		if (op->kind == OP_CLONE)
 			drop_child_side(launch);

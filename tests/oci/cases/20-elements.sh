@@ -148,6 +148,4 @@ test_elements_without_support_are_refused() {
 	edit_config '.linux.intelRdt = {closID: "x"}'
 	run_container rdt
 	refused 1 intelRdt /linux/intelRdt
-	capture runtime restore x
-	refused 1 'restore is not supported'
 }

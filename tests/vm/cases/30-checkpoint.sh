@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# shellcheck disable=SC2154,SC2016 # scratch, runtime: set by the guest script; the container's script
+#
+# checkpoint and restore through criu: what is restored goes on where it was.
+
+# The container counts, in a file of its root.
+readonly counter='i=0; while :; do i=$((i + 1)); echo $i >/root/count; sleep 0.1; done'
+
+count_is_above() {
+	local now
+
+	now=$(cat "$scratch/rootfs/root/count")
+	[[ -n $now ]] && ((now > $1))
+}
+
+counts_on() {
+	await 60 count_is_above "$(cat "$scratch/rootfs/root/count")" || fail 'it does not count'
+}
+
+criu_bundle() {
+	make_bundle counter '.linux.cgroupsPath = "/vmtest/counter"
+		| .linux.resources = {memory: {limit: 67108864}}' "$counter"
+}
+
+checkpoint() {
+	"$runtime" checkpoint --image-path "$scratch/$1" "${@:2}" counter >"$scratch/criu.log" 2>&1 ||
+		fail "checkpoint: $(cat "$scratch/criu.log")"
+}
+
+test_checkpoint_leaves_running_when_asked() {
+	printf '0\n' >"$scratch/rootfs/root/count"
+	"$runtime" run --detach --bundle "$(criu_bundle)" counter </dev/null >/dev/null 2>&1
+	await 60 count_is_above 3
+	checkpoint pre --pre-dump
+	counts_on
+	checkpoint copy --leave-running
+	counts_on
+	same 'status' running "$("$runtime" state counter | jq -r .status)"
+}
+
+test_checkpoint_ends_the_container() {
+	checkpoint images --parent-path ../pre
+	[[ ! -e /sys/fs/cgroup/vmtest/counter ]] || fail 'its group is left'
+	! "$runtime" state counter 2>/dev/null || fail 'it is still there'
+}
+
+test_restored_container_goes_on() {
+	local before pid
+
+	before=$(cat "$scratch/rootfs/root/count")
+	"$runtime" restore --detach --bundle "$(criu_bundle)" --image-path "$scratch/images" \
+		--pid-file "$scratch/pid" restored </dev/null >/dev/null 2>"$scratch/criu.log" ||
+		fail "restore: $(cat "$scratch/criu.log")"
+	await 60 count_is_above $((before + 2))
+	pid=$(cat "$scratch/pid")
+	same 'state' "running $pid" "$("$runtime" state restored | jq -r '"\(.status) \(.pid)"')"
+	same 'its group' '0::/vmtest/counter' "$(cat "/proc/$pid/cgroup")"
+	same 'its limit' 67108864 "$(cat /sys/fs/cgroup/vmtest/counter/memory.max)"
+	same 'process 1 for exec' sh "$("$runtime" exec restored /bin/cat /proc/1/comm)"
+	[[ $(cat /proc/self/mountinfo) != *"$scratch"* ]] || fail 'a mount is left'
+}
+
+test_restored_container_is_stopped_and_deleted() {
+	"$runtime" kill restored KILL
+	await 60 is_stopped restored
+	"$runtime" delete restored
+	[[ ! -e /sys/fs/cgroup/vmtest/counter ]] || fail 'its group is left'
+}
+
+is_stopped() {
+	[[ $("$runtime" state "$1" | jq -r .status) == stopped ]]
+}
+
+# In the foreground restore is the supervisor: its end is that of the container, and of all of it.
+test_restore_in_the_foreground_waits() {
+	local before status=0 waiting
+
+	before=$(cat "$scratch/rootfs/root/count")
+	"$runtime" restore --bundle "$(criu_bundle)" --image-path "$scratch/images" \
+		front </dev/null >/dev/null 2>"$scratch/criu.log" &
+	waiting=$!
+	await 100 count_is_above $((before + 2)) || fail "restore: $(cat "$scratch/criu.log")"
+	"$runtime" kill front TERM
+	"$runtime" kill front KILL
+	wait "$waiting" || status=$?
+	same 'status' 137 "$status"
+	! "$runtime" state front 2>/dev/null || fail 'it is still there'
+	[[ ! -e /sys/fs/cgroup/vmtest/counter ]] || fail 'its group is left'
+}
+
+test_restore_that_fails_quotes_criu_and_leaves_nothing() {
+	local status=0
+
+	mkdir -p "$scratch/broken"
+	cp -- "$scratch/images/descriptors.json" "$scratch/broken/"
+	"$runtime" restore --detach --bundle "$(criu_bundle)" --image-path "$scratch/broken" \
+		broken </dev/null >/dev/null 2>"$scratch/criu.log" || status=$?
+	same 'status' 1 "$status"
+	contains "$scratch/criu.log" 'criu failed: Error ('
+	contains "$scratch/criu.log" RB0323
+	! "$runtime" state broken 2>/dev/null || fail 'it is there'
+	[[ ! -e /sys/fs/cgroup/vmtest/counter ]] || fail 'its group is left'
+}
+
+test_podman_checkpoints_and_restores() {
+	local name=checkpointed before
+
+	podman_root run --detach --name "$name" --network none --rootfs "$scratch/rootfs" \
+		/bin/sh -c "$counter" >/dev/null 2>"$scratch/criu.log" || fail "run: $(cat "$scratch/criu.log")"
+	await 60 count_is_above 3
+	podman_root container checkpoint "$name" >"$scratch/criu.log" 2>&1 ||
+		fail "checkpoint: $(cat "$scratch/criu.log")"
+	before=$(cat "$scratch/rootfs/root/count")
+	podman_root container restore "$name" >"$scratch/criu.log" 2>&1 ||
+		fail "restore: $(cat "$scratch/criu.log")"
+	await 60 count_is_above $((before + 2))
+	podman_root rm --force --time 0 "$name" >/dev/null 2>&1
+}
+
+podman_root() {
+	podman --root "$scratch/store-criu" --runroot "$scratch/run-criu" --runtime "$runtime" \
+		--cgroup-manager cgroupfs --events-backend file "$@"
+}
