@@ -245,6 +245,16 @@ static int read_ids(const struct rootless_arguments *arguments, struct rootless_
 	return rc;
 }
 
+static int read_detached(struct net_options *net, struct rb_err *err)
+{
+	net->detached = net->driver != NET_HOST;
+	if (net->detached)
+		return 0;
+	err_set(err, RB_USAGE, 0, "--detach-netns needs a network that is not the host's");
+	err_fix(err, "add --net=slirp4netns");
+	return -EINVAL;
+}
+
 int rootless_options_read(struct arena *arena, const struct rootless_arguments *arguments,
 			  struct rootless_options *ret_options, struct rb_err *err)
 {
@@ -260,9 +270,7 @@ int rootless_options_read(struct arena *arena, const struct rootless_arguments *
 	if (rc == 0)
 		rc = path_check("state-dir", arguments->state_dir, err);
 	if (rc == 0 && arguments->detach_netns == CHOICE_YES)
-		rc = unsupported("detach-netns", NULL,
-				 "leave it out: steps get networks of their own in another way",
-				 err);
+		rc = read_detached(&options.net, err);
 	options.state_dir = arguments->state_dir;
 	if (rc == 0)
 		*ret_options = options;

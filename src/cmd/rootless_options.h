@@ -111,7 +111,7 @@ struct rootless_arguments {
 		 "keep lock, child_pid and api.sock in DIR; default: a temporary directory"},       \
 	{                                                                                           \
 		"detach-netns", 0, OPTION_CHOICE, ROOTLESS_OPT(detach_netns), NULL,                 \
-			"refused: the command is always inside its network"                         \
+			"stay outside; the state directory has it as netns"                         \
 	}
 
 /*

@@ -4,6 +4,7 @@
  * mount namespace, before the command starts.
  */
 #include <dirent.h>
+#include <sys/utsname.h>
 #include "base/file.h"
 #include "rootless/rootless_private.h"
 
@@ -214,6 +215,54 @@ int child_resolv_conf(const struct rootless *r, struct rb_err *err)
 	if (rc < 0) {
 		err_set(err, RB_RESOLV_CONF, -rc, "cannot replace /etc/resolv.conf");
 		err_fix(err, "try --copy-up=/etc");
+	}
+	return rc;
+}
+
+/* The host's file, with a line for the host's own name where it has none. */
+static int hosts_write(const struct rootless *r)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	CLEANUP_STRBUF struct strbuf text = {0};
+	CLEANUP_FD int fd = sys_openat(AT_FDCWD, "/etc/hosts", O_RDONLY | O_NONBLOCK, 0);
+	struct utsname names;
+	char *host = NULL;
+
+	if (fd < 0 || file_read_fd(&arena, fd, LIMIT_RESOLV_BYTES, &host, NULL) < 0)
+		host = NULL;
+	strbuf_add(&text, host ? host : "127.0.0.1 localhost\n");
+	if (text.len && text.text[text.len - 1] != '\n')
+		strbuf_add_char(&text, '\n');
+	if (uname(&names) == 0 && !(host && strstr(host, names.nodename)))
+		strbuf_printf(&text, "127.0.0.1 %s\n", names.nodename);
+	return text.failed ? -ENOMEM
+			   : file_replace_at(r->state_fd, "hosts", text.text, text.len, 0644);
+}
+
+/* By path: after a copy-up the directory is found through another mount than before. */
+static int netns_bind(const struct rootless *r, int netns)
+{
+	CLEANUP_FD int tree = sys_open_tree(netns, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+	CLEANUP_FD int file = sys_openat(r->state_fd, "netns", O_RDONLY | O_CREAT | O_EXCL, 0400);
+	CLEANUP_FD int dir = sys_openat(AT_FDCWD, r->state_dir, O_PATH | O_DIRECTORY, 0);
+
+	if (tree < 0 || file < 0 || dir < 0)
+		return tree < 0 ? tree : file < 0 ? file : dir;
+	return sys_move_mount(tree, "", dir, "netns", MOVE_MOUNT_F_EMPTY_PATH);
+}
+
+int child_netns_files(const struct rootless *r, int netns, struct rb_err *err)
+{
+	int rc = netns_bind(r, netns);
+
+	if (rc == 0 && r->options->net.driver != NET_NONE)
+		rc = resolv_conf_write(r);
+	if (rc == 0)
+		rc = hosts_write(r);
+	if (rc < 0) {
+		err_set(err, RB_STATE_DIR, -rc, "cannot keep the network in '%s/netns'",
+			r->state_dir);
+		err_fix(err, "name a --state-dir on a local file system");
 	}
 	return rc;
 }

@@ -30,6 +30,7 @@ struct net_options {
 	unsigned prefix;    /* bits, 1 to 25; 0: 24 */
 	const char *ifname; /* NULL: tap0 */
 	bool ipv6;
+	bool detached; /* the command is not inside; it finds `netns` in the state directory */
 	bool allow_host_loopback;      /* the gateway's address reaches the host's 127.0.0.1 */
 	bool no_sandbox, no_seccomp;   /* of slirp4netns; they are on otherwise */
 	const char *binary;            /* absolute path of the helper; NULL: looked for */
@@ -65,13 +66,16 @@ struct net {
 	int dir;             /* borrowed: where its API socket is made, -1: none */
 	pid_t target;        /* a process in the namespace */
 	int pidfd;           /* of the helper, -1: not running */
-	int guard_pidfd;     /* of the process that ends a pasta whose parent was killed */
-	int exit_fd;         /* its end of file ends the helper */
-	int output;          /* the helper's standard error */
-	char said[256];      /* the end of what it said */
-	int64_t started_ms;  /* CLOCK_MONOTONIC */
-	unsigned restarts;   /* in a row, each soon after the start */
-	struct ports ports;  /* published now */
+	int netns;           /* the namespace, when it is detached; or -1 */
+	pid_t holder;        /* the process that keeps it */
+	int holder_pidfd, holder_sock;
+	int guard_pidfd;    /* of the process that ends a pasta whose parent was killed */
+	int exit_fd;        /* its end of file ends the helper */
+	int output;         /* the helper's standard error */
+	char said[256];     /* the end of what it said */
+	int64_t started_ms; /* CLOCK_MONOTONIC */
+	unsigned restarts;  /* in a row, each soon after the start */
+	struct ports ports; /* published now */
 
 	/* of builtin_ports, from the first port on */
 	struct forward forward;

@@ -26,7 +26,7 @@ static uint64_t clone_flags(const struct rootless *r)
 	const struct rootless_options *options = r->options;
 
 	return CLONE_NEWUSER | CLONE_NEWNS | (r->pid_namespace ? CLONE_NEWPID : 0) |
-	       (options->net.driver != NET_HOST ? CLONE_NEWNET : 0) |
+	       (rootless_inside_network(r) ? CLONE_NEWNET : 0) |
 	       (options->ipcns ? CLONE_NEWIPC : 0) | (options->utsns ? CLONE_NEWUTS : 0) |
 	       (options->cgroupns ? CLONE_NEWCGROUP : 0);
 }
@@ -90,13 +90,18 @@ static int await(struct rootless *r, enum rootless_message_type type, struct rb_
 	return message.type == type ? 0 : err_set(err, RB_INTERNAL, EPROTO, "handshake");
 }
 
-static int tell(struct rootless *r, enum rootless_message_type type, struct rb_err *err)
+static int tell_fd(struct rootless *r, enum rootless_message_type type, int fd, struct rb_err *err)
 {
-	if (message_send(r->sock, type, NULL) == 0)
+	if (message_send_fd(r->sock, type, fd) == 0)
 		return 0;
 	err_set(err, RB_SETUP_KILLED, 0, "the child was killed while it set itself up");
 	err_fix(err, "did memory run out, or was it ended from outside? Try again");
 	return -EPIPE;
+}
+
+static int tell(struct rootless *r, enum rootless_message_type type, struct rb_err *err)
+{
+	return tell_fd(r, type, -1, err);
 }
 
 static void end_child(struct rootless *r)
@@ -121,15 +126,37 @@ static int publish(struct rootless *r, struct rb_err *err)
 	return rc < 0 ? err_set(err, RB_STATE_DIR, -rc, "cannot write child_pid") : 0;
 }
 
+static int start_detached(struct rootless *r, struct rb_err *err)
+{
+	int rc = net_hold(r, err);
+
+	if (rc == 0)
+		rc = net_start(&r->net, r->net.holder, err);
+	return rc == 0 ? net_hold_await(&r->net, err) : rc;
+}
+
+/* A driver that is started again needs somebody in the namespace. */
+static void network_event(struct rootless *r)
+{
+	struct rb_err err = {0};
+
+	if (r->options->net.detached && !net_is_held(&r->net)) {
+		if (net_hold(r, &err) < 0)
+			log_error(&err);
+		r->net.target = r->net.holder;
+	}
+	net_event(&r->net);
+}
+
 static int set_up_network(struct rootless *r, struct rb_err *err)
 {
 	int rc = await(r, MSG_MOUNTED, err);
 
 	if (rc != 0)
 		return rc;
-	rc = net_start(&r->net, r->pid, err);
+	rc = r->options->net.detached ? start_detached(r, err) : net_start(&r->net, r->pid, err);
 	if (rc == 0)
-		rc = tell(r, MSG_NETWORK, err);
+		rc = tell_fd(r, MSG_NETWORK, r->net.netns, err);
 	return rc == 0 ? await(r, MSG_READY, err) : rc;
 }
 
@@ -192,7 +219,7 @@ static void serve(struct rootless *r, int signals, const struct pollfd *fds)
 	if (fds[FD_SOCK].revents)
 		hear(r);
 	if (fds[FD_NET].revents || fds[FD_NET_OUTPUT].revents || fds[FD_FORWARD].revents)
-		net_event(&r->net);
+		network_event(r);
 	if (fds[FD_NOTIFY].revents)
 		notify_forward(r);
 	api_poll_act(&r->api, &fds[FD_API]);
@@ -280,6 +307,8 @@ static int prepare(struct rootless *r, struct rb_err *err)
 static void tear_down(struct rootless *r)
 {
 	net_end(&r->net);
+	net_release(&r->net);
+	fd_close(&r->net.netns);
 	api_close(&r->api);
 	if (!r->pid_namespace && !r->options->no_reaper)
 		descendants_end(&r->strangers);

@@ -12,22 +12,56 @@
 #include "base/num.h"
 #include "rootless/rootless_private.h"
 
+union fd_control {
+	struct cmsghdr header;
+	char bytes[CMSG_SPACE(sizeof(int))];
+};
+
 int message_send(int sock, enum rootless_message_type type, const struct rb_err *err)
 {
-	struct rootless_message message = {.type = type};
+	struct rootless_message message = {.type = type, .fd = -1};
 
 	if (err)
 		message.err = *err;
 	return send(sock, &message, sizeof(message), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+int message_send_fd(int sock, enum rootless_message_type type, int fd)
+{
+	struct rootless_message message = {.type = type, .fd = -1};
+	union fd_control control = {.bytes = {0}};
+	struct iovec iov = {&message, sizeof(message)};
+	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+		header.msg_control = &control;
+		header.msg_controllen = sizeof(control);
+	}
+	return sendmsg(sock, &header, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
 int message_receive(int sock, struct rootless_message *message)
 {
+	union fd_control control = {.bytes = {0}};
+	struct iovec iov = {message, sizeof(*message)};
+	struct msghdr header = {.msg_iov = &iov,
+				.msg_iovlen = 1,
+				.msg_control = &control,
+				.msg_controllen = sizeof(control)};
+	struct cmsghdr *part;
 	ssize_t len;
 
 	do
-		len = recv(sock, message, sizeof(*message), 0);
+		len = recvmsg(sock, &header, MSG_CMSG_CLOEXEC);
 	while (len < 0 && errno == EINTR);
+	message->fd = -1;
+	part = len > 0 ? CMSG_FIRSTHDR(&header) : NULL;
+	if (part && part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS)
+		memcpy(&message->fd, CMSG_DATA(part), sizeof(message->fd));
 	if (len == 0)
 		return -EPIPE;
 	if (len < 0)
@@ -50,13 +84,14 @@ static void child_orphaned(struct rootless *r)
 	_exit(125);
 }
 
-/* Waits for one message of the parent; its death ends us here. */
-static void child_expect(struct rootless *r, enum rootless_message_type type)
+/* Waits for one message of the parent, returns its descriptor; its death ends us here. */
+static int child_expect(struct rootless *r, enum rootless_message_type type)
 {
 	struct rootless_message message;
 
 	if (message_receive(r->child_sock, &message) < 0 || message.type != type)
 		child_orphaned(r);
+	return message.fd;
 }
 
 static int child_propagation(const struct rootless_options *options)
@@ -79,7 +114,7 @@ static int child_namespaces(struct rootless *r)
 			_exit(125);
 		}
 	}
-	if (rc == 0 && r->options->net.driver != NET_HOST)
+	if (rc == 0 && rootless_inside_network(r))
 		child_mount_sys();
 	return rc;
 }
@@ -101,7 +136,7 @@ static int child_set_up(struct rootless *r, struct rb_err *err)
 	rc = child_namespaces(r);
 	if (rc < 0)
 		return err_set(err, RB_NAMESPACE, -rc, "cannot set the namespaces up");
-	if (options->net.driver != NET_HOST) {
+	if (rootless_inside_network(r)) {
 		child_allow_ping(r);
 		rc = net_inside_set_up(&r->net, err);
 	}
@@ -306,6 +341,20 @@ static int child_loop(struct rootless *r, pid_t command, int signals)
 	}
 }
 
+/* What is left to do once the driver is there. */
+static int child_network(struct rootless *r, int netns, struct rb_err *err)
+{
+	int rc;
+
+	if (r->options->net.detached) {
+		rc = child_netns_files(r, netns, err);
+		fd_close(&netns);
+		return rc;
+	}
+	rc = net_inside_await(&r->net, err);
+	return rc == 0 ? child_resolv_conf(r, err) : rc;
+}
+
 void rootless_child(struct rootless *r)
 {
 	struct rb_err err = {0};
@@ -320,8 +369,7 @@ void rootless_child(struct rootless *r)
 		child_fail(r, &err);
 	if (message_send(r->child_sock, MSG_MOUNTED, NULL) < 0)
 		child_orphaned(r);
-	child_expect(r, MSG_NETWORK);
-	if (net_inside_await(&r->net, &err) < 0 || child_resolv_conf(r, &err) < 0)
+	if (child_network(r, child_expect(r, MSG_NETWORK), &err) < 0)
 		child_fail(r, &err);
 	if (!r->pid_namespace && !r->options->no_reaper)
 		(void)sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);

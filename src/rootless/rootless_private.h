@@ -19,10 +19,13 @@ enum rootless_message_type {
 
 struct rootless_message {
 	uint32_t type;
+	int32_t fd; /* of this process once it is received; -1: none */
 	struct rb_err err;
 };
 
 int message_send(int sock, enum rootless_message_type type, const struct rb_err *err);
+/* With a descriptor, which the other side takes from message->fd. */
+int message_send_fd(int sock, enum rootless_message_type type, int fd);
 /* -EPIPE: the other side is gone. */
 int message_receive(int sock, struct rootless_message *message);
 
@@ -55,6 +58,18 @@ struct rootless {
 	int notify_in, notify_out; /* the command's messages, and the caller's socket; or -1 */
 	struct pid_list strangers; /* children that this process had before it was us */
 };
+
+/* Has the command a network of its own around it? */
+static inline bool rootless_inside_network(const struct rootless *r)
+{
+	return r->options->net.driver != NET_HOST && !r->options->net.detached;
+}
+
+/* net_holder.c: a detached network; starts or starts again who keeps it. */
+int net_hold(struct rootless *r, struct rb_err *err);
+int net_hold_await(struct net *net, struct rb_err *err);
+bool net_is_held(const struct net *net);
+void net_release(struct net *net);
 
 /* rootless_child.c: the init inside; never returns */
 void rootless_child(struct rootless *r) __attribute__((noreturn));
@@ -101,3 +116,5 @@ void child_mount_sys(void);
 void child_allow_ping(const struct rootless *r);
 int child_copy_up(const char *directory, struct rb_err *err);
 int child_resolv_conf(const struct rootless *r, struct rb_err *err);
+/* The files of a detached network: netns, resolv.conf, hosts. */
+int child_netns_files(const struct rootless *r, int netns, struct rb_err *err);

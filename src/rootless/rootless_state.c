@@ -110,8 +110,8 @@ static int state_lock(struct rootless *r, struct rb_err *err)
 /* NAME, ".NAME" of a helper, or ".NAME.PID", which file_replace_at() makes on the way to it. */
 static bool state_file_is_ours(const char *name)
 {
-	static const char *const files[] = {"child_pid", "resolv.conf", "api.sock", "notify.sock",
-					    "s4nn.sock"};
+	static const char *const files[] = {"child_pid",   "resolv.conf", "hosts",   "netns",
+					    "notify.sock", "s4nn.sock",   "api.sock"};
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
 		size_t len = strlen(files[i]);
@@ -173,10 +173,21 @@ int rootless_state_reopen(struct rootless *r, struct rb_err *err)
 	return 0;
 }
 
+/* In the init inside, where the file is a mount point; in the parent it is a plain file. */
+static void rootless_netns_unmount(const struct rootless *r)
+{
+	char path[LIMIT_PATH_BYTES];
+	int len = snprintf(path, sizeof(path), "%s/netns", r->state_dir);
+
+	if (r->options->net.detached && len > 0 && (size_t)len < sizeof(path))
+		(void)umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
+}
+
 void rootless_state_remove(const struct rootless *r)
 {
 	if (r->state_fd < 0)
 		return;
+	rootless_netns_unmount(r);
 	state_clear(r->state_fd);
 	if (!r->state_created)
 		return;

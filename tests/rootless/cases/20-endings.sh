@@ -224,3 +224,26 @@ test_a_command_that_forks_is_gone_with_the_launcher() {
 	launcher=$(child_named "$watcher" runbuild)
 	stop_launcher
 }
+
+test_killing_any_process_of_a_detached_network_ends_all() {
+	needs_tun
+	local who
+
+	for who in launcher inner command; do
+		kill_while_running "$who" --net=slirp4netns --detach-netns --copy-up=/etc
+	done
+}
+
+test_killing_the_launcher_of_a_detached_network_at_any_system_call_leaves_nothing() {
+	needs_tun
+	as_user deaths sweep parent runbuild rootless --net=slirp4netns --detach-netns --state-dir="$scratch/home/swept" -- \
+		sh -c 'setsid sleep 300 & exit' 2>"$scratch/err"
+	as_user deaths sweep inner runbuild rootless --net=slirp4netns --detach-netns --state-dir="$scratch/home/swept" -- \
+		sh -c 'setsid sleep 300 & exit' 2>"$scratch/err"
+}
+
+test_killing_the_launcher_with_ports_at_any_system_call_leaves_nothing() {
+	needs_tun
+	as_user deaths sweep parent runbuild rootless --net=slirp4netns -p 127.0.0.1:18081:80/tcp --state-dir="$scratch/home/swept" -- \
+		sh -c 'setsid sleep 300 & exit' 2>"$scratch/err"
+}

@@ -178,3 +178,49 @@ test_a_pasta_that_fails_is_quoted() {
 	helper_that 'echo no such luck >&2; exit 4' pasta
 	fails_with 125 RB0609 'status 4: no such luck' -- as_user_with_helpers "$runbuild" rootless --net=pasta -- true
 }
+
+test_pasta_starts_where_a_broken_pipe_is_ignored() {
+	needs_pasta
+	# pasta of 2023 takes it for an error, and Python, Go and many service managers ignore it
+	as_user env --ignore-signal=PIPE runbuild rootless --net=pasta -- ip route >"$scratch/out"
+	contains "$scratch/out" 'default via 10.0.2.2 dev tap0'
+}
+
+test_ports_of_pasta_are_those_of_the_start() {
+	needs_pasta
+	start_server --net=pasta -p 127.0.0.1:8081:8082/tcp
+	has "$(get_port 8081)" inside
+	has "$(api POST /v1/ports '{"proto":"tcp","parentIP":"127.0.0.1","parentPort":8083,"childPort":8082}')" \
+		'500' 'cannot publish ports at run time' '--net=slirp4netns'
+}
+
+test_a_detached_network_is_carried_by_either_driver() {
+	needs_pasta
+	local driver
+
+	for driver in slirp4netns pasta; do
+		rootless --net=$driver --detach-netns -- sh -c 'nsenter --net="$ROOTLESSKIT_STATE_DIR/netns" ip route' >"$scratch/out"
+		contains "$scratch/out" 'default via 10.0.2.2 dev tap0'
+	done
+}
+
+# The keeper of the namespace may be lost as well: the namespace is not.
+test_a_detached_network_survives_its_processes() {
+	needs_tun
+	needs_host
+	local old keeper
+
+	state=$scratch/home/state
+	start_launcher --net=slirp4netns --detach-netns
+	for keeper in keep lose; do
+		old=$(child_named "$launcher" slirp4netns)
+		if [[ $keeper = lose ]]; then
+			kill -KILL "$(children_of "$launcher" runbuild | grep -vx "$inner")"
+		fi
+		kill -KILL "$old"
+		await 10 slirp_is_new "$old" || fail "$keeper: $(cat "$scratch/launcher.err")"
+	done
+	as_user runbuild enter --state-dir="$state" -- sh -c 'nsenter --net="$ROOTLESSKIT_STATE_DIR/netns" ip route' >"$scratch/out"
+	contains "$scratch/out" 'default via 10.0.2.2 dev tap0'
+	stop_launcher
+}

@@ -149,3 +149,19 @@ test_builtin_ports_need_a_network_and_a_driver() {
 	fails_with 125 RB0001 'needs a network' '--port-driver=builtin' -- rootless --net=none -p 8081:8082/tcp -- true
 	fails_with 125 RB0001 'needs a network' -- rootless --net=slirp4netns --port-driver=none -p 8081:8082/tcp -- true
 }
+
+test_forwarded_ports_lead_into_a_detached_network() {
+	needs_tun
+	needs_host
+
+	: >"$scratch/launcher.out"
+	state=$scratch/home/state
+	rm -rf "$state"
+	exec_as_user runbuild rootless --state-dir="$state" --net=slirp4netns --detach-netns --port-driver=builtin -p 127.0.0.1:8081:8082/tcp -- \
+		sh -c 'exec nsenter --net="$ROOTLESSKIT_STATE_DIR/netns" "$0" serve 0.0.0.0 8082 inside' "$scratch/lib/tcp.py" \
+		>"$scratch/launcher.out" 2>"$scratch/launcher.err" &
+	launcher=$!
+	trap 'kill "$launcher" 2>/dev/null || true' EXIT
+	await 20 grep -q ready "$scratch/launcher.out" || fail "$(cat "$scratch/launcher.err")"
+	has "$(get_port 8081)" inside
+}

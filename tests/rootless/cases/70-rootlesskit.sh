@@ -63,7 +63,6 @@ test_networks_of_others_are_refused_or_replaced_with_a_word() {
 	fails_with 1 RB0009 lxc-user-nic -- rootlesskit --net=lxc-user-nic true
 	rootlesskit --net=gvisor-tap-vsock true 2>"$scratch/err"
 	contains "$scratch/err" 'using slirp4netns'
-	fails_with 1 RB0009 detach-netns -- rootlesskit --net=slirp4netns --detach-netns true
 }
 
 # RootlessKit's own integration checks, in our words.
@@ -86,4 +85,20 @@ test_rootlesskit_socket_activation_passes() {
 	ln -sf runbuild "$scratch/bin/rootlesskit"
 	same 'descriptor' 'hello 1' "$(as_user sh -c 'LISTEN_FDS=1 LISTEN_PID=$$ exec rootlesskit --pidns sh -c "
 		cat <&3; test \$LISTEN_PID = \$\$ && echo \$LISTEN_FDS"' 3< <(printf 'hello ') | tr -d '\n')"
+}
+
+# nerdctl and docker: the daemon stays outside, and enters the file by itself.
+test_rootlesskit_detached_network_is_a_file_that_the_command_enters() {
+	needs_tun
+	same 'its own namespace' "$(readlink /proc/self/ns/net)" "$(rootlesskit --net=slirp4netns --detach-netns readlink /proc/self/ns/net)"
+	rootlesskit --state-dir="$scratch/home/rk" --net=slirp4netns --mtu=1500 --slirp4netns-sandbox=auto --slirp4netns-seccomp=auto \
+		--disable-host-loopback --copy-up=/etc --copy-up=/run --copy-up=/var/lib --propagation=rslave --detach-netns sh -c '
+		cd "$ROOTLESSKIT_STATE_DIR" && stat -f -c %T netns && cat resolv.conf hosts && ls /sys/class/net
+		exec nsenter --net="$ROOTLESSKIT_STATE_DIR/netns" sh -c "ip -brief -4 addr; ip route; ip link"' >"$scratch/out"
+	contains "$scratch/out" 'nameserver 10.0.2.3' '127.0.0.1' '10.0.2.100/24' 'default via 10.0.2.2 dev tap0' 'mtu 1500'
+	same 'file system' nsfs "$(head -n 1 "$scratch/out")"
+	same 'the host has no tap' '' "$(find /sys/class/net -name 'tap0')"
+	[[ ! -e $scratch/home/rk ]] || fail "left: $(ls -la "$scratch/home/rk")"
+	fails_with 1 RB0001 'add --net=slirp4netns' -- rootlesskit --detach-netns true
+	same 'without a driver' 'lo' "$(rootlesskit --net=none --detach-netns sh -c 'nsenter --net="$ROOTLESSKIT_STATE_DIR/netns" ip -brief -4 addr' | cut -d' ' -f1)"
 }

@@ -56,9 +56,9 @@ test_enter_finds_the_only_launcher_and_names_the_trouble_otherwise() {
 	trap 'kill $launcher $other 2>/dev/null || true' EXIT
 	await 10 grep -q up "$scratch/out"
 	same 'id' 0 "$(as_user runbuild enter id -u)"
-	exec_as_user runbuild rootless -- sh -c 'echo up; exec sleep 1000' >"$scratch/out" 2>&1 &
+	exec_as_user runbuild rootless -- sh -c 'echo up; exec sleep 1000' >"$scratch/other.out" 2>&1 &
 	other=$!
-	await 10 grep -q up "$scratch/out"
+	await 10 grep -q up "$scratch/other.out"
 	fails_with 125 RB0611 'several launchers' -- as_user runbuild enter -- true
 }
 
