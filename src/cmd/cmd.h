@@ -80,6 +80,19 @@ int print_all(const struct strbuf *text, struct rb_err *err);
 int globals_cgroup(const struct globals *globals, const struct host *host,
 		   struct plan_options *plan_options, struct rb_err *err);
 
+/* A network that a pool of the launcher's has lent; -1: none. */
+struct network_lease {
+	int connection, netns;
+};
+
+/*
+ * The network of a container whose configuration leaves it in ours, by the launcher's policy in the
+ * environment. lease NULL: nothing is borrowed or looked for, only planned. Errors: RB_STEP_NET,
+ * RB_SLIRP_MISSING, RB_TUN.
+ */
+int network_choose(struct arena *arena, const struct spec *spec, const struct host *host,
+		   struct plan_options *options, struct network_lease *lease, struct rb_err *err);
+
 /* What `state` says: the process, and whether its cgroup is frozen; as container_status(). */
 int status_with_freezer(struct arena *arena, const struct container *container);
 

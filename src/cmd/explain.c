@@ -90,6 +90,7 @@ static int explain_bundle(struct arena *arena, const struct globals *globals,
 					 !spec_namespace_find(bundle.spec, CLONE_NEWPID);
 	if ((r = explain_host(arena, options, bundle.spec, &host, err)) < 0 ||
 	    (r = globals_cgroup(globals, &host, &plan_options, err)) < 0 ||
+	    (r = network_choose(arena, bundle.spec, &host, &plan_options, NULL, err)) < 0 ||
 	    (r = plan_build(arena, bundle.spec, &host, &plan_options, &plan, err)) < 0 ||
 	    (r = plan_check(plan, err)) < 0)
 		return r;

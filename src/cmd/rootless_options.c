@@ -255,12 +255,38 @@ static int read_detached(struct net_options *net, struct rb_err *err)
 	return -EINVAL;
 }
 
+static int read_step_network(const struct rootless_arguments *arguments,
+			     struct rootless_options *options, struct rb_err *err)
+{
+	static const struct choice modes[] = {{"host", NET_POLICY_HOST},
+					      {"none", NET_POLICY_NONE},
+					      {"slirp4netns", NET_POLICY_SLIRP},
+					      {NULL, 0}};
+	int mode = NET_POLICY_HOST;
+	int rc = choose("step-net", arguments->step_net, modes, &mode, err);
+
+	options->step_net = (enum net_policy_mode)mode;
+	options->step_net_pool = arguments->step_net_pool;
+	if (rc < 0 || !options->step_net_pool)
+		return rc;
+	if (options->step_net != NET_POLICY_SLIRP || options->step_net_pool > LIMIT_POOL) {
+		err_set(err, RB_USAGE, 0,
+			"--step-net-pool takes 1 to %u, and needs --step-net=slirp4netns",
+			LIMIT_POOL);
+		err_fix(err, "for example --step-net=slirp4netns --step-net-pool=4");
+		return -EINVAL;
+	}
+	return 0;
+}
+
 int rootless_options_read(struct arena *arena, const struct rootless_arguments *arguments,
 			  struct rootless_options *ret_options, struct rb_err *err)
 {
 	struct rootless_options options = *ret_options;
 	int rc = read_network(arena, arguments, &options.net, err);
 
+	if (rc == 0)
+		rc = read_step_network(arguments, &options, err);
 	if (rc == 0)
 		rc = read_mounts(arguments, &options, err);
 	if (rc == 0)

@@ -8,9 +8,9 @@ struct rootless_arguments {
 	const char *net, *cidr, *ifname, *copy_up_mode, *propagation, *port_driver, *reaper;
 	const char *evacuate_cgroup2, *idmap, *subid_source, *slirp_sandbox, *slirp_seccomp;
 	const char *slirp_binary, *pasta_binary, *vpnkit_binary, *lxc_binary, *lxc_bridge;
-	const char *state_dir;
+	const char *state_dir, *step_net;
 	struct option_list copy_up, publish;
-	uint32_t mtu;
+	uint32_t mtu, step_net_pool;
 	bool allow_host_loopback, ipv6, ipcns, utsns, cgroupns;
 	enum option_choice disable_host_loopback, pidns, detach_netns, source_ip_transparent;
 	bool debug, print_semver, version; /* of rootlesskit */
@@ -67,6 +67,15 @@ struct rootless_arguments {
 		 "auto|true|false",     "slirp4netns's own seccomp filter; default: true"},         \
 		{"pasta-binary",    0, OPTION_STRING, ROOTLESS_OPT(pasta_binary), "PATH",           \
 		 "the pasta to use"},                                                               \
+		{"step-net",    0,                                                                  \
+		 OPTION_STRING, ROOTLESS_OPT(step_net),                                             \
+		 "DRIVER",      "network of each build step: host (default), none or slirp4netns"}, \
+		{"step-net-pool",                                                                   \
+		 0,                                                                                 \
+		 OPTION_U32,                                                                        \
+		 ROOTLESS_OPT(step_net_pool),                                                       \
+		 "N",                                                                               \
+		 "keep N networks for steps ready"},                                                \
 		{"copy-up",   0,                                                                    \
 		 OPTION_LIST, ROOTLESS_OPT(copy_up),                                                \
 		 "DIR",       "make DIR writable by a tmpfs with links; repeatable"},               \

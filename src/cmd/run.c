@@ -65,6 +65,7 @@ struct run_job {
 	struct container container;
 	struct state_record record;
 	struct launch_context context;
+	struct network_lease lease;
 	struct launch launch;
 	struct report_times times;
 };
@@ -216,6 +217,8 @@ static int run_fill_context(struct run_job *job, const char *id, struct rb_err *
 		.pidfd_socket = job->options->pidfd_socket,
 		.init_pidfd = -1,
 		.start_socket = -1,
+		.lease = job->lease.connection,
+		.netns = job->lease.netns,
 		.handed = job->handed.mounts,
 		.n_handed = job->handed.n_mounts,
 		.held = job->handed.held,
@@ -306,6 +309,8 @@ static int run_launch(struct run_job *job, const char *id, struct rb_err *err)
 	if ((job->from &&
 	     (r = job->from->prepare(job->from->data, job->bundle.spec, &job->restore, err)) < 0) ||
 	    (r = run_mount_overlays(job, err)) < 0 ||
+	    (r = network_choose(job->arena, job->bundle.spec, &job->host, &job->plan_options,
+				&job->lease, err)) < 0 ||
 	    (r = plan_build(job->arena, job->bundle.spec, &job->host, &job->plan_options, &plan,
 			    err)) < 0 ||
 	    (r = plan_check(plan, err)) < 0 || (r = run_fill_context(job, id, err)) < 0)
@@ -323,6 +328,8 @@ static int run_launch(struct run_job *job, const char *id, struct rb_err *err)
 	else if (r == 0)
 		r = launch_start(&job->launch, plan, &job->context, err);
 	handed_attached(&job->handed);
+	fd_close(&job->lease.connection);
+	fd_close(&job->lease.netns);
 	fd_close(&job->context.start_socket);
 	if (r < 0) {
 		run_remove(job);
@@ -350,6 +357,7 @@ int run_main(struct arena *arena, const struct globals *globals, const struct ru
 		.from = how->restore,
 		.root.fd = -1,
 		.container.dir = -1,
+		.lease = {.connection = -1, .netns = -1},
 		.context.signals = -1,
 		.launch = {.pidfd = -1, .monitor_pidfd = -1},
 		.times.begin_ns = report_now_ns(),

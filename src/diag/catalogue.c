@@ -277,6 +277,11 @@ static const struct catalogue_entry entries[] = {
 	 "Start 'runbuild rootless', or name its directory with --state-dir."},
 	{RB_DAEMON, "daemon did not start", "buildkitd ended, or did not get ready.",
 	 "Its last lines stand above the message."},
+	{RB_STEP_NET, "network of a step",
+	 "The step's own network (--step-net) could not be made or closed towards the host, or its "
+	 "slirp4netns has ended while the step ran.",
+	 "The message says which; --step-net=host gives the step the daemon's network, and with it the "
+	 "host's loopback."},
 	{RB_SNAP_LAYER, "snapshot layer",
 	 "A directory of a snapshot is missing, is not a directory, may not be searched by the root "
 	 "of the user namespace, or there are more than 500 of them.",

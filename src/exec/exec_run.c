@@ -128,6 +128,7 @@ static exec_op_fn *const handlers[OP_KINDS] = {
 	[OP_AFFINITY] = op_affinity,
 	[OP_ENTER_TIME] = op_enter_time,
 	[OP_TAKE_TREE] = op_take_tree,
+	[OP_TEXT_FILE] = op_text_file,
 	[OP_SCHEDULER] = op_scheduler,
 	[OP_IO_PRIORITY] = op_io_priority,
 	[OP_MEMORY_POLICY] = op_memory_policy,

@@ -70,7 +70,7 @@ int mount_attach(int tree, int target);
 exec_op_fn op_await_plan;
 
 /* ops_copy.c */
-exec_op_fn op_copy_up;
+exec_op_fn op_copy_up, op_text_file;
 
 /* ops_tty.c */
 exec_op_fn op_open_tty, op_console, op_send_tty, op_tty_stdio, op_controlling_tty, op_stdio_owner;

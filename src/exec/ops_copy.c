@@ -165,3 +165,71 @@ int op_copy_up(struct exec_child *child, const struct plan_op *op)
 	sys_close_slot(&from);
 	return r;
 }
+
+/* The bytes of a text into a new file below dir. */
+static int text_write(int dir, const char *name, const char *text)
+{
+	int fd = sys_openat(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0644);
+	size_t len = strlen(text);
+	int r = fd;
+
+	while (r >= 0 && len > 0) {
+		r = (int)sys_write(fd, text, len);
+		if (r == -EINTR)
+			continue;
+		if (r > 0) {
+			text += r;
+			len -= (size_t)r;
+		}
+	}
+	if (fd >= 0)
+		sys_close(fd);
+	return r < 0 ? r : 0;
+}
+
+/*
+ * The file of a tmpfs as a mount of its own. Kernels before 6.15 clone only what is attached: so the
+ * tmpfs covers the root for a moment, in our mount namespace alone.
+ */
+static int text_tree(int root, int mount, const char *name)
+{
+	int tree;
+	int r = mount_attach(mount, root);
+
+	if (r < 0)
+		return r;
+	tree = sys_open_tree(mount, name, OPEN_TREE_CLONE);
+	r = sys_fchdir(mount);
+	if (r == 0)
+		r = sys_umount2(".", MNT_DETACH);
+	if (r == 0)
+		return tree;
+	if (tree >= 0)
+		sys_close(tree);
+	return r;
+}
+
+/* A file that is nowhere on disk: resolv.conf of a network that the runtime has chosen. */
+int op_text_file(struct exec_child *child, const struct plan_op *op)
+{
+	int fs = sys_fsopen("tmpfs");
+	int mount;
+	int r;
+
+	if (fs < 0)
+		return fs;
+	r = sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+	mount = r < 0 ? r
+		      : sys_fsmount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	sys_close(fs);
+	if (mount < 0)
+		return mount;
+	r = text_write(mount, op_str(child, op, 0), op_str(child, op, 1));
+	if (r == 0)
+		r = text_tree(child->slots[SLOT_ROOT], mount, op_str(child, op, 0));
+	sys_close(mount);
+	if (r < 0)
+		return r;
+	slot_set(child, op->slot, r);
+	return 0;
+}

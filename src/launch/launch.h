@@ -7,6 +7,7 @@
 #include "cgroup/cgroup.h"
 #include "exec/exec.h"
 #include "launch/criu.h"
+#include "net/slirp.h"
 #include "plan/plan.h"
 #include "plan/resources.h"
 #include "state/state.h"
@@ -28,6 +29,7 @@ struct launch_context {
 	int start_socket;           /* create: listening; else -1 */
 	const int *handed;          /* detached mounts that the plan takes by number */
 	size_t n_handed;
+	int lease, netns; /* of a pool, for a plan that takes them; borrowed */
 	const int *stdio; /* 0, 1 and 2 of the child; NULL: ours */
 	const int *held;  /* what must stay open until the child is dead: locks */
 	size_t n_held;
@@ -62,6 +64,13 @@ int resource_finish(const struct cgroup *group, const struct resource_progress *
 int scope_call(struct arena *arena, const char *const *words, struct rb_err *err);
 const char *scope_manager(struct arena *arena);
 
+/* The network of a step that the plan gives it. */
+struct launch_network {
+	struct slirp slirp; /* pidfd -1: not ours */
+	int keeper;         /* what a keeper says; -1: none */
+	int lease;          /* the connection to a pool; -1: none */
+};
+
 struct launch {
 	const struct plan *plan; /* sealed copy */
 	size_t plan_size;
@@ -84,7 +93,8 @@ struct launch {
 	bool started;        /* the program may have run its first instruction */
 	bool reached[STAGE_COUNT];
 	bool exec_reported;
-	size_t next_op;     /* of the parent's list */
+	size_t next_op; /* of the parent's list */
+	struct launch_network net;
 	uint32_t guard_key; /* 0: not with a shared guard */
 };
 
@@ -95,6 +105,17 @@ struct launch {
  */
 int launch_start(struct launch *launch, const struct plan *plan,
 		 const struct launch_context *context, struct rb_err *err);
+
+/*
+ * What must be watched while the program runs (room for NETWORK_POLL): its network. Once something
+ * of it is ready, launch_network_event() looks, and logs the end of the network.
+ */
+enum { NETWORK_POLL = 3 };
+size_t launch_network_poll(const struct launch *launch, struct pollfd *fds);
+void launch_network_event(struct launch *launch);
+
+/* The program has ended: so does the network, and launch_end() need not wait long for it. */
+void launch_network_kill(struct launch *launch);
 
 /*
  * The same in pieces, for a loop that serves several children: launch_begin() prepares,

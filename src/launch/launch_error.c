@@ -203,6 +203,7 @@ static const struct {
 	{OP_MASK, RB_MOUNT, "cannot mask '%s'"},
 	{OP_READONLY, RB_MOUNT, "cannot make '%s' read-only"},
 	{OP_MKNOD_IN_ROOT, RB_DEVICE, "cannot make the device node '%s'"},
+	{OP_TEXT_FILE, RB_MOUNT, "cannot make the file '%s' of the step's network"},
 	{OP_COPY_UP, RB_MOUNT, "cannot copy the image's files into a tmpfs (tmpcopyup)"},
 };
 

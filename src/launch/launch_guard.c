@@ -138,13 +138,8 @@ static void guard_main(struct guard_state *state) __attribute__((noreturn));
 static void guard_main(struct guard_state *state)
 {
 	const int keep[] = {state->sock};
-	sigset_t all;
 
-	(void)setpgid(0, 0);
-	sigfillset(&all);
-	(void)sigprocmask(SIG_SETMASK, &all, NULL);
-	(void)sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	(void)sys_prctl(PR_SET_NAME, (unsigned long)"runbuild-guard", 0, 0, 0);
+	monitor_become("runbuild-guard");
 	monitor_keep_only(keep, ARRAY_LEN(keep));
 	(void)sys_chdir("/");
 	for (;;) {

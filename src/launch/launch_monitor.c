@@ -30,6 +30,17 @@ void monitor_keep_only(const int *keep, size_t n)
 	}
 }
 
+void monitor_become(const char *name)
+{
+	sigset_t all;
+
+	(void)setpgid(0, 0);
+	sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, NULL);
+	(void)sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	(void)sys_prctl(PR_SET_NAME, (unsigned long)name, 0, 0, 0);
+}
+
 void monitor_wait_dead(int pidfd)
 {
 	struct pollfd fd = {.fd = pidfd, .events = POLLIN};
@@ -91,13 +102,8 @@ static void monitor_main(struct launch *l, int pipe_end)
 		context->root ? context->root->fd : -1,
 		context->container ? context->container->dir : -1,
 	};
-	sigset_t all;
 
-	(void)setpgid(0, 0);
-	sigfillset(&all);
-	(void)sigprocmask(SIG_SETMASK, &all, NULL);
-	(void)sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	(void)sys_prctl(PR_SET_NAME, (unsigned long)"runbuild-guard", 0, 0, 0);
+	monitor_become("runbuild-guard");
 	for (size_t i = 0; i < LIMIT_HELD_FDS; i++)
 		keep[4 + i] = i < context->n_held ? context->held[i] : -1;
 	monitor_keep_only(keep, ARRAY_LEN(keep));

@@ -26,6 +26,9 @@ int launch_monitor(struct launch *l, struct rb_err *err);
 const char *launch_cgroup(const struct launch *l);
 void launch_monitor_end(struct launch *l);
 
+/* A process of its own: its group, no signals, not dumpable, a name. */
+void monitor_become(const char *name);
+
 /* Closes every descriptor but those of the list (in any order, negative ones are ignored). */
 void monitor_keep_only(const int *keep, size_t n);
 void monitor_wait_dead(int pidfd);
@@ -40,6 +43,15 @@ const char *signal_text(int sig, char text[64]);
 /* launch_tree.c: OP_HOST_TREE; net_device.c: OP_NET_DEVICE */
 int launch_host_tree(struct launch *l, const struct plan_op *op, struct rb_err *err);
 int launch_net_device(struct launch *l, const struct plan_op *op, struct rb_err *err);
+
+/* launch_network.c: OP_TAKE_NETWORK to OP_CLOSE_NETWORK; await as launch_advance() */
+int launch_network_take(struct launch *l, const struct plan_op *op, struct rb_err *err);
+int launch_network_start(struct launch *l, const struct plan_op *op, struct rb_err *err);
+int launch_network_keep(struct launch *l, const struct plan_op *op, struct rb_err *err);
+int launch_network_await(struct launch *l, struct rb_err *err);
+int launch_network_close(struct launch *l, const struct plan_op *op, struct rb_err *err);
+/* Ends it; wait: until it is over, which takes some milliseconds. */
+void launch_network_end(struct launch *l, bool wait);
 
 /* launch_cgroup.c: OP_CGROUP and what follows it; launch_scope.c: its systemd half */
 int launch_cgroup_find(struct launch *l, const struct plan_op *op, struct rb_err *err);

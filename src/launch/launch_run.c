@@ -411,6 +411,11 @@ int launch_op(struct launch *l, const struct plan_op *op, struct rb_err *err)
 	case OP_IDMAP: return run_idmap(l, op, err);
 	case OP_HOST_TREE: return launch_host_tree(l, op, err);
 	case OP_NET_DEVICE: return launch_net_device(l, op, err);
+	case OP_TAKE_NETWORK: return launch_network_take(l, op, err);
+	case OP_STEP_NETWORK: return launch_network_start(l, op, err);
+	case OP_KEEP_NETWORK: return launch_network_keep(l, op, err);
+	case OP_AWAIT_NETWORK: return launch_network_await(l, err);
+	case OP_CLOSE_NETWORK: return launch_network_close(l, op, err);
 	case OP_CGROUP: return launch_cgroup_find(l, op, err);
 	case OP_CGROUP_WRITE: return launch_cgroup_write(l, op, err);
 	case OP_CGROUP_DEVICES: return launch_cgroup_devices(l, op, err);
@@ -478,7 +483,9 @@ int launch_begin(struct launch *launch, const struct plan *plan,
 		.tty_master = -1,
 		.pid_file_dir = -1,
 		.listener = -1,
+		.net = {.keeper = -1, .lease = -1},
 	};
+	slirp_init(&launch->net.slirp);
 	launch->child.sock = -1;
 	for (size_t i = 0; i < LIMIT_HOST_TREES; i++)
 		launch->child.trees[i] = -1;
@@ -529,6 +536,7 @@ int launch_start(struct launch *launch, const struct plan *plan,
 
 void launch_end(struct launch *launch)
 {
+	launch_network_end(launch, launch->context->may_return);
 	launch_monitor_end(launch);
 	cgroup_close(&launch->group);
 	fd_close(&launch->sock);

@@ -93,19 +93,21 @@ int launch_wait(struct launch *launch, struct rb_err *err)
 	if (terminal)
 		tty_pump_begin(&pump, launch->tty_master);
 	for (;;) {
-		struct pollfd fds[6 + LIMIT_SNAPSHOTS] = {
+		struct pollfd fds[6 + LIMIT_SNAPSHOTS + NETWORK_POLL] = {
 			{.fd = launch->pidfd, .events = POLLIN},
 			{.fd = signals, .events = POLLIN},
 			{.fd = launch->monitor_pidfd, .events = POLLIN},
 		};
 		size_t n = terminal ? 6 : 3;
 		size_t n_watched = launch->context->n_watched;
+		size_t n_network;
 
 		if (terminal)
 			tty_pump_poll(&pump, fds + 3);
 		for (size_t i = 0; i < n_watched; i++)
 			fds[n + i] = launch->context->watched[i];
-		if (poll(fds, n + n_watched, -1) < 0)
+		n_network = launch_network_poll(launch, fds + n + n_watched);
+		if (poll(fds, n + n_watched + n_network, -1) < 0)
 			continue; /* EINTR, ENOMEM: nothing is lost by asking again */
 		if (fds[1].revents)
 			handle_signal(launch, signals);
@@ -116,7 +118,11 @@ int launch_wait(struct launch *launch, struct rb_err *err)
 		end_without_helpers(launch, fds + n);
 		if (fds[0].revents)
 			break;
+		for (size_t i = 0; i < n_network; i++)
+			if (fds[n + n_watched + i].revents)
+				launch_network_event(launch);
 	}
+	launch_network_kill(launch);
 	if (terminal) {
 		tty_pump_drain(&pump);
 		tty_pump_end(&pump);

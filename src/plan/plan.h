@@ -77,6 +77,8 @@ enum plan_slot {
 	X(OP_STACK_ROOT,      "stack_root")      /* slot onto "/", for the pivot: move_mount(2) */ \
 	X(OP_OPEN_ROOT,       "open_root")       /* "/" -> slot: open(2) O_PATH */ \
 	X(OP_OPEN_TREE,       "open_tree")       /* str[0] host path -> slot: open_tree(2) */ \
+	X(OP_TEXT_FILE,       "text_file")       /* str[0] name, str[1] text -> slot, on a tmpfs of its \
+						    own: fsopen(2), openat(2), open_tree(2) */ \
 	X(OP_TAKE_TREE,       "take_tree")       /* arg[0]: the parent's tree of that number -> slot: \
 						    open_tree(2) */ \
 	X(OP_OPEN_DEVICE,     "open_device")     /* str[0] host path, arg[0] dev_t -> slot, verified: \
@@ -156,6 +158,17 @@ enum plan_slot {
 						    IDMAP_*: mount_setattr(2) MOUNT_ATTR_IDMAP */ \
 	X(OP_NET_DEVICE,      "net_device")      /* str[0] name, str[1] name in the child's namespace: \
 						    rtnetlink(7) RTM_NEWLINK */ \
+	X(OP_TAKE_NETWORK,    "take_network")    /* the namespace that a pool at str[0] has lent -> slot: \
+						    unix(7) SCM_RIGHTS */ \
+	X(OP_STEP_NETWORK,    "step_network")    /* str[0] slirp4netns, arg[0] network<<32|bits, arg[1] \
+						    MTU, for the child's namespace; it ends with us: \
+						    clone(2), execve(2) */ \
+	X(OP_KEEP_NETWORK,    "keep_network")    /* the same by a process that ends with the child: \
+						    poll(2), pidfd_send_signal(2) */ \
+	X(OP_AWAIT_NETWORK,   "await_network")   /* until it is ready: poll(2), read(2) */ \
+	X(OP_CLOSE_NETWORK,   "close_network")   /* towards this host, but for questions to arg[0]: a \
+						    filter on the tap: rtnetlink(7), pidfd_getfd(2), \
+						    ioctl(2) TUNATTACHFILTER */ \
 	X(OP_CGROUP,          "cgroup")          /* str[0] path, str[1] scope, or why there will be no \
 						    limits; arg[0] 1: must, arg[1] enum plan_cgroup_kind: \
 						    cgroups(7) */ \
@@ -314,6 +327,24 @@ const char *plan_op_name(enum plan_op_kind kind);
 /* What the caller of the runtime decides, next to the configuration. */
 enum plan_console { CONSOLE_NONE, CONSOLE_OWN, CONSOLE_SOCKET };
 
+/* The network of a process whose configuration leaves it in ours. */
+enum plan_network_mode {
+	PLAN_NETWORK_SPEC,  /* the configuration alone decides */
+	PLAN_NETWORK_NONE,  /* a namespace of its own, loopback only */
+	PLAN_NETWORK_SLIRP, /* with slirp4netns(1) */
+	PLAN_NETWORK_LENT,  /* the same, made by a pool before it was needed */
+};
+
+struct plan_network {
+	enum plan_network_mode mode;
+	const char *helper; /* of slirp4netns */
+	const char *pool;
+	uint32_t network, dns; /* IPv4, host byte order */
+	unsigned prefix;
+	const char
+		*resolv_conf; /* the text in place of the mount's source; NULL: the mount's own */
+};
+
 enum plan_cgroup_manager { CGROUP_MANAGER_FILES, CGROUP_MANAGER_SYSTEMD, CGROUP_MANAGER_NONE };
 
 struct plan_options {
@@ -334,7 +365,8 @@ struct plan_options {
 	enum plan_console console;
 	uint32_t preserve_fds; /* descriptors 3..3+n-1 stay open */
 	const char *pid_file;  /* NULL: none */
-	bool pidfd_socket;     /* somebody wants a descriptor of the process */
+	struct plan_network network;
+	bool pidfd_socket; /* somebody wants a descriptor of the process */
 	/* a filter compiled before (from the cache); NULL: compile it here */
 	const struct sock_filter *bpf;
 	size_t n_bpf;

@@ -89,5 +89,17 @@ bool plan_in_user_namespace(const struct plan_blob *b);
 /* Is the id (inside the container) mapped there? */
 bool plan_id_mapped(const struct plan_blob *b, uint32_t id, bool gid);
 
+/* Does the caller's policy give it a network that the configuration does not ask for? */
+bool plan_network_by_policy(const struct plan_blob *b);
+
+/* Is the mount's source a text of ours? */
+bool plan_mount_is_text(const struct plan_blob *b, const struct spec_mount *mount);
+void plan_add_text(struct plan_blob *b, const struct spec_mount *mount);
+
+/* plan_network.c: the parent's ops of a network, in the order of the calls */
+void plan_add_lent_network(struct plan_blob *b);
+void plan_add_network(struct plan_blob *b);
+void plan_add_network_end(struct plan_blob *b);
+
 /* A namespace that the plan creates (not one it joins). */
 bool plan_new_namespace(const struct plan_blob *b, uint64_t type);

@@ -11,6 +11,8 @@ bool plan_new_namespace(const struct plan_blob *b, uint64_t type)
 {
 	const struct spec_namespace *ns = spec_namespace_find(b->spec, type);
 
+	if (!ns && type == CLONE_NEWNET)
+		return plan_network_by_policy(b) && b->options->network.mode != PLAN_NETWORK_LENT;
 	if (!ns)
 		return type == CLONE_NEWPID && b->options->add_pid_namespace;
 	return ns->path == NULL;
@@ -142,6 +144,7 @@ static void plan_add_names(struct plan_blob *b)
 static void plan_add_namespace_setup(struct plan_blob *b)
 {
 	const struct spec *spec = b->spec;
+	const struct spec_namespace *ns = spec_namespace_find(spec, CLONE_NEWNET);
 
 	plan_add_root_ids(b);
 	blob_child(b, OP_UNDUMPABLE, NULL);
@@ -155,7 +158,13 @@ static void plan_add_namespace_setup(struct plan_blob *b)
 	if (b->part == PLAN_WHOLE)
 		plan_add_names(b);
 	if (plan_new_namespace(b, CLONE_NEWNET))
-		blob_child(b, OP_LOOPBACK, spec_namespace_find(spec, CLONE_NEWNET)->origin);
+		blob_child(b, OP_LOOPBACK, ns ? ns->origin : NULL);
+	if (b->options->network.mode == PLAN_NETWORK_LENT) {
+		struct plan_op *op = blob_child(b, OP_SETNS, NULL);
+
+		op->slot = SLOT_NET_NS;
+		op->arg[0] = CLONE_NEWNET;
+	}
 }
 
 static void plan_add_pivot(struct plan_blob *b)

@@ -17,6 +17,8 @@
  *  - a plan in two parts: the first ends with an empty root of its own, waiting, and has met the
  *    guard; the second opens no host path and has an end like any other
  *  - trees of the parent are made before the clone and each taken once
+ *  - a network of slirp4netns is started for a namespace of its own, is ready and closed towards
+ *    this host before the child is released, and somebody ends it; a lent one is entered
  *  - a cgroup is found before it is limited, limited before it is joined, and always joined; its
  *    files are names, not paths
  */
@@ -54,6 +56,7 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_UNSHARE] = {CHILD, PHASE_BEGIN, PHASE_MOUNTS, 0, 0, false, false},
 	[OP_AFFINITY] = {CHILD, PHASE_BEGIN, PHASE_ROOTED, 0, 0, false, false},
 	[OP_ENTER_TIME] = {CHILD, PHASE_BEGIN, PHASE_BEGIN, 0, 1, false, false},
+	[OP_TEXT_FILE] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, true, false},
 	[OP_TAKE_TREE] = {CHILD, PHASE_MOUNTS, PHASE_MOUNTS, 0, 1, true, false},
 	[OP_SCHEDULER] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
 	[OP_IO_PRIORITY] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
@@ -122,6 +125,11 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_IDMAP] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_HOST_TREE] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_NET_DEVICE] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_TAKE_NETWORK] = {PARENT, 0, 0, 0, 1, true, false},
+	[OP_STEP_NETWORK] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_KEEP_NETWORK] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_AWAIT_NETWORK] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_CLOSE_NETWORK] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_CGROUP] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_CGROUP_WRITE] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_CGROUP_DEVICES] = {PARENT, 0, 0, 0, 0, false, false},
@@ -163,6 +171,8 @@ static enum phase phase_after(enum plan_op_kind kind, enum phase phase)
 static const enum plan_slot inherited[] = {SLOT_START, SLOT_STATE_CREATING, SLOT_STATE_CREATED,
 					   SLOT_INIT};
 
+enum network_progress { NETWORK_NONE, NETWORK_STARTED, NETWORK_READY, NETWORK_CLOSED };
+
 enum cgroup_progress { CGROUP_UNKNOWN, CGROUP_FOUND, CGROUP_JOINED };
 
 struct checker {
@@ -177,6 +187,8 @@ struct checker {
 	bool root_attached;
 	int stage;
 	enum cgroup_progress cgroup;
+	enum network_progress network;
+	bool network_lent, network_entered, network_own, network_ours, monitored;
 	size_t trees; /* of the parent that the child takes */
 };
 
@@ -417,6 +429,7 @@ static int check_child(struct checker *c)
 		    (op->kind != end && (op->kind == OP_EXEC || op->kind == OP_AWAIT_PLAN)))
 			return broken(c, "execve is the last op and the only one");
 		filters += op->kind == OP_SECCOMP;
+		c->network_entered |= op->kind == OP_SETNS && op->slot == SLOT_NET_NS;
 		if (op->kind == OP_TAKE_TREE && op->arg[0] != c->trees++)
 			return broken(c, "trees of the parent are taken in order");
 	}
@@ -488,6 +501,52 @@ static int check_parent_part(struct checker *c)
 	return 0;
 }
 
+/* A first instruction in a network that is not there, or is open, is a hole; one left over, too. */
+static int op_check_network(struct checker *c, const struct plan_op *op)
+{
+	static const struct {
+		enum plan_op_kind kind;
+		enum network_progress from;
+	} order[] = {{OP_STEP_NETWORK, NETWORK_NONE},
+		     {OP_KEEP_NETWORK, NETWORK_NONE},
+		     {OP_AWAIT_NETWORK, NETWORK_STARTED},
+		     {OP_CLOSE_NETWORK, NETWORK_READY}};
+
+	if (op->kind == OP_TAKE_NETWORK) {
+		if (c->network_lent || c->network_own || op->slot != SLOT_NET_NS)
+			return broken(c, "a lent network comes first, and alone");
+		c->network_lent = true;
+	}
+	if (op->kind == OP_CLONE)
+		c->network_own = (op->arg[0] & CLONE_NEWNET) != 0;
+	c->monitored |= op->kind == OP_MONITOR;
+	if (op->kind == OP_RELEASE && op->stage == STAGE_READY &&
+	    (c->network == NETWORK_STARTED || c->network == NETWORK_READY))
+		return broken(c, "the child is released into a network that is not closed");
+	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+		if (order[i].kind != op->kind)
+			continue;
+		if (c->network != order[i].from || !c->network_own || c->network_lent)
+			return broken(c, "a network out of order, or of somebody else");
+		c->network = op->kind == OP_AWAIT_NETWORK   ? NETWORK_READY
+			     : op->kind == OP_CLOSE_NETWORK ? NETWORK_CLOSED
+							    : NETWORK_STARTED;
+		c->network_ours |= op->kind == OP_STEP_NETWORK;
+	}
+	return 0;
+}
+
+static int check_networks(struct checker *c)
+{
+	if (c->network_lent != c->network_entered || (c->network_lent && c->network_own))
+		return broken(c, "a lent network that nobody enters");
+	if (c->network != NETWORK_NONE && c->network != NETWORK_CLOSED)
+		return broken(c, "a network that is never closed");
+	if (c->network_ours && !c->monitored)
+		return broken(c, "a network without a monitor that ends its step");
+	return 0;
+}
+
 static int check_parent(struct checker *c)
 {
 	const struct plan_op *ops = plan_parent_ops(c->plan);
@@ -509,7 +568,7 @@ static int check_parent(struct checker *c)
 		if (op_rules[op->kind].side != PARENT)
 			return broken(c, "belongs to the child");
 		if ((r = op_check_errors(c, op)) < 0 || (r = op_check_hook(c, op)) < 0 ||
-		    (r = op_check_cgroup(c, op)) < 0)
+		    (r = op_check_cgroup(c, op)) < 0 || (r = op_check_network(c, op)) < 0)
 			return r;
 		if (op->stage >= STAGE_COUNT)
 			return broken(c, "no such stage");
@@ -532,6 +591,8 @@ static int check_parent(struct checker *c)
 	}
 	if (trees != c->trees)
 		return broken(c, "a tree that the child does not take, or takes twice");
+	if ((r = check_networks(c)) < 0)
+		return r;
 	if (c->cgroup == CGROUP_FOUND)
 		return broken(c, "a cgroup that nobody joins");
 	if (unpublished)
@@ -560,6 +621,8 @@ int plan_check(const struct plan *plan, struct rb_err *err)
 		return broken(&c, "a list lies outside the blob");
 	for (size_t i = 0; i < ARRAY_LEN(inherited); i++)
 		c.filled[inherited[i]] = true;
+	for (size_t i = 0; i < plan->n_parent; i++)
+		c.filled[SLOT_NET_NS] |= plan_parent_ops(plan)[i].kind == OP_TAKE_NETWORK;
 	if ((r = check_child(&c)) < 0)
 		return r;
 	return check_parent(&c);

@@ -128,7 +128,10 @@ static void plan_add_source(struct plan_blob *b, const struct spec_mount *mount)
 
 static void plan_add_bind(struct plan_blob *b, const struct spec_mount *mount)
 {
-	plan_add_source(b, mount);
+	if (plan_mount_is_text(b, mount))
+		plan_add_text(b, mount);
+	else
+		plan_add_source(b, mount);
 	plan_add_setattr(b, mount->origin, mount->attr_set, mount->attr_clear, 0);
 	plan_add_setattr(b, mount->origin, mount->attr_set_recursive, mount->attr_clear_recursive,
 			 OPF_RECURSIVE);

@@ -148,6 +148,8 @@ bool plan_mount_has_tree(const struct plan_blob *b, const struct spec_mount *mou
 {
 	const struct spec_namespace *user = spec_namespace_find(b->spec, CLONE_NEWUSER);
 
+	if (plan_mount_is_text(b, mount))
+		return false;
 	return mount->idmap || (mount->bind && user && !user->path && b->host->euid == 0 &&
 				!b->host->in_user_namespace && number < LIMIT_HOST_TREES / 2);
 }
@@ -211,6 +213,8 @@ static void plan_add_clone(struct plan_blob *b)
 	uint64_t joined = 0;
 	struct plan_op *op;
 
+	if (plan_new_namespace(b, CLONE_NEWNET))
+		fresh |= CLONE_NEWNET;
 	for (size_t i = 0; i < b->spec->n_namespaces; i++) {
 		const struct spec_namespace *ns = &b->spec->namespaces[i];
 		uint32_t path;
@@ -259,6 +263,7 @@ int plan_add_parent_start(struct plan_blob *b)
 	r = plan_add_host_trees(b);
 	if (r < 0)
 		return r;
+	plan_add_lent_network(b);
 	plan_add_clone(b);
 	r = plan_add_idmap(b);
 	if (r < 0)
@@ -271,6 +276,7 @@ int plan_add_parent_start(struct plan_blob *b)
 	if (r < 0)
 		return r;
 	plan_add_net_devices(b);
+	plan_add_network(b);
 	plan_add_namespaces_sync(b, cgroup || b->spec->n_uid_map || b->spec->n_net_devices);
 	if (!b->options->no_record)
 		blob_parent(b, OP_RECORD, NULL);
@@ -325,6 +331,7 @@ void plan_add_parent_end(struct plan_blob *b, bool terminal)
 	/* before that, whoever enters would stand in the host's files */
 	if (b->first_process && !b->options->no_record)
 		blob_parent(b, OP_PUBLISH, NULL);
+	plan_add_network_end(b);
 	if (b->options->pidfd_socket)
 		blob_parent(b, OP_SEND_PIDFD, NULL);
 	if (b->options->wait_start) {

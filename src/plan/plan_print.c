@@ -442,6 +442,37 @@ static bool print_spec_op(const struct plan *plan, const struct plan_op *op, str
 	}
 }
 
+/* The network of a step. Returns false for a kind of another group. */
+static bool print_network_op(const struct plan *plan, const struct plan_op *op, struct strbuf *out)
+{
+	uint32_t address = (uint32_t)(op->kind == OP_CLOSE_NETWORK ? op->arg[0] : op->arg[0] >> 32);
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u.%u.%u.%u", address >> 24, address >> 16 & 255,
+		 address >> 8 & 255, address & 255);
+	switch (op->kind) {
+	case OP_TAKE_NETWORK:
+		strbuf_printf(out, "%s from ", slot_name(op->slot));
+		print_word(out, plan_str(plan, op->str[0]));
+		return true;
+	case OP_STEP_NETWORK:
+	case OP_KEEP_NETWORK:
+		print_word(out, plan_str(plan, op->str[0]));
+		strbuf_printf(out, " %s/%u mtu %u", text, (unsigned)(op->arg[0] & 0xff),
+			      (unsigned)op->arg[1]);
+		return true;
+	case OP_CLOSE_NETWORK:
+		strbuf_printf(out, "towards this host, but for questions to %s", text);
+		return true;
+	case OP_TEXT_FILE:
+		strbuf_printf(out, "%s = ", slot_name(op->slot));
+		print_word(out, plan_str(plan, op->str[0]));
+		strbuf_printf(out, " of %zu bytes", strlen(plan_str(plan, op->str[1])));
+		return true;
+	default: return false;
+	}
+}
+
 /* The cgroup and its limits. Returns false for a kind of another group. */
 static bool print_cgroup_op(const struct plan *plan, const struct plan_op *op, struct strbuf *out)
 {
@@ -535,7 +566,7 @@ static void print_details(const struct plan *plan, const struct plan_op *op, uns
 			  struct strbuf *out)
 {
 	if (!print_mount_op(plan, op, out) && !print_cgroup_op(plan, op, out) &&
-	    !print_spec_op(plan, op, out) &&
+	    !print_spec_op(plan, op, out) && !print_network_op(plan, op, out) &&
 	    !print_process_op(plan, op, flags & PLAN_PRINT_ENV, out))
 		print_other_op(plan, op, out);
 	if (op->flags & OPF_IF_EMPTY && op->kind != OP_CHDIR)

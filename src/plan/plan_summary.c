@@ -3,6 +3,7 @@
  * What a plan amounts to, as a few numbers and names: the sandbox of a step at a glance. Pure.
  * Counted from the operations themselves, so it cannot say more than will be done.
  */
+#include "base/sys.h"
 #include "plan/plan.h"
 
 static size_t count_ops(const struct plan *plan, enum plan_op_kind kind)
@@ -70,6 +71,8 @@ void plan_summary(const struct plan *plan, struct strbuf *out)
 {
 	const struct plan_op *child = plan_child_ops(plan);
 	const struct plan_op *clone = find_op(plan_parent_ops(plan), plan->n_parent, OP_CLONE);
+	const struct plan_op *lent = find_op(plan_parent_ops(plan), plan->n_parent,
+					     OP_TAKE_NETWORK);
 	const struct plan_op *unshare = find_op(child, plan->n_child, OP_UNSHARE);
 	const struct plan_op *ids = find_op(child, plan->n_child, OP_IDS);
 	const struct plan_op *bounding = find_op(child, plan->n_child, OP_BOUNDING);
@@ -80,7 +83,8 @@ void plan_summary(const struct plan *plan, struct strbuf *out)
 	add_namespaces(out, "newNamespaces",
 		       (clone ? clone->arg[0] : 0) | (unshare ? unshare->arg[0] : 0));
 	strbuf_add_char(out, ',');
-	add_namespaces(out, "joinedNamespaces", clone ? clone->arg[1] : 0);
+	add_namespaces(out, "joinedNamespaces",
+		       (clone ? clone->arg[1] : 0) | (lent ? CLONE_NEWNET : 0));
 	strbuf_add_char(out, ',');
 	add_capabilities(out, bounding ? bounding->arg[0] : 0);
 	strbuf_printf(out,

@@ -36,9 +36,7 @@ struct net_addresses net_addresses(const struct net_options *options)
 
 const char *net_address_text(uint32_t address, char buf[16])
 {
-	snprintf(buf, 16, "%u.%u.%u.%u", address >> 24, address >> 16 & 255, address >> 8 & 255,
-		 address & 255);
-	return buf;
+	return slirp_address_text(address, buf);
 }
 
 int net_cidr_parse(const char *text, struct net_options *options, struct rb_err *err)
@@ -99,24 +97,6 @@ void net_init(struct net *net, struct arena *arena, const struct net_options *op
 	};
 }
 
-static int tun_check(struct rb_err *err)
-{
-	struct stat st;
-
-	if (sys_faccessat2(AT_FDCWD, "/dev/net/tun", R_OK | W_OK, AT_EACCESS) == 0)
-		return 0;
-	if (stat("/dev/net/tun", &st) < 0) {
-		err_set(err, RB_TUN, errno, "/dev/net/tun");
-		err_fix(err, "sudo modprobe tun, or docker run --device /dev/net/tun");
-	} else {
-		err_set(err, RB_TUN, 0,
-			"/dev/net/tun has mode %04o, owner %u, and cannot be opened",
-			st.st_mode & 07777, st.st_uid);
-		err_fix(err, "sudo chmod 666 /dev/net/tun (for good: a udev rule)");
-	}
-	return -EACCES;
-}
-
 /* Beside this program, as in a build tree, or where it is installed. NULL: nowhere. */
 static const char *find_netlink(struct arena *arena)
 {
@@ -142,7 +122,7 @@ static int check_helper(struct net *net, struct rb_err *err)
 
 	net->helper = net->options->binary ? net->options->binary : helper_find(net->arena, name);
 	if (net->helper)
-		return tun_check(err);
+		return net_tun_check(err);
 	err_set(err, pasta ? RB_PASTA_MISSING : RB_SLIRP_MISSING, 0, "%s not found", name);
 	err_fix(err, "sudo apt install %s (Fedora: sudo dnf install %s)%s", pasta ? "passt" : name,
 		pasta ? "passt" : name,
@@ -260,25 +240,7 @@ int net_unpublish(struct net *net, unsigned id, struct rb_err *err)
 /* What the helper writes to standard error: logged, and its end kept for when it ends. */
 static void net_listen(struct net *net)
 {
-	char text[1024];
-	size_t from;
-	ssize_t len;
-
-	if (net->output < 0)
-		return;
-	while ((len = read(net->output, text, sizeof(text) - 1)) > 0) {
-		while (len > 0 && text[len - 1] == '\n')
-			len--;
-		text[len] = '\0';
-		for (char *at = text; *at; at++)
-			if (*at == '\n')
-				*at = ';';
-		from = (size_t)len < sizeof(net->said) ? 0 : (size_t)len - sizeof(net->said) + 1;
-		memcpy(net->said, text + from, (size_t)len - from + 1);
-		log_debug("%s: %s", net_driver_name(net->options->driver), text);
-	}
-	if (len == 0)
-		fd_close(&net->output);
+	net_output_listen(&net->output, net_driver_name(net->options->driver), net->said);
 }
 
 static void helper_end(struct net *net)

@@ -13,6 +13,7 @@
  */
 #include "base/arena.h"
 #include "base/err.h"
+#include "net/slirp.h"
 #include "rootless/forward.h"
 #include "rootless/port.h"
 
@@ -69,13 +70,13 @@ struct net {
 	int netns;           /* the namespace, when it is detached; or -1 */
 	pid_t holder;        /* the process that keeps it */
 	int holder_pidfd, holder_sock;
-	int guard_pidfd;    /* of the process that ends a pasta whose parent was killed */
-	int exit_fd;        /* its end of file ends the helper */
-	int output;         /* the helper's standard error */
-	char said[256];     /* the end of what it said */
-	int64_t started_ms; /* CLOCK_MONOTONIC */
-	unsigned restarts;  /* in a row, each soon after the start */
-	struct ports ports; /* published now */
+	int guard_pidfd;           /* of the process that ends a pasta whose parent was killed */
+	int exit_fd;               /* its end of file ends the helper */
+	int output;                /* the helper's standard error */
+	char said[NET_SAID_BYTES]; /* the end of what it said */
+	int64_t started_ms;        /* CLOCK_MONOTONIC */
+	unsigned restarts;         /* in a row, each soon after the start */
+	struct ports ports;        /* published now */
 
 	/* of builtin_ports, from the first port on */
 	struct forward forward;

@@ -120,7 +120,7 @@ static char **pasta_argv(const struct net *net)
 int pasta_start(struct net *net, struct rb_err *err)
 {
 	struct net_exec exec = {
-		.path = net->helper, .argv = pasta_argv(net), .keep = {-1, -1}, .dir = -1};
+		.path = net->helper, .argv = pasta_argv(net), .keep = {-1, -1, -1, -1}, .dir = -1};
 	int pipes[2];
 	int rc;
 
@@ -134,7 +134,7 @@ int pasta_start(struct net *net, struct rb_err *err)
 	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
 		return err_set(err, RB_PASTA_FAILED, errno, "pipe");
 	exec.output = pipes[1];
-	rc = net_spawn(net, &exec);
+	rc = net_spawn(&exec, &net->pidfd);
 	close(pipes[1]);
 	net->output = pipes[0];
 	if (rc > 0)

@@ -2,6 +2,8 @@
 #pragma once
 /* What the files of the network share. */
 #include "base/sys.h"
+#include "net/slirp.h"
+#include "net/spawn.h"
 #include "rootless/net.h"
 
 enum { NET_READY_MS = 10000 };
@@ -11,10 +13,6 @@ int64_t net_now_ms(void);
 /* Has the helper ended? Then it is reaped and everything of it closed. */
 bool net_reap(struct net *net, int *ret_status, bool *ret_signal);
 
-/* net_spawn.c */
-struct net_exec;
-int net_spawn(struct net *net, const struct net_exec *exec);
-
 /* net_slirp.c */
 int slirp_start(struct net *net, struct rb_err *err);
 int slirp_publish(struct net *net, struct port_entry *entry, struct rb_err *err);
@@ -22,13 +20,3 @@ int slirp_unpublish(struct net *net, const struct port_entry *entry, struct rb_e
 
 /* net_pasta.c */
 int pasta_start(struct net *net, struct rb_err *err);
-
-/* Runs in the new process of a helper: standard descriptors, signals, then execve(2). */
-struct net_exec {
-	const char *path;
-	char *const *argv;
-	int keep[2]; /* descriptors to pass, -1: none */
-	int output;  /* becomes its standard error */
-	int dir;     /* its working directory, -1: ours */
-};
-void net_exec(const struct net_exec *exec) __attribute__((noreturn));

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * slirp4netns(1). Runs in the parent. Always with its sandbox and filter unless told otherwise,
- * because it parses what steps send, and without a way to the host's loopback. It ends when our
- * end of the exit pipe closes, whatever happens to us. The tap is ours and persistent, so another
- * slirp4netns can take the place of one that has died.
+ * slirp4netns(1) of the launcher. Runs in the parent. The tap is ours and persistent, so another
+ * slirp4netns can take the place of one that has died. Ports are published through its API.
  */
 #include <sys/un.h>
 #include "base/json.h"
@@ -12,100 +10,43 @@
 
 #define API_SOCKET ".s4nn.sock" /* RootlessKit's name for it */
 
-/* "1" on the ready pipe; -ETIMEDOUT, or -EPIPE when it has ended. */
-static int slirp_wait(const struct net *net, int ready)
-{
-	struct pollfd fds[] = {{.fd = ready, .events = POLLIN},
-			       {.fd = net->pidfd, .events = POLLIN}};
-	char byte;
-	int n;
-
-	do
-		n = poll(fds, 2, NET_READY_MS);
-	while (n < 0 && errno == EINTR);
-	if (n > 0 && (fds[0].revents & POLLIN) && read(ready, &byte, 1) == 1 && byte == '1')
-		return 0;
-	return n == 0 ? -ETIMEDOUT : -EPIPE;
-}
-
-/* NULL-terminated, in the arena; NULL: no memory. */
-static char **slirp_argv(const struct net *net, int exit_end, int ready_end)
+int slirp_start(struct net *net, struct rb_err *err)
 {
 	const struct net_options *options = net->options;
-	struct arena *arena = net->arena;
-	char **argv = arena_array(arena, 16, sizeof(*argv));
-	char network[16];
-	size_t n = 0;
-
-	if (!argv)
-		return NULL;
-	argv[n++] = arena_strdup(arena, net->helper);
-	argv[n++] = arena_printf(arena, "--mtu=%u", options->mtu ? options->mtu : 65520);
-	argv[n++] = arena_printf(arena, "--exit-fd=%d", exit_end);
-	argv[n++] = arena_printf(arena, "--ready-fd=%d", ready_end);
-	if (options->network)
-		argv[n++] = arena_printf(arena, "--cidr=%s/%u",
-					 net_address_text(options->network, network),
-					 options->prefix);
-	if (!options->no_sandbox)
-		argv[n++] = arena_strdup(arena, "--enable-sandbox");
-	if (!options->no_seccomp)
-		argv[n++] = arena_strdup(arena, "--enable-seccomp");
-	if (!options->allow_host_loopback)
-		argv[n++] = arena_strdup(arena, "--disable-host-loopback");
-	if (options->ipv6)
-		argv[n++] = arena_strdup(arena, "--enable-ipv6");
-	if (net->dir >= 0)
-		argv[n++] = arena_strdup(arena, "--api-socket=" API_SOCKET);
-	argv[n++] = arena_printf(arena, "%d", (int)net->target);
-	argv[n++] = arena_strdup(arena, options->ifname ? options->ifname : "tap0");
-	for (size_t i = 0; i < n; i++)
-		if (!argv[i])
-			return NULL;
-	return argv;
-}
-
-static int slirp_spawn(struct net *net, const int pipes[3][2])
-{
-	struct net_exec exec = {
-		.path = net->helper,
-		.argv = slirp_argv(net, pipes[0][0], pipes[1][1]),
-		.keep = {pipes[0][0], pipes[1][1]},
-		.output = pipes[2][1],
+	const struct slirp_options slirp_options = {
+		.helper = net->helper,
+		.mtu = options->mtu,
+		.network = options->network,
+		.prefix = options->prefix,
+		.ifname = options->ifname,
+		.ipv6 = options->ipv6,
+		.allow_host_loopback = options->allow_host_loopback,
+		.no_sandbox = options->no_sandbox,
+		.no_seccomp = options->no_seccomp,
+		.target = net->target,
+		.netns = -1,
+		.userns = -1,
 		.dir = net->dir,
+		.api_socket = net->dir >= 0 ? API_SOCKET : NULL,
 	};
+	struct slirp slirp;
+	int rc;
 
-	if (!exec.argv)
-		return -ENOMEM;
 	/* the one of a slirp4netns that has died is in the way of the next */
 	if (net->dir >= 0)
 		(void)unlinkat(net->dir, API_SOCKET, 0);
-	return net_spawn(net, &exec);
-}
-
-int slirp_start(struct net *net, struct rb_err *err)
-{
-	int pipes[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}}; /* exit, ready, standard error */
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(pipes); i++)
-		if (pipe2(pipes[i], O_CLOEXEC | (i == 2 ? O_NONBLOCK : 0)) < 0)
-			rc = -errno;
-	if (rc == 0)
-		rc = slirp_spawn(net, pipes);
-	fd_close(&pipes[0][0]);
-	fd_close(&pipes[1][1]);
-	fd_close(&pipes[2][1]);
-	net->exit_fd = pipes[0][1];
-	net->output = pipes[2][0];
+	rc = slirp_spawn(&slirp, net->arena, &slirp_options);
+	net->pidfd = slirp.pidfd;
+	net->exit_fd = slirp.exit_fd;
+	net->output = slirp.output;
 	if (rc < 0) {
 		err_set(err, RB_SLIRP_FAILED, -rc, "cannot start slirp4netns");
 	} else {
-		rc = slirp_wait(net, pipes[1][0]);
+		rc = slirp_await(&slirp, NET_READY_MS);
 		if (rc < 0)
 			rc = net_failed(net, rc, err);
 	}
-	fd_close(&pipes[1][0]);
+	fd_close(&slirp.ready);
 	return rc;
 }
 

@@ -286,12 +286,22 @@ static int without_proc(struct rootless *r, struct rb_err *err)
 	return set_up(r, err);
 }
 
+/* Before the first step fails for it. */
+static int step_net_check(struct rootless *r, struct rb_err *err)
+{
+	struct net_policy policy = {.mode = r->options->step_net};
+
+	return net_policy_find(r->arena, &policy, err);
+}
+
 static int prepare(struct rootless *r, struct rb_err *err)
 {
 	int rc = rootless_usermap(r, err);
 
 	if (rc == 0)
 		rc = net_check(&r->net, err);
+	if (rc == 0)
+		rc = step_net_check(r, err);
 	if (rc == 0)
 		rc = rootless_state_open(r, err);
 	if (rc == 0)

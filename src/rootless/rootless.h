@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "host/host.h"
+#include "net/policy.h"
 #include "rootless/net.h"
 #include "rootless/subid.h"
 
@@ -37,9 +38,11 @@ struct rootless_options {
 	enum rootless_idmap idmap;
 	enum subid_source subid_source;
 	bool compatible; /* RootlessKit's exit statuses: 255 after a signal, 1 for its errors */
-	const char *notify_socket; /* for sd_notify(3); NULL: $NOTIFY_SOCKET */
-	const char *state_dir;     /* absolute, or NULL: a temporary one */
-	char *const *command;      /* NULL-terminated */
+	enum net_policy_mode step_net; /* network of steps that share the command's */
+	uint32_t step_net_pool;        /* networks kept ready for them */
+	const char *notify_socket;     /* for sd_notify(3); NULL: $NOTIFY_SOCKET */
+	const char *state_dir;         /* absolute, or NULL: a temporary one */
+	char *const *command;          /* NULL-terminated */
 };
 
 /*

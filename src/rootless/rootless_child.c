@@ -369,7 +369,7 @@ void rootless_child(struct rootless *r)
 		child_fail(r, &err);
 	if (message_send(r->child_sock, MSG_MOUNTED, NULL) < 0)
 		child_orphaned(r);
-	if (child_network(r, child_expect(r, MSG_NETWORK), &err) < 0)
+	if (child_network(r, child_expect(r, MSG_NETWORK), &err) < 0 || pool_start(r, &err) < 0)
 		child_fail(r, &err);
 	if (!r->pid_namespace && !r->options->no_reaper)
 		(void)sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);

@@ -14,7 +14,7 @@ struct environment {
 	bool failed;
 };
 
-enum { EXTRA = 16 };
+enum { EXTRA = 20 };
 
 static int environment_copy(struct environment *env, char **from)
 {
@@ -102,6 +102,28 @@ static const char *runtime_directory(struct rootless *r)
 	return path;
 }
 
+/*
+ * The policy for steps, which the runtime reads: net/policy.h. Their network has the addresses of
+ * ours, so that what is ours (the daemon's listeners) is no place in theirs.
+ */
+static void environment_step_net(struct rootless *r, struct environment *env)
+{
+	static const char *const modes[] = {"host", "none", "slirp4netns"};
+	const struct net_options *net = &r->options->net;
+	char address[16];
+
+	environment_unset(env, "RUNBUILD_STEP_NET_CIDR");
+	environment_unset(env, "RUNBUILD_STEP_NET_POOL");
+	environment_set(env, "RUNBUILD_STEP_NET", modes[r->options->step_net]);
+	if (net->network)
+		environment_set(env, "RUNBUILD_STEP_NET_CIDR",
+				arena_printf(env->arena, "%s/%u",
+					     net_address_text(net->network, address), net->prefix));
+	if (r->options->step_net_pool)
+		environment_set(env, "RUNBUILD_STEP_NET_POOL",
+				arena_printf(env->arena, "%s/" POOL_SOCKET, r->state_dir));
+}
+
 int rootless_environment(struct rootless *r, struct rb_err *err)
 {
 	struct environment env = {.arena = r->arena};
@@ -123,6 +145,7 @@ int rootless_environment(struct rootless *r, struct rb_err *err)
 	environment_set(&env, "ROOTLESSKIT_STATE_DIR", r->state_dir);
 	environment_set_id(&env, "ROOTLESSKIT_PARENT_EUID", r->uid);
 	environment_set_id(&env, "ROOTLESSKIT_PARENT_EGID", r->gid);
+	environment_step_net(r, &env);
 	if (env.failed)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "environment");
 	r->environment = env.v;

@@ -71,6 +71,10 @@ int net_hold_await(struct net *net, struct rb_err *err);
 bool net_is_held(const struct net *net);
 void net_release(struct net *net);
 
+/* net_pool.c: in the child. Below the state directory; without one, steps make their own. */
+#define POOL_SOCKET "step-net.sock"
+int pool_start(struct rootless *r, struct rb_err *err);
+
 /* rootless_child.c: the init inside; never returns */
 void rootless_child(struct rootless *r) __attribute__((noreturn));
 

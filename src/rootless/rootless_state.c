@@ -110,8 +110,8 @@ static int state_lock(struct rootless *r, struct rb_err *err)
 /* NAME, ".NAME" of a helper, or ".NAME.PID", which file_replace_at() makes on the way to it. */
 static bool state_file_is_ours(const char *name)
 {
-	static const char *const files[] = {"child_pid",   "resolv.conf", "hosts",   "netns",
-					    "notify.sock", "s4nn.sock",   "api.sock"};
+	static const char *const files[] = {"child_pid",   "resolv.conf", "hosts",    "netns",
+					    "notify.sock", "s4nn.sock",   "api.sock", POOL_SOCKET};
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
 		size_t len = strlen(files[i]);

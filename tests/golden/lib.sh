@@ -26,11 +26,15 @@ golden_config() {
 
 # golden_text CONFIG HOST OPTIONS…: what explain prints, and its status when it is not 0.
 golden_text() {
-	local config=$1 host=$2 status=0
+	local config=$1 host=$2 status=0 environment=()
 
 	shift 2
 	golden_config "$config"
-	"$runbuild" explain --bundle "$scratch/bundle" --host-facts "$here/hosts/$host" "$@" \
+	while [[ ${1:-} == RUNBUILD_*=* ]]; do
+		environment+=("$1")
+		shift
+	done
+	env "${environment[@]}" "$runbuild" explain --bundle "$scratch/bundle" --host-facts "$here/hosts/$host" "$@" \
 		>"$scratch/out" 2>"$scratch/err" || status=$?
 	cat "$scratch/out" "$scratch/err" | sed "s|$scratch/bundle|/bundle|g" | golden_portable
 	((status == 0)) || printf 'status %d\n' "$status"

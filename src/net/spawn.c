@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starting a network helper. Runs in the parent. The helper gets a fixed environment, no
+ * Starting a network helper. Runs in whoever waits for it. The helper gets a fixed environment, no
  * descriptor but those that are meant for it, a process group of its own (a Ctrl-C for the command
  * is not for the network) and our death signal, which some drivers lose on the way: they get a
  * pipe whose end they watch, or a guard.
  */
-#include "rootless/net_private.h"
+#include "net/spawn.h"
 
-void net_exec(const struct net_exec *exec)
+static void net_exec(const struct net_exec *exec) __attribute__((noreturn));
+static void net_exec(const struct net_exec *exec)
 {
 	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
 	int null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
@@ -28,11 +29,11 @@ void net_exec(const struct net_exec *exec)
 	sys_exit(127);
 }
 
-int net_spawn(struct net *net, const struct net_exec *exec)
+int net_spawn(const struct net_exec *exec, int *ret_pidfd)
 {
 	struct clone_args args = {
 		.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
-		.pidfd = (uint64_t)(uintptr_t)&net->pidfd,
+		.pidfd = (uint64_t)(uintptr_t)ret_pidfd,
 		.exit_signal = SIGCHLD,
 	};
 	pid_t pid = sys_clone3(&args);

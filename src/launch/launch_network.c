@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The network of a step: OP_STEP_NETWORK to OP_CLOSE_NETWORK, and what becomes of it. Runs in the
+ * parent. slirp4netns is our child and ends with us; of a container that outlives the runtime it is
+ * the child of a keeper, which holds descriptors of the container's first process and of
+ * slirp4netns and ends with whichever ends first. A lent network is the pool's: it ends with our
+ * connection to it.
+ */
+#include "base/file.h"
+#include "base/log.h"
+#include "launch/launch_private.h"
+#include "net/filter.h"
+#include "net/pass.h"
+
+enum { NETWORK_READY_MS = 10000 };
+
+/* What a keeper says once: its network is ready, or why there is none. */
+struct keeper_report {
+	int32_t rc;
+	struct rb_err err;
+};
+
+static void network_remedy(struct rb_err *err)
+{
+	err_fix(err,
+		"does 'slirp4netns --enable-sandbox --enable-seccomp' work on this host? Another "
+		"version of it, or --step-net=none or host");
+}
+
+/* Both descriptors are ours until slirp4netns has started: it opens them by number. */
+static int open_namespaces(pid_t pid, int *ret_netns, int *ret_userns)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	*ret_netns = sys_openat(AT_FDCWD, path, O_RDONLY, 0);
+	if (*ret_netns < 0 || geteuid() == 0)
+		return *ret_netns < 0 ? *ret_netns : 0;
+	/* root may enter what is below its user namespace; others become its root first */
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
+	*ret_userns = sys_openat(AT_FDCWD, path, O_RDONLY, 0);
+	return *ret_userns < 0 ? *ret_userns : 0;
+}
+
+static int network_spawn(struct launch *l, const struct plan_op *op, struct slirp *slirp,
+			 struct arena *arena, struct rb_err *err)
+{
+	CLEANUP_FD int netns = -1;
+	CLEANUP_FD int userns = -1;
+	struct slirp_options options = {
+		.helper = plan_str(l->plan, op->str[0]),
+		.mtu = (uint32_t)op->arg[1],
+		.network = (uint32_t)(op->arg[0] >> 32),
+		.prefix = (unsigned)(op->arg[0] & 0xff),
+		.configure = true,
+		.dir = -1,
+	};
+	int r = open_namespaces(l->pid, &netns, &userns);
+
+	options.netns = netns;
+	options.userns = userns;
+	if (r == 0)
+		r = slirp_spawn(slirp, arena, &options);
+	if (r == -ESRCH || r == -ENOENT)
+		err_set(err, RB_SETUP_KILLED, 0,
+			"the container ended while its network was being set up");
+	else if (r < 0)
+		err_set(err, RB_SLIRP_FAILED, -r, "cannot start slirp4netns");
+	return r;
+}
+
+/* Copies: the caller's are closed whatever becomes of the launch. */
+int launch_network_take(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	int netns = fd_dup(l->context->netns, 3);
+
+	if (netns >= 0)
+		l->net.lease = fd_dup(l->context->lease, 3);
+	l->child.slots[op->slot] = netns;
+	if (netns < 0 || l->net.lease < 0)
+		return err_set(err, RB_STEP_NET, netns < 0 ? -netns : -l->net.lease,
+			       "cannot take the lent network");
+	return 0;
+}
+
+int launch_network_start(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	return network_spawn(l, op, &l->net.slirp, l->context->arena, err);
+}
+
+/* Reads and throws away, so that slirp4netns never waits for us. */
+static void keeper_serve(struct slirp *slirp, int child) __attribute__((noreturn));
+static void keeper_serve(struct slirp *slirp, int child)
+{
+	for (;;) {
+		struct pollfd fds[] = {{.fd = child, .events = POLLIN},
+				       {.fd = slirp->pidfd, .events = POLLIN},
+				       {.fd = slirp->output, .events = POLLIN}};
+
+		if (poll(fds, 3, -1) < 0)
+			continue;
+		if (fds[0].revents || fds[1].revents)
+			break;
+		slirp_listen(slirp);
+	}
+	slirp_end(slirp);
+	sys_exit(0);
+}
+
+static void keeper_main(struct launch *l, const struct plan_op *op, int sock)
+	__attribute__((noreturn));
+static void keeper_main(struct launch *l, const struct plan_op *op, int sock)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	struct keeper_report report = {0};
+	struct slirp slirp;
+	const int keep[] = {sock, l->pidfd};
+	int null;
+
+	slirp_init(&slirp);
+	monitor_become("runbuild-net");
+	monitor_keep_only(keep, ARRAY_LEN(keep));
+	/* the numbers of the standard streams are not for pipes */
+	while ((null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0)) >= 0 && null < 3)
+		;
+	fd_close(&null);
+	report.rc = network_spawn(l, op, &slirp, &arena, &report.err);
+	if (report.rc == 0 && (report.rc = slirp_await(&slirp, NETWORK_READY_MS)) < 0) {
+		report.rc = slirp_failed(&slirp, report.rc, NETWORK_READY_MS, &report.err);
+		network_remedy(&report.err);
+	}
+	if (net_message_send(sock, &report, sizeof(report), report.rc < 0 ? -1 : slirp.pidfd) < 0 ||
+	    report.rc < 0) {
+		slirp_end(&slirp);
+		sys_exit(1);
+	}
+	fd_close(&sock);
+	keeper_serve(&slirp, l->pidfd);
+}
+
+int launch_network_keep(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	struct clone_args args = {.exit_signal = SIGCHLD};
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_set(err, RB_STEP_NET, errno, "cannot start the keeper of the network");
+	pid = sys_clone3(&args);
+	if (pid == 0) {
+		close(pair[0]);
+		keeper_main(l, op, pair[1]);
+	}
+	close(pair[1]);
+	l->net.keeper = pair[0];
+	return pid < 0 ? err_set(err, RB_STEP_NET, -pid, "cannot start the keeper of the network")
+		       : 0;
+}
+
+static int keeper_await(struct launch *l, struct rb_err *err)
+{
+	struct keeper_report report;
+	int r = net_message_receive(l->net.keeper, &report, sizeof(report), &l->net.slirp.pidfd);
+
+	if (r < 0 || (report.rc == 0 && l->net.slirp.pidfd < 0)) {
+		err_set(err, RB_STEP_NET, 0, "the keeper of the network was killed");
+		err_fix(err, "did memory run out, or was it ended from outside? Try again");
+		return -EPIPE;
+	}
+	if (report.rc < 0)
+		*err = report.err;
+	return report.rc;
+}
+
+int launch_network_await(struct launch *l, struct rb_err *err)
+{
+	int r;
+
+	if (l->net.keeper >= 0)
+		return keeper_await(l, err);
+	r = slirp_await(&l->net.slirp, l->context->may_return ? 0 : NETWORK_READY_MS);
+	if (r == -ETIMEDOUT && l->context->may_return)
+		return 1;
+	if (r < 0) {
+		r = slirp_failed(&l->net.slirp, r, NETWORK_READY_MS, err);
+		network_remedy(err);
+	}
+	return r;
+}
+
+int launch_network_close(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	struct net_hosts *hosts = arena_alloc(l->context->arena, sizeof(*hosts));
+	struct sock_filter *program = arena_array(l->context->arena, NET_FILTER_INSNS,
+						  sizeof(*program));
+	int r = hosts && program ? net_hosts_read(hosts, err)
+				 : err_set(err, RB_NO_MEMORY, ENOMEM, "network");
+
+	if (r == 0)
+		r = net_filter_attach(l->net.slirp.pidfd, program,
+				      net_filter_build(hosts, (uint32_t)op->arg[0], program), err);
+	/* the keeper's is not ours to end */
+	if (l->net.keeper >= 0)
+		fd_close(&l->net.slirp.pidfd);
+	return r;
+}
+
+/* What the step's network wants to be watched for; room for NETWORK_POLL. */
+size_t launch_network_poll(const struct launch *l, struct pollfd *fds)
+{
+	size_t n = 0;
+
+	if (l->net.lease >= 0)
+		fds[n++] = (struct pollfd){.fd = l->net.lease, .events = POLLIN};
+	if (l->net.slirp.pidfd >= 0)
+		fds[n++] = (struct pollfd){.fd = l->net.slirp.pidfd, .events = POLLIN};
+	if (l->net.slirp.output >= 0)
+		fds[n++] = (struct pollfd){.fd = l->net.slirp.output, .events = POLLIN};
+	return n;
+}
+
+/* The step goes on without a network: what it was doing fails, and it may know what to do. */
+static void network_lost(const char *how)
+{
+	struct rb_err err = {0};
+
+	err_set(&err, RB_STEP_NET, 0, "the step has lost its network: slirp4netns has ended%s",
+		how);
+	err_fix(&err, "run the step again; was slirp4netns killed, or did memory run out?");
+	log_error(&err);
+}
+
+void launch_network_event(struct launch *l)
+{
+	struct slirp *slirp = &l->net.slirp;
+	char how[sizeof(slirp->said) + 64];
+	siginfo_t info = {0};
+	char byte;
+
+	if (l->net.lease >= 0 && recv(l->net.lease, &byte, 1, MSG_DONTWAIT) == 0) {
+		fd_close(&l->net.lease);
+		network_lost("");
+	}
+	slirp_listen(slirp);
+	if (slirp->pidfd < 0 || sys_wait_pidfd(slirp->pidfd, &info, WEXITED | WNOHANG) < 0 ||
+	    info.si_pid == 0)
+		return;
+	slirp_listen(slirp);
+	fd_close(&slirp->pidfd);
+	snprintf(how, sizeof(how), " with %s %d%s%s",
+		 info.si_code == CLD_EXITED ? "status" : "signal", info.si_status,
+		 slirp->said[0] ? ", saying: " : "", slirp->said);
+	network_lost(how);
+	slirp_end(slirp);
+}
+
+/* Its end takes the kernel milliseconds (the tap): it begins as soon as the step has ended. */
+void launch_network_kill(struct launch *l)
+{
+	fd_close(&l->net.lease);
+	fd_close(&l->net.slirp.exit_fd);
+	if (l->net.slirp.pidfd >= 0 && l->net.keeper < 0)
+		(void)sys_pidfd_send_signal(l->net.slirp.pidfd, SIGKILL);
+}
+
+void launch_network_end(struct launch *l, bool wait)
+{
+	launch_network_kill(l);
+	if (!wait || l->net.keeper >= 0)
+		fd_close(&l->net.slirp.pidfd);
+	slirp_end(&l->net.slirp);
+	fd_close(&l->net.keeper);
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The policy for steps' networks. Runs in the runtime and the worker, before a plan is made.
+ */
+#include <arpa/inet.h>
+#include <sys/un.h>
+#include "base/env.h"
+#include "base/num.h"
+#include "base/strbuf.h"
+#include "base/sys.h"
+#include "net/filter.h"
+#include "net/pass.h"
+#include "net/policy.h"
+#include "net/slirp.h"
+
+enum { LEASE_PATIENCE_MS = 1000 };
+
+int net_policy_mode(const char *text, enum net_policy_mode *ret_mode)
+{
+	static const char *const names[] = {"host", "none", "slirp4netns"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (!str_eq(text, names[i]))
+			continue;
+		*ret_mode = (enum net_policy_mode)i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+void net_policy_slirp(struct net_policy *ret_policy)
+{
+	*ret_policy = (struct net_policy){
+		.mode = NET_POLICY_SLIRP,
+		.network = 0x0a000200, /* 10.0.2.0: slirp4netns(1) */
+		.prefix = 24,
+	};
+	ret_policy->dns = ret_policy->network + 3;
+}
+
+/* "10.0.2.0/24", as the launcher has checked it. */
+static int read_cidr(const char *text, struct net_policy *policy)
+{
+	const char *slash = strchr(text, '/');
+	char address[16] = "";
+	struct in_addr network;
+	uint32_t prefix;
+
+	if (!slash || (size_t)(slash - text) >= sizeof(address))
+		return -EINVAL;
+	memcpy(address, text, (size_t)(slash - text));
+	if (inet_pton(AF_INET, address, &network) != 1 || num_parse_u32(slash + 1, &prefix) < 0 ||
+	    prefix < 1 || prefix > 25 || (uint32_t)(ntohl(network.s_addr) << prefix))
+		return -EINVAL;
+	policy->network = ntohl(network.s_addr);
+	policy->prefix = prefix;
+	policy->dns = policy->network + 3;
+	return 0;
+}
+
+int net_policy_read(struct net_policy *ret_policy, struct rb_err *err)
+{
+	const char *mode = env_get("RUNBUILD_STEP_NET");
+	const char *cidr = env_get("RUNBUILD_STEP_NET_CIDR");
+	struct net_policy policy;
+
+	net_policy_slirp(&policy);
+	policy.mode = NET_POLICY_HOST;
+	policy.pool = env_get("RUNBUILD_STEP_NET_POOL");
+	if (mode && net_policy_mode(mode, &policy.mode) < 0) {
+		err_set(err, RB_STEP_NET, 0, "RUNBUILD_STEP_NET: '%.40s' is unknown", mode);
+		err_fix(err, "use host, none or slirp4netns");
+		return -EINVAL;
+	}
+	if (cidr && read_cidr(cidr, &policy) < 0) {
+		err_set(err, RB_STEP_NET, 0, "RUNBUILD_STEP_NET_CIDR: '%.40s' is no network", cidr);
+		err_fix(err, "for example 10.0.2.0/24");
+		return -EINVAL;
+	}
+	*ret_policy = policy;
+	return 0;
+}
+
+int net_policy_find(struct arena *arena, struct net_policy *policy, struct rb_err *err)
+{
+	if (policy->mode != NET_POLICY_SLIRP)
+		return 0;
+	return slirp_find(arena, ", or --step-net=none or host", &policy->helper, err);
+}
+
+/* Can a step in this network send to the server? */
+static bool server_is_reachable(const struct net_policy *policy, const struct net_hosts *hosts,
+				const char *text, size_t len)
+{
+	char address[16];
+	struct in_addr in;
+	uint32_t server;
+
+	if (len >= sizeof(address))
+		return false;
+	memcpy(address, text, len);
+	address[len] = '\0';
+	if (inet_pton(AF_INET, address, &in) != 1)
+		return false;
+	server = ntohl(in.s_addr);
+	for (size_t i = 0; i < hosts->n; i++)
+		if (hosts->v[i] == server)
+			return false;
+	return server >> 24 != 127 && server >> 24 != 0 && server < 0xe0000000 &&
+	       (server ^ policy->network) >> (32 - policy->prefix) != 0;
+}
+
+/* One line of resolv.conf(5): is it a name server that must go? *ret_server: it is one. */
+static bool line_is_unreachable(const struct net_policy *policy, const struct net_hosts *hosts,
+				const char *line, size_t len, bool *ret_server)
+{
+	static const char word[] = "nameserver";
+	size_t at = sizeof(word) - 1;
+	size_t end;
+
+	*ret_server = len > at && strncmp(line, word, at) == 0 &&
+		      (line[at] == ' ' || line[at] == '\t');
+	if (!*ret_server)
+		return false;
+	while (at < len && (line[at] == ' ' || line[at] == '\t'))
+		at++;
+	for (end = at; end < len && line[end] != ' ' && line[end] != '\t' && line[end] != '\r';)
+		end++;
+	return !server_is_reachable(policy, hosts, line + at, end - at);
+}
+
+const char *net_resolv_conf(struct arena *arena, const struct net_policy *policy,
+			    const struct net_hosts *hosts, const char *text)
+{
+	CLEANUP_STRBUF struct strbuf out = {0};
+	bool replaced = false;
+	bool any = false;
+	char dns[16];
+
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+		bool server;
+
+		if (!line_is_unreachable(policy, hosts, text, len, &server)) {
+			strbuf_add_bytes(&out, text, len);
+			strbuf_add_char(&out, '\n');
+			any |= server;
+		} else if (!replaced) {
+			strbuf_printf(&out, "nameserver %s\n",
+				      slirp_address_text(policy->dns, dns));
+			replaced = true;
+		}
+		text += len + (text[len] == '\n');
+	}
+	/* resolv.conf(5): without a server it is the one on 127.0.0.1 */
+	if (!replaced && !any)
+		strbuf_printf(&out, "nameserver %s\n", slirp_address_text(policy->dns, dns));
+	else if (!replaced)
+		return NULL;
+	return out.failed ? NULL : arena_strdup(arena, out.text);
+}
+
+int net_lease_take(const struct net_policy *policy, int *ret_lease, int *ret_netns)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct timeval patience = {.tv_usec = LEASE_PATIENCE_MS * 1000 % 1000000,
+				   .tv_sec = LEASE_PATIENCE_MS / 1000};
+	CLEANUP_FD int sock = -1;
+	char byte;
+	int r;
+
+	if (!policy->pool || strlen(policy->pool) >= sizeof(address.sun_path))
+		return -ENOENT;
+	memcpy(address.sun_path, policy->pool, strlen(policy->pool));
+	sock = sys_socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	if (sock < 0)
+		return sock;
+	/* a pool that hangs must not hold a step up */
+	(void)setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	(void)setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	r = net_message_receive(sock, &byte, sizeof(byte), ret_netns);
+	if (r == 0 && *ret_netns < 0)
+		return -EPROTO;
+	if (r == 0)
+		*ret_lease = fd_take(&sock);
+	return r;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Which network a step gets when its configuration leaves it in the daemon's. A rootless BuildKit
+ * cannot say it, so the launcher does, in the environment that the daemon hands down:
+ *
+ *	RUNBUILD_STEP_NET       host (default), none or slirp4netns
+ *	RUNBUILD_STEP_NET_CIDR  network of the steps, "10.0.2.0/24"
+ *	RUNBUILD_STEP_NET_POOL  unix socket of the launcher that lends networks
+ */
+#include "base/arena.h"
+#include "base/err.h"
+
+enum net_policy_mode { NET_POLICY_HOST, NET_POLICY_NONE, NET_POLICY_SLIRP };
+
+struct net_policy {
+	enum net_policy_mode mode;
+	const char *helper; /* of slirp4netns, in the arena */
+	const char *pool;   /* NULL: no pool */
+	uint32_t network;   /* IPv4, host byte order */
+	unsigned prefix;
+	uint32_t dns; /* where slirp4netns answers questions */
+};
+
+/* "host", "none" or "slirp4netns"; -EINVAL. */
+int net_policy_mode(const char *text, enum net_policy_mode *ret_mode);
+
+/* From the environment; nothing is looked for yet. Errors: RB_STEP_NET. */
+int net_policy_read(struct net_policy *ret_policy, struct rb_err *err);
+
+/* A network by slirp4netns whatever the environment says, with the network's default addresses. */
+void net_policy_slirp(struct net_policy *ret_policy);
+
+/* Finds what the policy needs on this machine. Errors: RB_SLIRP_MISSING, RB_TUN. */
+int net_policy_find(struct arena *arena, struct net_policy *policy, struct rb_err *err);
+
+/*
+ * The resolv.conf of a step in such a network: name servers that it cannot reach (loopback, the
+ * step's own network, IPv6, an address of this host, 0.0.0.0) are replaced by slirp4netns's, which
+ * asks the host's. NULL: the text does as it is. In the arena.
+ */
+struct net_hosts;
+const char *net_resolv_conf(struct arena *arena, const struct net_policy *policy,
+			    const struct net_hosts *hosts, const char *text);
+
+/*
+ * Borrows a ready namespace from the pool. *ret_lease is the connection (the network ends with it),
+ * *ret_netns the namespace. -errno: there is none to be had, for whatever reason.
+ */
+int net_lease_take(const struct net_policy *policy, int *ret_lease, int *ret_netns);
