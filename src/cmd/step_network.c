@@ -43,10 +43,15 @@ static int read_resolv_conf(struct arena *arena, const struct spec *spec,
 {
 	const char *text = mounted_resolv_conf(arena, spec);
 	struct net_hosts *hosts = text ? arena_alloc(arena, sizeof(*hosts)) : NULL;
+	char *own = NULL;
 	int r = hosts ? net_hosts_read(hosts, err) : 0;
 
-	if (r == 0 && hosts)
-		*ret_text = net_resolv_conf(arena, policy, hosts, text);
+	if (r == 0 && hosts) {
+		if (file_read_at(arena, AT_FDCWD, "/etc/resolv.conf", LIMIT_RESOLV_BYTES, &own,
+				 NULL) < 0)
+			own = NULL;
+		*ret_text = net_resolv_conf(arena, policy, hosts, own ? own : "", text);
+	}
 	return r;
 }
 

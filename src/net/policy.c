@@ -88,10 +88,24 @@ int net_policy_find(struct arena *arena, struct net_policy *policy, struct rb_er
 	return slirp_find(arena, ", or --step-net=none or host", &policy->helper, err);
 }
 
-/* Can a step in this network send to the server? */
-static bool server_is_reachable(const struct net_policy *policy, const struct net_hosts *hosts,
-				const char *text, size_t len)
+struct resolver {
+	const struct net_policy *policy;
+	const struct net_hosts *hosts;
+	const char *own;
+};
+
+/* What BuildKit writes where all of the host's servers are on loopback. */
+static bool server_is_stand_in(const struct resolver *r, const char *address)
 {
+	return (str_eq(address, "8.8.8.8") || str_eq(address, "8.8.4.4")) &&
+	       !strstr(r->own, address);
+}
+
+/* Can a step in this network send to the server? */
+static bool server_is_reachable(const struct resolver *r, const char *text, size_t len)
+{
+	const struct net_policy *policy = r->policy;
+	const struct net_hosts *hosts = r->hosts;
 	char address[16];
 	struct in_addr in;
 	uint32_t server;
@@ -100,7 +114,7 @@ static bool server_is_reachable(const struct net_policy *policy, const struct ne
 		return false;
 	memcpy(address, text, len);
 	address[len] = '\0';
-	if (inet_pton(AF_INET, address, &in) != 1)
+	if (inet_pton(AF_INET, address, &in) != 1 || server_is_stand_in(r, address))
 		return false;
 	server = ntohl(in.s_addr);
 	for (size_t i = 0; i < hosts->n; i++)
@@ -111,8 +125,8 @@ static bool server_is_reachable(const struct net_policy *policy, const struct ne
 }
 
 /* One line of resolv.conf(5): is it a name server that must go? *ret_server: it is one. */
-static bool line_is_unreachable(const struct net_policy *policy, const struct net_hosts *hosts,
-				const char *line, size_t len, bool *ret_server)
+static bool line_is_unreachable(const struct resolver *r, const char *line, size_t len,
+				bool *ret_server)
 {
 	static const char word[] = "nameserver";
 	size_t at = sizeof(word) - 1;
@@ -126,12 +140,13 @@ static bool line_is_unreachable(const struct net_policy *policy, const struct ne
 		at++;
 	for (end = at; end < len && line[end] != ' ' && line[end] != '\t' && line[end] != '\r';)
 		end++;
-	return !server_is_reachable(policy, hosts, line + at, end - at);
+	return !server_is_reachable(r, line + at, end - at);
 }
 
 const char *net_resolv_conf(struct arena *arena, const struct net_policy *policy,
-			    const struct net_hosts *hosts, const char *text)
+			    const struct net_hosts *hosts, const char *own, const char *text)
 {
+	const struct resolver resolver = {.policy = policy, .hosts = hosts, .own = own};
 	CLEANUP_STRBUF struct strbuf out = {0};
 	bool replaced = false;
 	bool any = false;
@@ -141,7 +156,7 @@ const char *net_resolv_conf(struct arena *arena, const struct net_policy *policy
 		size_t len = strcspn(text, "\n");
 		bool server;
 
-		if (!line_is_unreachable(policy, hosts, text, len, &server)) {
+		if (!line_is_unreachable(&resolver, text, len, &server)) {
 			strbuf_add_bytes(&out, text, len);
 			strbuf_add_char(&out, '\n');
 			any |= server;

@@ -37,11 +37,13 @@ int net_policy_find(struct arena *arena, struct net_policy *policy, struct rb_er
 /*
  * The resolv.conf of a step in such a network: name servers that it cannot reach (loopback, the
  * step's own network, IPv6, an address of this host, 0.0.0.0) are replaced by slirp4netns's, which
- * asks the host's. NULL: the text does as it is. In the arena.
+ * asks the host's. So are 8.8.8.8 and 8.8.4.4 unless `own`, our resolv.conf, has them: BuildKit puts
+ * them in place of loopback servers, and they know no private names. NULL: the text does as it is.
+ * In the arena.
  */
 struct net_hosts;
 const char *net_resolv_conf(struct arena *arena, const struct net_policy *policy,
-			    const struct net_hosts *hosts, const char *text);
+			    const struct net_hosts *hosts, const char *own, const char *text);
 
 /*
  * Borrows a ready namespace from the pool. *ret_lease is the connection (the network ends with it),

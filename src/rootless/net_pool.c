@@ -7,6 +7,7 @@
  * a step: who gets no answer makes a network for itself.
  */
 #include <sys/un.h>
+#include "base/file.h"
 #include "base/log.h"
 #include "net/filter.h"
 #include "net/pass.h"
@@ -23,7 +24,8 @@ enum pool_state {
 enum {
 	POOL_SLOTS = 4 * LIMIT_POOL, /* ready, lent and ending ones */
 	POOL_FAILURES = 3,           /* in a row, then it gives up */
-	POOL_LISTENER = 3,           /* its number in the process */
+	POOL_LISTENER = 3,           /* numbers of descriptors in the process */
+	POOL_MADE,                   /* the namespace made last */
 };
 
 struct pool_slot {
@@ -38,7 +40,7 @@ enum { PER_SLOT = 3 }; /* descriptors to wait for */
 struct pool {
 	const struct net_options *options;
 	const char *helper;
-	int listener, home; /* home: the namespace from which slirp4netns connects */
+	int listener;
 	uint32_t wanted;
 	unsigned failures;
 	struct net_hosts hosts;
@@ -58,16 +60,34 @@ static void slot_end(struct pool_slot *slot)
 	slot->state = POOL_ENDING;
 }
 
-/* A new namespace, with the pool itself back where it was. */
-static int namespace_make(const struct pool *pool)
+/*
+ * A new namespace. The pool itself stays where it is: with --net=host it could not come back. So a
+ * process that shares our table of descriptors is born into it, opens it, and ends.
+ */
+static int namespace_make(void)
 {
-	int r = sys_unshare(CLONE_NEWNET);
-	int netns = r < 0 ? r : sys_openat(AT_FDCWD, "/proc/thread-self/ns/net", O_RDONLY, 0);
+	struct clone_args args = {
+		.flags = CLONE_NEWNET | CLONE_FILES,
+		.exit_signal = SIGCHLD,
+	};
+	siginfo_t info = {0};
+	pid_t pid = sys_clone3(&args);
 
-	/* a pool that is not at home must not start anything */
-	if (r == 0 && sys_setns(pool->home, CLONE_NEWNET) < 0)
-		_exit(1);
-	return netns;
+	if (pid == 0) {
+		int fd = sys_openat(AT_FDCWD, "/proc/thread-self/ns/net", O_RDONLY, 0);
+		int r = fd < 0 ? fd : sys_dup3(fd, POOL_MADE, O_CLOEXEC);
+
+		if (fd >= 0)
+			sys_close(fd);
+		sys_exit(r < 0 ? 1 : 0);
+	}
+	if (pid < 0)
+		return pid;
+	while (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 && errno == EINTR)
+		;
+	if (info.si_code != CLD_EXITED || info.si_status != 0)
+		return -ECANCELED;
+	return fd_dup(POOL_MADE, POOL_MADE + 1);
 }
 
 static int slot_start(const struct pool *pool, struct pool_slot *slot)
@@ -82,7 +102,7 @@ static int slot_start(const struct pool *pool, struct pool_slot *slot)
 		.userns = -1,
 		.dir = -1,
 	};
-	int netns = namespace_make(pool);
+	int netns = namespace_make();
 	int r = netns;
 
 	*slot = (struct pool_slot){.netns = netns, .connection = -1};
@@ -197,6 +217,7 @@ static void slot_event(struct pool *pool, struct pool_slot *slot, const struct p
 	slot->state = POOL_FREE;
 }
 
+static void pool_loop(struct pool *pool) __attribute__((noreturn));
 static void pool_loop(struct pool *pool)
 {
 	struct pollfd *fds = pool->fds;
@@ -251,10 +272,8 @@ static void pool_main(struct rootless *r, const char *helper, int listener)
 	pool->helper = helper;
 	pool->listener = POOL_LISTENER;
 	pool->wanted = r->options->step_net_pool;
-	pool->home = sys_openat(AT_FDCWD, "/proc/thread-self/ns/net", O_RDONLY, 0);
-	if (pool->home >= 0)
-		pool_loop(pool);
-	_exit(1);
+	(void)sys_dup3(POOL_LISTENER, POOL_MADE, O_CLOEXEC);
+	pool_loop(pool);
 }
 
 static int pool_listen(const struct rootless *r)

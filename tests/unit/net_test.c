@@ -166,7 +166,7 @@ static void filter_is_accepted_by_the_kernel(void)
 	CHECK(setsockopt(sock, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) == 0);
 }
 
-static void resolv_is(const char *text, const char *expected)
+static void resolv_of(const char *own, const char *text, const char *expected)
 {
 	static const struct net_hosts hosts = {.v = {HOST}, .n = 1};
 	CLEANUP_ARENA struct arena arena = {0};
@@ -174,8 +174,13 @@ static void resolv_is(const char *text, const char *expected)
 	const char *got;
 
 	net_policy_slirp(&policy);
-	got = net_resolv_conf(&arena, &policy, &hosts, text);
+	got = net_resolv_conf(&arena, &policy, &hosts, own, text);
 	CHECK_STR(got ? got : "as it is", expected);
+}
+
+static void resolv_is(const char *text, const char *expected)
+{
+	resolv_of("nameserver 127.0.0.53\n", text, expected);
 }
 
 static void resolv_conf_keeps_what_can_be_reached(void)
@@ -197,6 +202,15 @@ static void resolv_conf_replaces_servers_that_cannot_be_reached(void)
 	resolv_is("nameserver 127.0.0.999999999999999999\n", "nameserver 10.0.2.3\n");
 }
 
+static void resolv_conf_replaces_the_stand_ins_of_buildkit(void)
+{
+	static const char text[] = "nameserver 8.8.8.8\nnameserver 8.8.4.4\noptions ndots:1\n";
+
+	resolv_is(text, "nameserver 10.0.2.3\noptions ndots:1\n");
+	resolv_of("nameserver 8.8.8.8\nnameserver 8.8.4.4\n", text, "as it is");
+	resolv_is("nameserver 1.1.1.1\n", "as it is");
+}
+
 static void resolv_conf_without_a_server_gets_one(void)
 {
 	resolv_is("", "nameserver 10.0.2.3\n");
@@ -209,4 +223,5 @@ TAP_MAIN(TEST(filter_lets_the_world_and_arp_through), TEST(filter_drops_what_rea
 	 TEST(filter_lets_only_questions_to_the_name_server),
 	 TEST(filter_is_accepted_by_the_kernel), TEST(resolv_conf_keeps_what_can_be_reached),
 	 TEST(resolv_conf_replaces_servers_that_cannot_be_reached),
+	 TEST(resolv_conf_replaces_the_stand_ins_of_buildkit),
 	 TEST(resolv_conf_without_a_server_gets_one))

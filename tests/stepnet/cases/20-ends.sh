@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2154,SC2016,SC2034 # scratch: set by the suite; scripts of steps
+#
+# The runtime alone under the launcher: what is said when the network fails, and
+# that nothing outlives a process that was killed.
+
+# run_step LAUNCHER-OPTION… -- SCRIPT: a step with SCRIPT, whose output is $scratch/step.log.
+run_step() {
+	local options=()
+
+	while [[ $1 != -- ]]; do
+		options+=("$1")
+		shift
+	done
+	jq --arg script "$2" '.process.args = ["/bin/sh", "-c", $script] | .root.path = "'"$scratch/base"'" |
+		.process.terminal = false | .process.env = ["PATH=/bin"] | del(.linux.seccomp) |
+		.linux.namespaces |= map(select(.type != "network"))' "$scratch/spec.json" >"$scratch/bundle/config.json"
+	# a step's own network is the launcher's doing
+	exec_as_user runbuild rootless "${options[@]}" -- sh -c 'i=0; while [ "$((i += 1))" -lt "$2" ]; do
+		runbuild run --bundle "$1" s$i; done; exec runbuild run --bundle "$1" s' sh "$scratch/bundle" "${steps:-1}" \
+		>"$scratch/step.log" 2>&1 &
+	launcher=$!
+}
+
+prepare_step() {
+	mkdir -p "$scratch/bundle"
+	[[ -f $scratch/spec.json ]] || {
+		"$scratch/bin/runbuild" spec --bundle "$scratch/bundle"
+		mv "$scratch/bundle/config.json" "$scratch/spec.json"
+	}
+	chmod 0755 "$scratch/bundle"
+	trap end_step EXIT
+}
+
+end_step() {
+	[[ -z $launcher ]] || launcher_ended || kill -KILL "$launcher" 2>/dev/null || true
+}
+
+step_says() {
+	grep -qF "$1" "$scratch/step.log" 2>/dev/null
+}
+
+step_says_twice() {
+	(($(grep -cF "$1" "$scratch/step.log") == 2))
+}
+
+# pids_of NAME: processes of this host with that name.
+pids_of() {
+	local file
+
+	for file in /proc/[0-9]*/comm; do
+		[[ $(cat "$file" 2>/dev/null) == "$1" && $(readlink "${file%comm}ns/net" 2>/dev/null) == "$(readlink /proc/self/ns/net)" ]] ||
+			continue
+		printf '%s\n' "${file//[^0-9]/}"
+	done
+}
+
+none_of() {
+	local name
+
+	for name; do
+		[[ -z $(pids_of "$name") ]] || return 1
+	done
+}
+
+some_of() {
+	[[ -n $(pids_of "$1") ]]
+}
+
+all_gone() {
+	await 5 none_of slirp4netns runbuild runbuild-guard runbuild-pool ||
+		fail "left: $(pids_of slirp4netns) $(pids_of runbuild) $(pids_of runbuild-guard) $(pids_of runbuild-pool)"
+	await 5 no_state || fail 'left:' "$(find "$scratch/home/run" "$scratch/home/tmp" -mindepth 1 -name 'runbuild-rootless*')"
+}
+
+no_state() {
+	[[ -z $(find "$scratch/home/run" "$scratch/home/tmp" -mindepth 1 -name 'runbuild-rootless*') ]]
+}
+
+test_a_killed_slirp4netns_ends_the_network_alone() {
+	local status=0
+
+	prepare_step
+	run_step --step-net=slirp4netns -- 'echo up; read x </dev/zero & for i in $(seq 40); do [ -e /sys/class/net/tap0 ] || cat /proc/net/dev | grep -q tap0 || break; sleep 0.1; done; echo went on'
+	await 10 step_says up || fail "$(cat "$scratch/step.log")"
+	kill -KILL "$(pids_of slirp4netns)"
+	wait "$launcher" || status=$?
+	launcher=
+	same 'status of the step' 0 "$status" || fail "$(cat "$scratch/step.log")"
+	contains "$scratch/step.log" 'went on' 'the step has lost its network: slirp4netns has ended with signal 9' '[RB0613]'
+	all_gone
+}
+
+test_a_step_ends_when_any_process_of_ours_is_killed() {
+	local name round pid
+
+	for round in '' --step-net-pool=2; do
+		for name in runbuild runbuild-guard launcher; do
+			prepare_step
+			run_step --step-net=slirp4netns ${round:+"$round"} -- 'echo up; sleep 1'
+			await 10 step_says up || fail "$(cat "$scratch/step.log")"
+			pid=$launcher
+			[[ $name == launcher ]] || pid=$(pids_of "$name" | tail -n 1)
+			kill -KILL "$pid"
+			wait "$launcher" 2>/dev/null || true
+			launcher=
+			all_gone || fail "after the death of $name${round:+ with a pool}"
+		done
+	done
+}
+
+test_a_killed_pool_is_no_obstacle() {
+	prepare_step
+	# the first step is there before the pool is; the second borrows
+	steps=2 run_step --step-net=slirp4netns --step-net-pool=1 -- 'echo up; sleep 1; grep -c tap0 /proc/net/dev'
+	await 10 step_says_twice up || fail "$(cat "$scratch/step.log")"
+	# for a moment it stands in a namespace that it makes
+	await 5 some_of runbuild-pool
+	kill -KILL "$(pids_of runbuild-pool)"
+	wait "$launcher" || true
+	launcher=
+	contains "$scratch/step.log" 'the step has lost its network' '[RB0613]'
+	all_gone
+}
+
+# refused_with CODE TEXT…: the launcher or the step said it, in one line with a remedy.
+refused_with() {
+	local code=$1
+
+	shift
+	wait "$launcher" && fail 'it ended well' "$(cat "$scratch/step.log")"
+	launcher=
+	contains "$scratch/step.log" "[$code]" '; fix: ' "$@" || fail "$(cat "$scratch/step.log")"
+	all_gone
+}
+
+test_a_missing_slirp4netns_is_said_before_the_command_runs() {
+	prepare_step
+	mount --bind /dev/null /usr/bin/slirp4netns
+	run_step --step-net=slirp4netns -- 'echo up'
+	await 5 launcher_ended || true
+	umount /usr/bin/slirp4netns
+	refused_with RB0600 'slirp4netns not found' '--step-net=none or host'
+}
+
+test_a_failing_slirp4netns_is_one_clear_error() {
+	prepare_step
+	printf '#!/bin/sh\necho "cannot do it" >&2\nexit 3\n' >"$scratch/fake"
+	chmod 0755 "$scratch/fake"
+	mount --bind "$scratch/fake" /usr/bin/slirp4netns
+	run_step --step-net=slirp4netns -- 'echo up'
+	await 10 launcher_ended || true
+	umount /usr/bin/slirp4netns
+	refused_with RB0601 'slirp4netns ended with status 3: cannot do it' 'slirp4netns'
+	! step_says up || fail 'the step ran'
+}
+
+test_a_configuration_with_a_network_is_left_alone() {
+	prepare_step
+	run_step --step-net=slirp4netns -- 'grep -c tap0 /proc/net/dev; echo ended'
+	await 10 step_says ended
+	wait "$launcher"
+	jq '.linux.namespaces += [{type: "network"}]' "$scratch/bundle/config.json" >"$scratch/bundle/new"
+	mv "$scratch/bundle/new" "$scratch/bundle/config.json"
+	as_user runbuild rootless --step-net=slirp4netns -- runbuild run --bundle "$scratch/bundle" s >"$scratch/own.log" 2>&1
+	launcher=
+	same 'taps: by policy' 1 "$(head -n 1 "$scratch/step.log")"
+	same 'taps: with a network of its own' 0 "$(head -n 1 "$scratch/own.log")"
+}
+
+run_tests_in "${BASH_SOURCE[0]}"
