@@ -309,8 +309,8 @@ static int run_launch(struct run_job *job, const char *id, struct rb_err *err)
 	if ((job->from &&
 	     (r = job->from->prepare(job->from->data, job->bundle.spec, &job->restore, err)) < 0) ||
 	    (r = run_mount_overlays(job, err)) < 0 ||
-	    (r = network_choose(job->arena, job->bundle.spec, &job->host, &job->plan_options,
-				&job->lease, err)) < 0 ||
+	    (!job->from && (r = network_choose(job->arena, job->bundle.spec, &job->host,
+					       &job->plan_options, &job->lease, err)) < 0) ||
 	    (r = plan_build(job->arena, job->bundle.spec, &job->host, &job->plan_options, &plan,
 			    err)) < 0 ||
 	    (r = plan_check(plan, err)) < 0 || (r = run_fill_context(job, id, err)) < 0)

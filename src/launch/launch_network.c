@@ -254,9 +254,24 @@ void launch_network_event(struct launch *l)
 	slirp_end(slirp);
 }
 
+/*
+ * A step that ends because its network was killed may be noticed first. One that has ended by
+ * itself by now is no loss: the namespace goes with the step.
+ */
+static void network_last_words(struct launch *l)
+{
+	siginfo_t info = {0};
+
+	if (l->net.slirp.pidfd >= 0 && l->net.keeper < 0 &&
+	    sys_wait_pidfd(l->net.slirp.pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	    info.si_pid != 0 && info.si_code != CLD_EXITED)
+		launch_network_event(l);
+}
+
 /* Its end takes the kernel milliseconds (the tap): it begins as soon as the step has ended. */
 void launch_network_kill(struct launch *l)
 {
+	network_last_words(l);
 	fd_close(&l->net.lease);
 	fd_close(&l->net.slirp.exit_fd);
 	if (l->net.slirp.pidfd >= 0 && l->net.keeper < 0)

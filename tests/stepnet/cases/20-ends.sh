@@ -67,6 +67,18 @@ some_of() {
 	[[ -n $(pids_of "$1") ]]
 }
 
+# kill_first NAME: the oldest of them; one that ends just now is not the one that is meant.
+kill_first() {
+	await 5 try_kill_first "$1" || fail "no process $1"
+}
+
+try_kill_first() {
+	local pid
+
+	pid=$(pids_of "$1" | sort -n | sed -n 1p)
+	[[ -n $pid ]] && kill -KILL "$pid" 2>/dev/null
+}
+
 all_gone() {
 	await 5 none_of slirp4netns runbuild runbuild-guard runbuild-pool ||
 		fail "left: $(pids_of slirp4netns) $(pids_of runbuild) $(pids_of runbuild-guard) $(pids_of runbuild-pool)"
@@ -83,7 +95,7 @@ test_a_killed_slirp4netns_ends_the_network_alone() {
 	prepare_step
 	run_step --step-net=slirp4netns -- 'echo up; read x </dev/zero & for i in $(seq 40); do [ -e /sys/class/net/tap0 ] || cat /proc/net/dev | grep -q tap0 || break; sleep 0.1; done; echo went on'
 	await 10 step_says up || fail "$(cat "$scratch/step.log")"
-	kill -KILL "$(pids_of slirp4netns)"
+	kill_first slirp4netns
 	wait "$launcher" || status=$?
 	launcher=
 	same 'status of the step' 0 "$status" || fail "$(cat "$scratch/step.log")"
@@ -92,16 +104,18 @@ test_a_killed_slirp4netns_ends_the_network_alone() {
 }
 
 test_a_step_ends_when_any_process_of_ours_is_killed() {
-	local name round pid
+	local name round
 
 	for round in '' --step-net-pool=2; do
 		for name in runbuild runbuild-guard launcher; do
 			prepare_step
 			run_step --step-net=slirp4netns ${round:+"$round"} -- 'echo up; sleep 1'
 			await 10 step_says up || fail "$(cat "$scratch/step.log")"
-			pid=$launcher
-			[[ $name == launcher ]] || pid=$(pids_of "$name" | tail -n 1)
-			kill -KILL "$pid"
+			if [[ $name == launcher ]]; then
+				kill -KILL "$launcher"
+			else
+				kill_first "$name"
+			fi
 			wait "$launcher" 2>/dev/null || true
 			launcher=
 			all_gone || fail "after the death of $name${round:+ with a pool}"
@@ -115,8 +129,7 @@ test_a_killed_pool_is_no_obstacle() {
 	steps=2 run_step --step-net=slirp4netns --step-net-pool=1 -- 'echo up; sleep 1; grep -c tap0 /proc/net/dev'
 	await 10 step_says_twice up || fail "$(cat "$scratch/step.log")"
 	# for a moment it stands in a namespace that it makes
-	await 5 some_of runbuild-pool
-	kill -KILL "$(pids_of runbuild-pool)"
+	kill_first runbuild-pool
 	wait "$launcher" || true
 	launcher=
 	contains "$scratch/step.log" 'the step has lost its network' '[RB0613]'
