@@ -255,7 +255,8 @@ void launch_network_event(struct launch *l)
 }
 
 /*
- * A step that ends because its network was killed may be noticed first. One that has ended by
+ * A step that ends because its network was killed may be noticed first (not within the few
+ * milliseconds that slirp4netns takes to die after its tap has gone). One that has ended by
  * itself by now is no loss: the namespace goes with the step.
  */
 static void network_last_words(struct launch *l)

@@ -93,13 +93,13 @@ test_a_killed_slirp4netns_ends_the_network_alone() {
 	local status=0
 
 	prepare_step
-	run_step --step-net=slirp4netns -- 'echo up; read x </dev/zero & for i in $(seq 40); do [ -e /sys/class/net/tap0 ] || cat /proc/net/dev | grep -q tap0 || break; sleep 0.1; done; echo went on'
+	run_step --step-net=slirp4netns -- 'echo up; read x </dev/zero & for i in $(seq 40); do [ -e /sys/class/net/tap0 ] || cat /proc/net/dev | grep -q tap0 || break; sleep 0.1; done; sleep 1; echo went on'
 	await 10 step_says up || fail "$(cat "$scratch/step.log")"
 	kill_first slirp4netns
 	wait "$launcher" || status=$?
 	launcher=
 	same 'status of the step' 0 "$status" || fail "$(cat "$scratch/step.log")"
-	contains "$scratch/step.log" 'went on' 'the step has lost its network: slirp4netns has ended with signal 9' '[RB0613]'
+	contains "$scratch/step.log" 'went on' 'the step has lost its network: slirp4netns has ended with signal 9' '[RB0613]' || fail "$(cat "$scratch/step.log")"
 	all_gone
 }
 
