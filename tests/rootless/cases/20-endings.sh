@@ -115,12 +115,14 @@ test_state_dir_is_refused_when_it_is_not_ours() {
 test_child_pid_appears_only_when_everything_is_ready() {
 	needs_tun
 	needs_host
-	local round
+	local round silent
 
+	mkfifo "$scratch/silent"
+	exec {silent}<>"$scratch/silent"
 	for round in 1 2 3 4 5 6; do
 		state=$scratch/home/state.$round
 		exec_as_user runbuild rootless --net=slirp4netns --copy-up=/etc --state-dir="$state" -- sh -c 'read -r _ || :' \
-			< <(exec sleep 1000) >"$scratch/out" 2>&1 &
+			<&"$silent" >"$scratch/out" 2>&1 &
 		until [[ -s $state/child_pid ]]; do
 			kill -0 $! || fail "$(cat "$scratch/out")"
 		done 2>/dev/null
