@@ -53,7 +53,7 @@ test_signals_reach_the_command() {
 }
 
 test_an_ignored_signal_stays_ignored() {
-	same 'nohup' 1 "$(as_user env --ignore-signal=HUP runbuild rootless -- \
+	same 'nohup' 1 "$(as_user env --default-signal --ignore-signal=HUP runbuild rootless -- \
 		grep '^SigIgn:.*1$' /proc/self/status | wc -l)"
 	same 'nothing else' '0000000000000000' "$(as_user env --default-signal runbuild rootless -- \
 		grep '^SigIgn' /proc/self/status | cut -f2)"
