@@ -12,6 +12,7 @@ speak() {
 	shift
 	[[ -x $helper ]] || skip "no $helper"
 	rm -f "$bundle/bus"
+	: >"$bundle/agent" # an earlier one's word would be taken for this one's
 	python3 "$here/agent.py" systemd "$bundle/bus" "$result" >"$bundle/agent" 2>&1 &
 	await 10 grep -q listening "$bundle/agent"
 	capture "$helper" "$bundle/bus" "$@"
