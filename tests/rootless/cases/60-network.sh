@@ -219,6 +219,8 @@ test_a_detached_network_survives_its_processes() {
 		fi
 		kill -KILL "$old"
 		await 10 slirp_is_new "$old" || fail "$keeper: $(cat "$scratch/launcher.err")"
+		# it answers when the new one is ready
+		has "$(api GET /v1/info)" 200 || fail "$keeper: $(cat "$scratch/launcher.err")"
 	done
 	as_user runbuild enter --state-dir="$state" -- sh -c 'nsenter --net="$ROOTLESSKIT_STATE_DIR/netns" ip route' >"$scratch/out"
 	contains "$scratch/out" 'default via 10.0.2.2 dev tap0'
