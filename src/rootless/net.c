@@ -354,6 +354,20 @@ void net_event(struct net *net)
 		log_error(&err);
 }
 
+void net_retry(struct net *net)
+{
+	struct rb_err err = {0};
+	bool has_helper = net->options->driver == NET_SLIRP4NETNS ||
+			  net->options->driver == NET_PASTA;
+
+	if (!has_helper || net->pidfd >= 0 || net->restarts > NET_RESTARTS_MAX)
+		return;
+	net->restarts++;
+	net->started_ms = net_now_ms();
+	if (net_again(net, &err) < 0)
+		log_error(&err);
+}
+
 void net_end(struct net *net)
 {
 	forward_end(&net->forward);

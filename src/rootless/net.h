@@ -114,6 +114,9 @@ void net_event(struct net *net);
 /* Words the failure of a helper that is not ready, with its last words, and ends it. */
 int net_failed(struct net *net, int rc, struct rb_err *err);
 
+/* Starts a helper again that net_event() could not; logs. Nothing when there is none to start. */
+void net_retry(struct net *net);
+
 /* Ends the helpers and waits for them. */
 void net_end(struct net *net);
 

@@ -139,13 +139,17 @@ static int start_detached(struct rootless *r, struct rb_err *err)
 static void network_event(struct rootless *r)
 {
 	struct rb_err err = {0};
+	bool lost = r->options->net.detached && !net_is_held(&r->net);
 
-	if (r->options->net.detached && !net_is_held(&r->net)) {
+	if (lost) {
 		if (net_hold(r, &err) < 0)
 			log_error(&err);
 		r->net.target = r->net.holder;
 	}
 	net_event(&r->net);
+	/* a driver that was started while the keeper was on its way out has failed */
+	if (lost)
+		net_retry(&r->net);
 }
 
 static int set_up_network(struct rootless *r, struct rb_err *err)
@@ -210,7 +214,17 @@ static void hear(struct rootless *r)
 		fd_close(&r->sock);
 }
 
-enum { FD_CHILD, FD_SIGNALS, FD_SOCK, FD_NET, FD_NET_OUTPUT, FD_FORWARD, FD_NOTIFY, FD_API };
+enum {
+	FD_CHILD,
+	FD_SIGNALS,
+	FD_SOCK,
+	FD_NET,
+	FD_NET_OUTPUT,
+	FD_HOLDER,
+	FD_FORWARD,
+	FD_NOTIFY,
+	FD_API
+};
 
 static void serve(struct rootless *r, int signals, const struct pollfd *fds)
 {
@@ -218,7 +232,8 @@ static void serve(struct rootless *r, int signals, const struct pollfd *fds)
 		forward(r, signals);
 	if (fds[FD_SOCK].revents)
 		hear(r);
-	if (fds[FD_NET].revents || fds[FD_NET_OUTPUT].revents || fds[FD_FORWARD].revents)
+	if (fds[FD_NET].revents || fds[FD_NET_OUTPUT].revents || fds[FD_HOLDER].revents ||
+	    fds[FD_FORWARD].revents)
 		network_event(r);
 	if (fds[FD_NOTIFY].revents)
 		notify_forward(r);
@@ -240,6 +255,7 @@ static int supervise(struct rootless *r)
 			[FD_SOCK] = {.fd = r->sock, .events = POLLIN},
 			[FD_NET] = {.fd = r->net.pidfd, .events = POLLIN},
 			[FD_NET_OUTPUT] = {.fd = r->net.output, .events = POLLIN},
+			[FD_HOLDER] = {.fd = r->net.holder_pidfd, .events = POLLIN},
 			[FD_FORWARD] = {.fd = r->net.forward.pidfd, .events = POLLIN},
 			[FD_NOTIFY] = {.fd = r->notify_in, .events = POLLIN},
 		};

@@ -205,6 +205,11 @@ test_a_detached_network_is_carried_by_either_driver() {
 }
 
 # The keeper of the namespace may be lost as well: the namespace is not.
+# The launcher's child that keeps a detached network.
+keeper_of() {
+	children_of "$launcher" runbuild | grep -vx "$inner" || :
+}
+
 test_a_detached_network_survives_its_processes() {
 	needs_tun
 	needs_host
@@ -215,13 +220,16 @@ test_a_detached_network_survives_its_processes() {
 	for keeper in keep lose; do
 		old=$(child_named "$launcher" slirp4netns)
 		if [[ $keeper = lose ]]; then
-			kill -KILL "$(children_of "$launcher" runbuild | grep -vx "$inner")"
+			kill -KILL "$(keeper_of)"
 		fi
 		kill -KILL "$old"
 		await 10 slirp_is_new "$old" || fail "$keeper: $(cat "$scratch/launcher.err")"
 		# it answers when the new one is ready
 		has "$(api GET /v1/info)" 200 || fail "$keeper: $(cat "$scratch/launcher.err")"
 	done
+	old=$(keeper_of)
+	kill -KILL "$old"
+	await 10 eval '[[ $(keeper_of) != "" && $(keeper_of) != "$old" ]]' || fail "$(cat "$scratch/launcher.err")"
 	as_user runbuild enter --state-dir="$state" -- sh -c 'nsenter --net="$ROOTLESSKIT_STATE_DIR/netns" ip route' >"$scratch/out"
 	contains "$scratch/out" 'default via 10.0.2.2 dev tap0'
 	stop_launcher
