@@ -74,7 +74,7 @@ test_users_are_numbers_or_names_of_the_image() {
 	in_base --user 33:1000 -- sh -c 'id -u; id -g'
 	output_is $'33\n1000'
 	in_base --user app -- id
-	output_is 'uid=1000(app) gid=1000(app) groups=2000(extra)'
+	output_is 'uid=1000(app) gid=1000(app) groups=1000(app),2000(extra)'
 	in_base --user app:www-data -- sh -c 'id -u; id -g'
 	output_is $'1000\n33'
 	in_base --user nobody-there -- true
