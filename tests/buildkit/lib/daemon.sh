@@ -13,7 +13,7 @@ daemon_pid=
 daemon_userns=
 
 daemon_arguments() {
-	if [[ -n $pipe ]]; then
+	if [[ -n ${pipe:-} ]]; then # only the suite has it, scripts/try does not
 		arguments=(--runbuild "$runtime" --root "$scratch/bk/root" --addr "$address" --snapshotter "$snapshotter")
 	else
 		: >"$scratch/buildkitd.toml"
