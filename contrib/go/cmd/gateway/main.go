@@ -85,7 +85,7 @@ func use(ctx context.Context, container gateway.Container) error {
 	up.Read(make([]byte, 16))
 	typed := shell("cat; cat /made")
 	typed.Stdin = io.NopCloser(strings.NewReader("typed\n"))
-	terminal := shell(`until [ "$(stty size)" = "12 34" ]; do sleep 0.02; done; stty size`)
+	terminal := shell(`until [ "$(stty size 2>/dev/null)" = "12 34" ]; do sleep 0.02; done; stty size`)
 	terminal.Tty = true
 	for _, each := range []struct {
 		name    string
