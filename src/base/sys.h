@@ -253,6 +253,18 @@ static inline int sys_wait_pidfd(int pidfd, siginfo_t *info, int options)
 	return r;
 }
 
+/* Kills a child, waits for it and closes its pidfd; -1: there is none. */
+static inline void sys_pidfd_end(int *pidfd)
+{
+	siginfo_t info;
+
+	if (*pidfd < 0)
+		return;
+	(void)sys_pidfd_send_signal(*pidfd, SIGKILL); /* ESRCH: it has ended */
+	(void)sys_wait_pidfd(*pidfd, &info, WEXITED);
+	fd_close(pidfd);
+}
+
 static inline void sys_exit(int status) __attribute__((noreturn));
 static inline void sys_exit(int status)
 {

@@ -3,6 +3,7 @@
  * The launcher's policy for a container whose configuration leaves it in our network: from the
  * environment to the planner's options. Runs before the plan is made; borrows from the pool.
  */
+#include <linux/capability.h>
 #include "base/file.h"
 #include "cmd/cmd.h"
 #include "net/filter.h"
@@ -55,14 +56,12 @@ static int read_resolv_conf(struct arena *arena, const struct spec *spec,
 	return r;
 }
 
-enum { CAP_NUMBER_SYS_ADMIN = 21 };
-
 /* Entering a namespace of the pool's needs rights in the user namespace that owns it: ours. */
 static bool may_borrow(const struct net_policy *policy, const struct spec *spec,
 		       const struct host *host, const struct plan_options *options)
 {
 	return policy->pool && options->foreground && !spec_namespace_find(spec, CLONE_NEWUSER) &&
-	       host_has_cap(host, CAP_NUMBER_SYS_ADMIN);
+	       host_has_cap(host, CAP_SYS_ADMIN);
 }
 
 int network_choose(struct arena *arena, const struct spec *spec, const struct host *host,

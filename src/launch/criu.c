@@ -77,7 +77,6 @@ static void criu_child(const struct criu_start *start, int sock)
 	const char *const argv[] = {start->path, "swrk", "3", NULL};
 	int fds[CRIU_FDS_MAX] = {sock};
 	size_t n = 1 + start->n_fds;
-	sigset_t none;
 
 	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	for (size_t i = 0; i < start->n_fds; i++)
@@ -93,8 +92,7 @@ static void criu_child(const struct criu_start *start, int sock)
 			(void)sys_dup3(null, fd, 0);
 	}
 	place_fds(fds, n);
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	sys_signals_reset();
 	(void)sys_execve(start->path, (char *const *)argv, (char *const *)envp);
 	sys_exit(127);
 }
@@ -144,14 +142,8 @@ void criu_request_directories(const struct criu_start *start, struct criu_reques
 
 void criu_end(struct criu *criu)
 {
-	siginfo_t info;
-
 	fd_close(&criu->sock);
-	if (criu->pidfd < 0)
-		return;
-	(void)sys_pidfd_send_signal(criu->pidfd, SIGKILL);
-	(void)sys_wait_pidfd(criu->pidfd, &info, WEXITED);
-	fd_close(&criu->pidfd);
+	sys_pidfd_end(&criu->pidfd);
 }
 
 static int criu_send(const struct criu *criu, const struct strbuf *message)

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "launch/launch_private.h"
 #include "net/filter.h"
-#include "net/pass.h"
+#include "base/fd_message.h"
 
 enum { NETWORK_READY_MS = 10000 };
 
@@ -129,7 +129,7 @@ static void keeper_main(struct launch *l, const struct plan_op *op, int sock)
 		report.rc = slirp_failed(&slirp, report.rc, NETWORK_READY_MS, &report.err);
 		network_remedy(&report.err);
 	}
-	if (net_message_send(sock, &report, sizeof(report), report.rc < 0 ? -1 : slirp.pidfd) < 0 ||
+	if (fd_message_send(sock, &report, sizeof(report), report.rc < 0 ? -1 : slirp.pidfd) < 0 ||
 	    report.rc < 0) {
 		slirp_end(&slirp);
 		sys_exit(1);
@@ -160,7 +160,7 @@ int launch_network_keep(struct launch *l, const struct plan_op *op, struct rb_er
 static int keeper_await(struct launch *l, struct rb_err *err)
 {
 	struct keeper_report report;
-	int r = net_message_receive(l->net.keeper, &report, sizeof(report), &l->net.slirp.pidfd);
+	int r = fd_message_receive(l->net.keeper, &report, sizeof(report), &l->net.slirp.pidfd);
 
 	if (r < 0 || (report.rc == 0 && l->net.slirp.pidfd < 0)) {
 		err_set(err, RB_STEP_NET, 0, "the keeper of the network was killed");

@@ -9,7 +9,7 @@
 #include "base/strbuf.h"
 #include "base/sys.h"
 #include "net/filter.h"
-#include "net/pass.h"
+#include "base/fd_message.h"
 #include "net/policy.h"
 #include "net/slirp.h"
 
@@ -195,7 +195,7 @@ int net_lease_take(const struct net_policy *policy, int *ret_lease, int *ret_net
 	(void)setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return -errno;
-	r = net_message_receive(sock, &byte, sizeof(byte), ret_netns);
+	r = fd_message_receive(sock, &byte, sizeof(byte), ret_netns);
 	if (r == 0 && *ret_netns < 0)
 		return -EPROTO;
 	if (r == 0)

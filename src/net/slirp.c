@@ -207,14 +207,8 @@ int slirp_failed(struct slirp *slirp, int rc, int timeout_ms, struct rb_err *err
 
 void slirp_end(struct slirp *slirp)
 {
-	siginfo_t info;
-
 	fd_close(&slirp->exit_fd);
-	if (slirp->pidfd >= 0) {
-		(void)sys_pidfd_send_signal(slirp->pidfd, SIGKILL);
-		(void)sys_wait_pidfd(slirp->pidfd, &info, WEXITED);
-		fd_close(&slirp->pidfd);
-	}
+	sys_pidfd_end(&slirp->pidfd);
 	fd_close(&slirp->ready);
 	fd_close(&slirp->output);
 }

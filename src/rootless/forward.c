@@ -15,70 +15,12 @@
  * namespace is routed otherwise.
  */
 #include <linux/capability.h>
+#include "base/fd_message.h"
 #include "base/log.h"
 #include "launch/launch.h"
 #include "rootless/forward_private.h"
 
 enum { ANSWER_SECONDS = 10 };
-
-int forward_send(int sock, const struct forward_message *message, int fd)
-{
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {0};
-	struct iovec bytes = {.iov_base = (void *)(uintptr_t)message, .iov_len = sizeof(*message)};
-	struct msghdr header = {.msg_iov = &bytes, .msg_iovlen = 1};
-	struct cmsghdr *cmsg;
-	ssize_t sent;
-
-	if (fd >= 0) {
-		header.msg_control = control.bytes;
-		header.msg_controllen = sizeof(control.bytes);
-		cmsg = CMSG_FIRSTHDR(&header);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
-	}
-	do
-		sent = sendmsg(sock, &header, MSG_NOSIGNAL);
-	while (sent < 0 && errno == EINTR);
-	return sent < 0 ? -errno : 0;
-}
-
-int forward_receive(int sock, struct forward_message *ret_message, int *ret_fd)
-{
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {0};
-	struct forward_message message;
-	struct iovec bytes = {.iov_base = &message, .iov_len = sizeof(message)};
-	struct msghdr header = {.msg_iov = &bytes,
-				.msg_iovlen = 1,
-				.msg_control = control.bytes,
-				.msg_controllen = sizeof(control.bytes)};
-	struct cmsghdr *cmsg;
-	ssize_t got;
-	int fd = -1;
-
-	do
-		got = recvmsg(sock, &header, MSG_CMSG_CLOEXEC);
-	while (got < 0 && errno == EINTR);
-	if (got <= 0)
-		return got == 0 ? -ENOENT : -errno;
-	cmsg = CMSG_FIRSTHDR(&header);
-	if (cmsg && cmsg->cmsg_type == SCM_RIGHTS && cmsg->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&fd, CMSG_DATA(cmsg), sizeof(int));
-	if (got != (ssize_t)sizeof(message)) {
-		fd_close(&fd);
-		return -EPROTO;
-	}
-	*ret_message = message;
-	*ret_fd = fd;
-	return 0;
-}
 
 static bool turn_on(const char *sysctl)
 {
@@ -131,16 +73,16 @@ static void forwarder_main(const struct forward *forward, int target, int sock)
 		(void)sys_dup3(null, fd, 0);
 	ready.error = sys_setns(target, CLONE_NEWUSER | CLONE_NEWNET);
 	if (ready.error == 0 && !forward->hide_clients)
-		ready.opaque = way_back(forward->netlink);
+		ready.keeps_address = way_back(forward->netlink);
 	if (ready.error == 0)
 		ready.error = drop_rest();
 	(void)sys_chdir("/");
 	(void)sys_dup3(sock, 3, O_CLOEXEC);
 	(void)sys_close_range(4, UINT_MAX, 0);
 	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (forward_send(3, &ready, -1) < 0 || ready.error < 0)
+	if (fd_message_send(3, &ready, sizeof(ready), -1) < 0 || ready.error < 0)
 		sys_exit(1);
-	forward_loop(3, ready.opaque);
+	forward_loop(3, ready.keeps_address);
 }
 
 static int forward_lost(struct forward *forward, int rc, struct rb_err *err)
@@ -156,7 +98,7 @@ static int forward_answer(struct forward *forward, struct forward_message *ret_a
 			  struct rb_err *err)
 {
 	CLEANUP_FD int fd = -1;
-	int rc = forward_receive(forward->sock, ret_answer, &fd);
+	int rc = fd_message_receive(forward->sock, ret_answer, sizeof(*ret_answer), &fd);
 
 	if (rc == -EAGAIN)
 		rc = -ETIMEDOUT;
@@ -200,7 +142,7 @@ int forward_start(struct forward *forward, pid_t target, struct rb_err *err)
 	if (rc < 0)
 		return forward_lost(forward, rc, err);
 	rc = forward_answer(forward, &ready, err);
-	if (rc == 0 && !ready.opaque && !forward->hide_clients)
+	if (rc == 0 && !ready.keeps_address && !forward->hide_clients)
 		log_warn("published ports: the addresses of clients are not kept, because policy "
 			 "routing or /proc/sys/net is not to be had here");
 	return rc;
@@ -221,26 +163,20 @@ int forward_publish(struct forward *forward, const struct port_entry *entry, str
 
 	if (rc < 0)
 		return rc;
-	rc = forward_send(forward->sock, &request, fd);
+	rc = fd_message_send(forward->sock, &request, sizeof(request), fd);
 	return rc < 0 ? forward_lost(forward, rc, err) : forward_answer(forward, &request, err);
 }
 
 int forward_unpublish(struct forward *forward, const struct port_entry *entry, struct rb_err *err)
 {
 	struct forward_message request = {.type = FORWARD_REMOVE, .id = entry->id};
-	int rc = forward_send(forward->sock, &request, -1);
+	int rc = fd_message_send(forward->sock, &request, sizeof(request), -1);
 
 	return rc < 0 ? forward_lost(forward, rc, err) : forward_answer(forward, &request, err);
 }
 
 void forward_end(struct forward *forward)
 {
-	siginfo_t info;
-
 	fd_close(&forward->sock);
-	if (forward->pidfd >= 0) {
-		(void)sys_pidfd_send_signal(forward->pidfd, SIGKILL);
-		(void)sys_wait_pidfd(forward->pidfd, &info, WEXITED);
-	}
-	fd_close(&forward->pidfd);
+	sys_pidfd_end(&forward->pidfd);
 }

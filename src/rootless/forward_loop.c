@@ -5,18 +5,11 @@
  * something is wanted of it, so an end that nobody can take yet makes no noise.
  */
 #include <sys/epoll.h>
-#include <time.h>
+#include "base/fd_message.h"
 #include "rootless/forward_private.h"
+#include "rootless/net_private.h"
 
 enum { EVENTS = 64, TICK_MS = 1000, UDP_IDLE_MS = 90000, CONNECTION_FDS = 6 };
-
-int64_t loop_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 int loop_want(struct loop *loop, struct source *source, uint32_t events)
 {
@@ -104,7 +97,7 @@ static void parent_act(struct loop *loop, struct source *source, uint32_t events
 {
 	struct forward_message message = {0};
 	CLEANUP_FD int fd = -1;
-	int rc = forward_receive(source->fd, &message, &fd);
+	int rc = fd_message_receive(source->fd, &message, sizeof(message), &fd);
 
 	(void)events;
 	if (rc < 0)
@@ -114,7 +107,7 @@ static void parent_act(struct loop *loop, struct source *source, uint32_t events
 	else
 		rc = listener_remove(loop, message.id);
 	message = (struct forward_message){.type = FORWARD_DONE, .error = rc};
-	if (forward_send(source->fd, &message, -1) < 0)
+	if (fd_message_send(source->fd, &message, sizeof(message), -1) < 0)
 		sys_exit(0);
 }
 
@@ -157,14 +150,14 @@ void forward_loop(int parent, bool keep_address)
 		.most_connections = most_connections(),
 		.parent = {.act = parent_act, .fd = parent},
 	};
-	int64_t next = loop_now_ms() + TICK_MS;
+	int64_t next = net_now_ms() + TICK_MS;
 
 	if (loop.epoll < 0 || loop_want(&loop, &loop.parent, EPOLLIN) < 0)
 		sys_exit(1);
 	for (;;) {
 		struct epoll_event events[EVENTS];
 		int n = epoll_wait(loop.epoll, events, EVENTS, loop.listeners ? TICK_MS : -1);
-		int64_t now = loop_now_ms();
+		int64_t now = net_now_ms();
 
 		for (int i = 0; i < n; i++) {
 			struct source *source = events[i].data.ptr;

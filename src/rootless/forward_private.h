@@ -18,14 +18,9 @@ struct forward_message {
 	uint32_t child_ip; /* host byte order */
 	uint16_t child_port;
 	uint16_t udp;
-	uint32_t opaque; /* ready: the client's address can be kept */
+	uint32_t keeps_address; /* when it is ready: that of a client */
 };
 _Static_assert(sizeof(struct forward_message) == 24, "a fixed size");
-
-int forward_send(int sock, const struct forward_message *message, int fd);
-
-/* 0, -ENOENT at the end of the other side, or -errno. *ret_fd: -1 without a descriptor. */
-int forward_receive(int sock, struct forward_message *ret_message, int *ret_fd);
 
 /* The routing mark of what comes from a client, and the table that leads back to it. */
 enum { FORWARD_MARK = 0x5242 };
@@ -76,8 +71,6 @@ void loop_resume(struct loop *loop);
 
 /* After the round. */
 void loop_free(struct loop *loop, struct garbage *garbage);
-
-int64_t loop_now_ms(void);
 
 /* tcp */
 void tcp_accept(struct loop *loop, struct source *source, uint32_t events);

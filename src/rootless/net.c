@@ -248,11 +248,7 @@ static void helper_end(struct net *net)
 	siginfo_t info;
 
 	fd_close(&net->exit_fd);
-	if (net->pidfd >= 0) {
-		(void)sys_pidfd_send_signal(net->pidfd, SIGKILL);
-		(void)sys_wait_pidfd(net->pidfd, &info, WEXITED);
-		fd_close(&net->pidfd);
-	}
+	sys_pidfd_end(&net->pidfd);
 	if (net->guard_pidfd >= 0) {
 		(void)sys_wait_pidfd(net->guard_pidfd, &info, WEXITED);
 		fd_close(&net->guard_pidfd);
@@ -298,13 +294,18 @@ int net_failed(struct net *net, int rc, struct rb_err *err)
 	return -EPIPE;
 }
 
-static int net_again(struct net *net, struct rb_err *err)
+static void net_start_again(struct net *net)
 {
-	int rc = net->options->driver == NET_PASTA ? pasta_start(net, err) : slirp_start(net, err);
+	struct rb_err err = {0};
+	int rc;
 
+	net->started_ms = net_now_ms();
+	net->said[0] = '\0';
+	rc = net->options->driver == NET_PASTA ? pasta_start(net, &err) : slirp_start(net, &err);
 	for (size_t i = 0; rc == 0 && !net->options->builtin_ports && i < net->ports.n; i++)
-		rc = slirp_publish(net, &net->ports.v[i], err);
-	return rc;
+		rc = slirp_publish(net, &net->ports.v[i], &err);
+	if (rc < 0)
+		log_error(&err);
 }
 
 /* A forwarder that was killed: the next one gets the ports, the connections are lost. */
@@ -331,7 +332,6 @@ static void forward_event(struct net *net)
 void net_event(struct net *net)
 {
 	const char *name = net_driver_name(net->options->driver);
-	struct rb_err err = {0};
 	int64_t now = net_now_ms();
 	bool by_signal;
 	int status;
@@ -346,26 +346,19 @@ void net_event(struct net *net)
 		 net->said[0] ? ", saying: " : "", net->said,
 		 net->restarts <= NET_RESTARTS_MAX ? "starting it again, open connections are lost"
 						   : "the network is gone");
-	if (net->restarts > NET_RESTARTS_MAX)
-		return;
-	net->started_ms = now;
-	net->said[0] = '\0';
-	if (net_again(net, &err) < 0)
-		log_error(&err);
+	if (net->restarts <= NET_RESTARTS_MAX)
+		net_start_again(net);
 }
 
 void net_retry(struct net *net)
 {
-	struct rb_err err = {0};
 	bool has_helper = net->options->driver == NET_SLIRP4NETNS ||
 			  net->options->driver == NET_PASTA;
 
 	if (!has_helper || net->pidfd >= 0 || net->restarts > NET_RESTARTS_MAX)
 		return;
 	net->restarts++;
-	net->started_ms = net_now_ms();
-	if (net_again(net, &err) < 0)
-		log_error(&err);
+	net_start_again(net);
 }
 
 void net_end(struct net *net)

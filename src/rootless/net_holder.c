@@ -133,12 +133,6 @@ bool net_is_held(const struct net *net)
 
 void net_release(struct net *net)
 {
-	siginfo_t info;
-
 	fd_close(&net->holder_sock);
-	if (net->holder_pidfd < 0)
-		return;
-	(void)sys_pidfd_send_signal(net->holder_pidfd, SIGKILL);
-	(void)sys_wait_pidfd(net->holder_pidfd, &info, WEXITED);
-	fd_close(&net->holder_pidfd);
+	sys_pidfd_end(&net->holder_pidfd);
 }

@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "net/filter.h"
-#include "net/pass.h"
+#include "base/fd_message.h"
 #include "rootless/rootless_private.h"
 
 enum pool_state {
@@ -153,7 +153,7 @@ static int slot_lend(struct pool *pool, struct pool_slot *slot, int connection)
 	if (r < 0)
 		pool_failed(pool, err.what);
 	else
-		r = net_message_send(connection, "", 1, slot->netns);
+		r = fd_message_send(connection, "", 1, slot->netns);
 	if (r < 0) {
 		slot_end(slot);
 		return r;

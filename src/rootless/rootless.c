@@ -106,13 +106,7 @@ static int tell(struct rootless *r, enum rootless_message_type type, struct rb_e
 
 static void end_child(struct rootless *r)
 {
-	siginfo_t info;
-
-	if (r->pidfd >= 0) {
-		(void)sys_pidfd_send_signal(r->pidfd, SIGKILL);
-		(void)sys_wait_pidfd(r->pidfd, &info, WEXITED);
-	}
-	fd_close(&r->pidfd);
+	sys_pidfd_end(&r->pidfd);
 	fd_close(&r->sock);
 }
 

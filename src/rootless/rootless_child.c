@@ -12,61 +12,29 @@
 #include "base/num.h"
 #include "rootless/rootless_private.h"
 
-union fd_control {
-	struct cmsghdr header;
-	char bytes[CMSG_SPACE(sizeof(int))];
-};
-
 int message_send(int sock, enum rootless_message_type type, const struct rb_err *err)
 {
 	struct rootless_message message = {.type = type, .fd = -1};
 
 	if (err)
 		message.err = *err;
-	return send(sock, &message, sizeof(message), MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return fd_message_send(sock, &message, sizeof(message), -1);
 }
 
 int message_send_fd(int sock, enum rootless_message_type type, int fd)
 {
 	struct rootless_message message = {.type = type, .fd = -1};
-	union fd_control control = {.bytes = {0}};
-	struct iovec iov = {&message, sizeof(message)};
-	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
 
-	if (fd >= 0) {
-		control.header.cmsg_level = SOL_SOCKET;
-		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-		header.msg_control = &control;
-		header.msg_controllen = sizeof(control);
-	}
-	return sendmsg(sock, &header, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return fd_message_send(sock, &message, sizeof(message), fd);
 }
 
 int message_receive(int sock, struct rootless_message *message)
 {
-	union fd_control control = {.bytes = {0}};
-	struct iovec iov = {message, sizeof(*message)};
-	struct msghdr header = {.msg_iov = &iov,
-				.msg_iovlen = 1,
-				.msg_control = &control,
-				.msg_controllen = sizeof(control)};
-	struct cmsghdr *part;
-	ssize_t len;
+	int fd = -1;
+	int rc = fd_message_receive(sock, message, sizeof(*message), &fd);
 
-	do
-		len = recvmsg(sock, &header, MSG_CMSG_CLOEXEC);
-	while (len < 0 && errno == EINTR);
-	message->fd = -1;
-	part = len > 0 ? CMSG_FIRSTHDR(&header) : NULL;
-	if (part && part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS)
-		memcpy(&message->fd, CMSG_DATA(part), sizeof(message->fd));
-	if (len == 0)
-		return -EPIPE;
-	if (len < 0)
-		return -errno;
-	return (size_t)len == sizeof(*message) ? 0 : -EPROTO;
+	message->fd = fd;
+	return rc;
 }
 
 static void child_fail(struct rootless *r, const struct rb_err *err) __attribute__((noreturn));

@@ -15,16 +15,16 @@ test_stages_hand_files_on() {
 
 	must_build stages --output type=local,dest="$out" <<-'D'
 		FROM base AS one
-		RUN mkdir /work && echo one >/work/log
+		RUN mkdir /kept && echo one >/kept/log
 		FROM one AS two
-		RUN echo two >>/work/log
+		RUN echo two >>/kept/log
 		FROM base AS other
 		RUN echo other >/made-elsewhere
 		FROM two AS three
-		COPY --from=other /made-elsewhere /work/
-		RUN echo three >>/work/log
+		COPY --from=other /made-elsewhere /kept/
+		RUN echo three >>/kept/log
 		FROM scratch
-		COPY --from=three /work /
+		COPY --from=three /kept /
 	D
 	same 'exported names' $'log\nmade-elsewhere' "$(ls "$out")"
 	same 'log' $'one\ntwo\nthree' "$(cat "$out/log")"

@@ -146,14 +146,14 @@ test_build_with_arguments_users_and_mounts() {
 	printf 'secret-text' >"$home/kinds/secret"
 	chmod 0644 "$home/kinds/secret"
 	as_caller sh -c 'echo context >kinds/data'
-	printf '%s\n' 'FROM base' 'ARG WHAT' 'RUN echo $WHAT >/what' 'WORKDIR /work' \
-		'RUN chown app /work' 'USER app' 'RUN id -u >/work/id' \
-		'RUN --mount=type=bind,source=data,target=/data cat /data >/work/data' \
+	printf '%s\n' 'FROM base' 'ARG WHAT' 'RUN echo $WHAT >/what' 'WORKDIR /kept' \
+		'RUN chown app /kept' 'USER app' 'RUN id -u >/kept/id' \
+		'RUN --mount=type=bind,source=data,target=/data cat /data >/kept/data' \
 		'RUN --mount=type=tmpfs,target=/scratch df /scratch | grep -q tmpfs' \
-		'RUN --mount=type=secret,id=s,mode=0444 cat /run/secrets/s >/work/secret' >"$home/kinds/Containerfile"
+		'RUN --mount=type=secret,id=s,mode=0444 cat /run/secrets/s >/kept/secret' >"$home/kinds/Containerfile"
 	bud --runtime "$runtime" --build-arg WHAT=arg --secret "id=s,src=$home/kinds/secret" \
 		--tag kinds "$home/kinds" >"$scratch/out" 2>&1 || fail "$(<"$scratch/out")"
-	prints 'arg 1000 context secret-text' in_image kinds sh -c 'echo $(cat /what /work/id /work/data /work/secret)'
+	prints 'arg 1000 context secret-text' in_image kinds sh -c 'echo $(cat /what /kept/id /kept/data /kept/secret)'
 }
 
 test_a_failing_step_fails_the_build() {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Descriptors between processes of ours; pass.h. Runs on both sides. Must not wait for a reader. */
+/* Descriptors between processes of ours; fd_message.h. Runs on both sides. Must not wait for a reader. */
 #include "base/sys.h"
-#include "net/pass.h"
+#include "base/fd_message.h"
 
 union pass_control {
 	struct cmsghdr header;
 	char bytes[CMSG_SPACE(sizeof(int))];
 };
 
-int net_message_send(int sock, const void *data, size_t len, int fd)
+int fd_message_send(int sock, const void *data, size_t len, int fd)
 {
 	union pass_control control = {.bytes = {0}};
 	struct iovec iov = {.iov_base = (void *)data, .iov_len = len};
@@ -28,7 +28,7 @@ int net_message_send(int sock, const void *data, size_t len, int fd)
 	return 0;
 }
 
-int net_message_receive(int sock, void *data, size_t len, int *ret_fd)
+int fd_message_receive(int sock, void *data, size_t len, int *ret_fd)
 {
 	union pass_control control = {.bytes = {0}};
 	struct iovec iov = {.iov_base = data, .iov_len = len};

@@ -4,10 +4,10 @@
 #include "base/base.h"
 
 /* fd is borrowed, -1: none. -errno. */
-int net_message_send(int sock, const void *data, size_t len, int fd);
+int fd_message_send(int sock, const void *data, size_t len, int fd);
 
 /*
  * A message of exactly len bytes; *ret_fd is -1 without a descriptor. -EPIPE: the other side is
  * gone; -EPROTO: another message.
  */
-int net_message_receive(int sock, void *data, size_t len, int *ret_fd);
+int fd_message_receive(int sock, void *data, size_t len, int *ret_fd);
