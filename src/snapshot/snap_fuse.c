@@ -213,7 +213,7 @@ static int fuse_await_path(struct snapshot *snapshot, const char *place, int bef
 			   struct rb_err *err)
 {
 	CLEANUP_FD int mounts = sys_openat(AT_FDCWD, "/proc/self/mountinfo", O_RDONLY, 0);
-	char tail[160];
+	const char *words;
 	bool ended = false;
 
 	while (!ended && snapshot_now_ms() < snapshot->deadline_ms) {
@@ -232,9 +232,9 @@ static int fuse_await_path(struct snapshot *snapshot, const char *place, int bef
 		(void)poll(fds, 2, 50);
 		ended = fds[1].revents != 0;
 	}
-	fuse_tail(snapshot, tail, sizeof(tail));
-	err_set(err, RB_SNAP_DAEMON, 0, "fuse-overlayfs did not mount%s%s", tail[0] ? ": " : "",
-		tail);
+	words = fuse_words(snapshot);
+	err_set(err, RB_SNAP_DAEMON, 0, "fuse-overlayfs did not mount%s%s", words[0] ? ": " : "",
+		words);
 	err_fix(err, "run it by hand with the same directories to see why");
 	return -EIO;
 }
@@ -351,20 +351,40 @@ void fuse_end(struct snapshot *snapshot, siginfo_t *ret_info)
 	fd_close(&snapshot->daemon);
 }
 
-void fuse_tail(const struct snapshot *snapshot, char *tail, size_t size)
+const char *fuse_words(struct snapshot *snapshot)
 {
 	char text[4096];
 	ssize_t got;
 	size_t len = 0;
 	char *line;
 
-	tail[0] = '\0';
-	while (len < sizeof(text) - 1 &&
+	while (snapshot->output >= 0 && len < sizeof(text) - 1 &&
 	       (got = read(snapshot->output, text + len, sizeof(text) - 1 - len)) > 0)
 		len += (size_t)got;
 	while (len > 0 && text[len - 1] == '\n')
 		len--;
 	text[len] = '\0';
 	line = strrchr(text, '\n');
-	snprintf(tail, size, "%s", line ? line + 1 : text);
+	if (len > 0)
+		snprintf(snapshot->words, sizeof(snapshot->words), "%s", line ? line + 1 : text);
+	return snapshot->words;
+}
+
+/*
+ * The mount is gone: fuse(4) says ENODEV and the daemon ends with 0, or with the mount went a request
+ * that it was just being given, and that is ECONNABORTED.
+ */
+bool fuse_ended_with_mount(struct snapshot *snapshot, const siginfo_t *info)
+{
+	static const char *const aborted[] = {
+		"fuse: reading device: Software caused connection abort", /* glibc */
+		"fuse: reading device: Connection aborted",               /* musl */
+	};
+
+	if (info->si_code != CLD_EXITED || info->si_status == 0)
+		return info->si_code == CLD_EXITED;
+	for (size_t i = 0; i < ARRAY_LEN(aborted); i++)
+		if (strcmp(fuse_words(snapshot), aborted[i]) == 0)
+			return true;
+	return false;
 }

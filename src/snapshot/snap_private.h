@@ -27,8 +27,10 @@ int fuse_begin(struct arena *arena, const struct snap_layers *layers, bool by_pa
 	       struct snapshot *snapshot, struct rb_err *err);
 /* Ends the daemon, at the latest after two seconds. Its wait status goes to *ret_info. */
 void fuse_end(struct snapshot *snapshot, siginfo_t *ret_info);
-/* The last line the daemon said, in tail. */
-void fuse_tail(const struct snapshot *snapshot, char *tail, size_t size);
+/* The last line the daemon has said; "" for none. Belongs to the snapshot. */
+const char *fuse_words(struct snapshot *snapshot);
+/* Whether a daemon that ended so did because its mount was gone, as it must be after a step. */
+bool fuse_ended_with_mount(struct snapshot *snapshot, const siginfo_t *info);
 
 /*
  * snap_mark.c: which driver writes an upper is kept in an attribute of its work directory.

@@ -161,12 +161,12 @@ int snapshot_begin(struct arena *arena, const struct snap_spec *spec, struct sna
 /* What a daemon said, or how it ended, before it ever answered. */
 static int daemon_failed(struct snapshot *snapshot, const char *what, struct rb_err *err)
 {
-	char tail[200];
+	const char *words;
 
 	if (snapshot_now_ms() >= snapshot->deadline_ms && snapshot->daemon >= 0)
 		(void)sys_pidfd_send_signal(snapshot->daemon, SIGKILL);
-	fuse_tail(snapshot, tail, sizeof(tail));
-	err_set(err, RB_SNAP_DAEMON, 0, "fuse-overlayfs %s%s%s", what, tail[0] ? ": " : "", tail);
+	words = fuse_words(snapshot);
+	err_set(err, RB_SNAP_DAEMON, 0, "fuse-overlayfs %s%s%s", what, words[0] ? ": " : "", words);
 	err_fix(err, "run it by hand with the same directories to see why");
 	(void)snapshot_close(snapshot, NULL);
 	return -EIO;
@@ -215,18 +215,21 @@ int snapshot_open(struct arena *arena, const struct snap_spec *spec, struct snap
 	return r < 0 ? r : 0;
 }
 
-static void daemon_text(const siginfo_t *info, const char *tail, struct rb_err *err)
+static void daemon_text(struct snapshot *snapshot, const siginfo_t *info, struct rb_err *err)
 {
+	const char *words = fuse_words(snapshot);
+
 	if (info->si_code == CLD_EXITED)
 		err_set(err, RB_SNAP_DAEMON, 0,
 			"the snapshot's daemon fuse-overlayfs ended with status %d while the step "
 			"ran%s%s",
-			info->si_status, tail[0] ? ": " : "", tail);
+			info->si_status, words[0] ? ": " : "", words);
 	else
 		err_set(err, RB_SNAP_DAEMON, 0,
 			"the snapshot's daemon fuse-overlayfs was killed by signal %d (%s) while the "
 			"step ran%s%s",
-			info->si_status, sigabbrev_np(info->si_status), tail[0] ? ": " : "", tail);
+			info->si_status, sigabbrev_np(info->si_status), words[0] ? ": " : "",
+			words);
 	err_fix(err, "what the step says about its files follows from that; run it again, with the "
 		     "driver native if the kernel allows it");
 }
@@ -234,15 +237,12 @@ static void daemon_text(const siginfo_t *info, const char *tail, struct rb_err *
 bool snapshot_is_dead(struct snapshot *snapshot, struct rb_err *err)
 {
 	siginfo_t info = {0};
-	char tail[200];
 
-	/* status 0 is the normal end: the namespace with the mount is gone */
 	if (snapshot->daemon < 0 ||
 	    sys_wait_pidfd(snapshot->daemon, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
-	    !info.si_pid || (info.si_code == CLD_EXITED && info.si_status == 0))
+	    !info.si_pid || fuse_ended_with_mount(snapshot, &info))
 		return false;
-	fuse_tail(snapshot, tail, sizeof(tail));
-	daemon_text(&info, tail, err);
+	daemon_text(snapshot, &info, err);
 	return true;
 }
 
@@ -265,14 +265,11 @@ int snapshot_close(struct snapshot *snapshot, struct rb_err *err)
 {
 	bool fuse = snapshot->daemon >= 0;
 	siginfo_t info = {.si_code = CLD_EXITED};
-	char tail[200] = "";
 	int r = 0;
 
 	fuse_end(snapshot, &info);
-	if (fuse && (info.si_code != CLD_EXITED || info.si_status != 0)) {
-		if (snapshot->output >= 0)
-			fuse_tail(snapshot, tail, sizeof(tail));
-		daemon_text(&info, tail, err);
+	if (fuse && !fuse_ended_with_mount(snapshot, &info)) {
+		daemon_text(snapshot, &info, err);
 		r = -EIO;
 	} else if (fuse && snapshot->upper >= 0 && snapshot->work >= 0) {
 		r = mark_convert(snapshot->upper, err);

@@ -45,6 +45,7 @@ struct snapshot {
 	int upper, work;         /* -1 without; they hold the locks */
 	int daemon;              /* pidfd of fuse-overlayfs, or -1 */
 	int output;              /* what it says */
+	char words[200];         /* its last line, as far as that has been read */
 	int prober;              /* pidfd of the process that waits for its first answer, or -1 */
 	int64_t deadline_ms;     /* for that, CLOCK_MONOTONIC */
 	bool throw_away;

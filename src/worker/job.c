@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One step's life. Runs in the worker or in `runbuild step`, outside the step's namespaces, as
- * root of the user namespace around it. Nothing here waits, or for a moment only
- * (has_succeeded()): what needs time is a state.
+ * root of the user namespace around it. Nothing here waits: what needs time is a state.
  */
 #include <sys/statfs.h>
 #include <linux/magic.h>
@@ -14,8 +13,6 @@
 #ifndef NSFS_MAGIC
 #define NSFS_MAGIC 0x6e736673
 #endif
-
-enum { STEP_END_MS = 50 };
 
 int64_t job_now_us(void)
 {
@@ -398,23 +395,9 @@ bool job_reap(struct job *job)
 	return true;
 }
 
-/*
- * The end of a step takes its mount away, and that ends the daemon, sometimes with a status: before
- * the step can be waited for. A step that has succeeded was refused nothing.
- */
-static bool has_succeeded(const struct job *job)
-{
-	struct pollfd fd = {.fd = job->launch.pidfd, .events = POLLIN};
-	siginfo_t info = {0};
-
-	return poll(&fd, 1, STEP_END_MS) == 1 &&
-	       sys_wait_pidfd(job->launch.pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-	       info.si_pid && info.si_code == CLD_EXITED && info.si_status == 0;
-}
-
 bool job_check_daemons(struct job *job, struct rb_err *err)
 {
-	if (job->state != JOB_RUNNING || !handed_is_dead(&job->handed, err) || has_succeeded(job))
+	if (job->state != JOB_RUNNING || !handed_is_dead(&job->handed, err))
 		return false;
 	(void)job_signal(job, SIGKILL, JOB_INIT);
 	return true;

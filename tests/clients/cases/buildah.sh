@@ -171,10 +171,19 @@ test_the_build_is_interrupted() {
 	printf '%s\n' 'FROM base' 'RUN sleep 54321' >"$home/long/Containerfile"
 	exec_as_caller buildah bud --quiet --network none --signature-policy "$store/policy.json" \
 		--runtime "$runtime" "$home/long" >"$scratch/out" 2>&1 &
+	build=$!
 	await 20 step_runs || fail "$(<"$scratch/out")"
-	kill -INT "$!"
-	! wait "$!" || fail 'the build succeeded'
+	await 20 interrupted || fail 'the build goes on'
+	! wait "$build" || fail 'the build succeeded'
 	await 10 step_ended || fail 'the step lives'
+}
+
+# Ctrl-C, and again: buildah listens for signals only after the runtime has started the step, and what
+# comes before that is lost where, as in a job of a shell in the background, SIGINT was ignored.
+interrupted() {
+	kill -INT "$build" 2>/dev/null || return 0
+	sleep 0.3
+	! kill -0 "$build" 2>/dev/null
 }
 
 step_runs() {

@@ -31,6 +31,15 @@ test_a_daemon_that_leaves_without_a_word_is_an_error() {
 	refused 125 'fuse-overlayfs ended before it served anything' '[RB0706]'
 }
 
+# The kernel takes the mount away while it hands the daemon a request: seldom, and on busy machines.
+test_a_daemon_that_was_aborted_with_the_mount_is_no_error() {
+	new_snapshot aborted
+	cp "$(command -v fuse-overlayfs)" "$dir/real"
+	impostor "'$dir/real' \"\$@\"; echo 'fuse: reading device: Software caused connection abort' >&2; exit 1"
+	in_step 'echo fine'
+	output_is fine
+}
+
 test_a_program_that_cannot_be_executed_is_an_error() {
 	new_snapshot noexec
 	impostor 'exit 0'
