@@ -230,7 +230,7 @@ static int exec_join_mask(pid_t pid, uint64_t *ret_join, struct rb_err *err)
 }
 
 static int exec_check(const struct exec_options *options, const struct spec_process *process,
-		      struct plan_options *plan_options, struct rb_err *err)
+		      const char *id, struct plan_options *plan_options, struct rb_err *err)
 {
 	if (options->detach && process->terminal && !options->console_socket)
 		return err_set(err, RB_USAGE, 0,
@@ -242,6 +242,7 @@ static int exec_check(const struct exec_options *options, const struct spec_proc
 	if (options->preserve_fds > LIMIT_PRESERVED_FDS)
 		return err_set(err, RB_USAGE, 0, "--preserve-fds: at most %u", LIMIT_PRESERVED_FDS);
 	*plan_options = (struct plan_options){
+		.id = id,
 		.foreground = !options->detach,
 		.console = !process->terminal ? CONSOLE_NONE
 			   : options->detach  ? CONSOLE_SOCKET
@@ -297,10 +298,11 @@ static int exec_check_status(struct arena *arena, const struct exec_options *opt
 }
 
 /* What the host facts are needed for: id maps, and the security module that was asked for. */
-static unsigned exec_host_wants(const struct spec_process *process)
+static unsigned exec_host_wants(const struct spec *spec, const struct spec_process *process)
 {
-	return HOST_WANT_IDMAPS |
-	       (process->apparmor_profile || process->selinux_label ? HOST_WANT_LSM : 0);
+	bool lsm = process->apparmor_profile || process->selinux_label || spec->rdt.present;
+
+	return HOST_WANT_IDMAPS | (lsm ? HOST_WANT_LSM : 0);
 }
 
 static int exec_run_process(struct arena *arena, const struct globals *globals,
@@ -330,8 +332,8 @@ static int exec_run_process(struct arena *arena, const struct globals *globals,
 	    (r = spec_parse(arena, record.config, record.config_len, record.bundle, &spec, err)) <
 		    0 ||
 	    (r = exec_read_process(arena, options, spec, argc - 1, argv + 1, &process, err)) < 0 ||
-	    (r = exec_check(options, &process, &plan_options, err)) < 0 ||
-	    (r = host_probe(exec_host_wants(&process), &host, err)) < 0 ||
+	    (r = exec_check(options, &process, container.id, &plan_options, err)) < 0 ||
+	    (r = host_probe(exec_host_wants(spec, &process), &host, err)) < 0 ||
 	    (r = globals_cgroup(globals, &host, &plan_options, err)) < 0 ||
 	    (r = self_seal(&host, globals->argv, err)) < 0 ||
 	    (r = exec_join_mask(container.init.pid, &join, err)) < 0 ||

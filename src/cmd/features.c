@@ -90,13 +90,14 @@ static int features_main(struct arena *arena UNUSED, const struct globals *globa
 	json_names(&out, "knownFlags", spec_seccomp_flag_names);
 	strbuf_add(&out, ", ");
 	json_names(&out, "supportedFlags", spec_seccomp_flag_names);
-	strbuf_add(&out,
-		   "},\n    \"apparmor\": {\"enabled\": true},\n"
-		   "    \"selinux\": {\"enabled\": true},\n"
-		   "    \"intelRdt\": {\"enabled\": false},\n"
-		   "    \"mountExtensions\": {\"idmap\": {\"enabled\": true}},\n"
-		   "    \"netDevices\": {\"enabled\": true}\n  },\n"
-		   "  \"annotations\": {\"org.runbuild.version\": \"" PACKAGE_VERSION "\"}\n}\n");
+	strbuf_add(
+		&out,
+		"},\n    \"apparmor\": {\"enabled\": true},\n"
+		"    \"selinux\": {\"enabled\": true},\n"
+		"    \"intelRdt\": {\"enabled\": true, \"schemata\": true, \"monitoring\": true},\n"
+		"    \"mountExtensions\": {\"idmap\": {\"enabled\": true}},\n"
+		"    \"netDevices\": {\"enabled\": true}\n  },\n"
+		"  \"annotations\": {\"org.runbuild.version\": \"" PACKAGE_VERSION "\"}\n}\n");
 	return print_all(&out, err);
 }
 

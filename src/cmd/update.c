@@ -46,9 +46,9 @@ static const struct option_entry update_option_table[] = {
 	 "obsolete; cgroup v1 only"},
 	{"pids-limit", 0, OPTION_STRING, OPT(pids_limit), "N", "number of processes; -1: no limit"},
 	{"l3-cache-schema", 0, OPTION_STRING, OPT(l3_cache_schema), "SCHEMA",
-	 "refused: see linux.intelRdt"},
+	 "share of the L3 caches, for a container with linux.intelRdt"},
 	{"mem-bw-schema", 0, OPTION_STRING, OPT(mem_bw_schema), "SCHEMA",
-	 "refused: see linux.intelRdt"},
+	 "memory bandwidth, for a container with linux.intelRdt"},
 	OPTION_END,
 };
 
@@ -274,6 +274,32 @@ static int update_apply(struct arena *arena, const struct container *container,
 	return resource_finish(&cgroup, &progress, err);
 }
 
+static int update_resctrl(struct arena *arena, const struct update_options *options,
+			  const struct spec *spec, const char *id, const struct host *host,
+			  struct rb_err *err)
+{
+	const char *caches = options->l3_cache_schema;
+	const char *bandwidth = options->mem_bw_schema;
+	struct resctrl_job job = {
+		.arena = arena,
+		.root = host->resctrl,
+		.class = spec->rdt.class ? spec->rdt.class : id,
+		.directory = -1,
+	};
+
+	if (!caches && !bandwidth)
+		return 0;
+	if (!spec->rdt.present || !host->resctrl[0]) {
+		err_set(err, RB_RDT, 0, "container %s has no class of resource control", id);
+		err_fix(err, "create it with linux.intelRdt, on a host that has resctrl");
+		return -ENOTSUP;
+	}
+	job.schemata = arena_printf(arena, "%s%s%s%s", caches ? caches : "", caches ? "\n" : "",
+				    bandwidth ? bandwidth : "", bandwidth ? "\n" : "");
+	return job.schemata ? resctrl_apply(&job, err)
+			    : err_set(err, RB_NO_MEMORY, ENOMEM, "update");
+}
+
 static int update_keep(const struct container *container, const struct spec_resources *resources,
 		       struct rb_err *err)
 {
@@ -302,8 +328,6 @@ static int update_main(struct arena *arena, const struct globals *globals, const
 	struct host host;
 	int r;
 
-	if (update_options->l3_cache_schema || update_options->mem_bw_schema)
-		return err_set(err, RB_RDT, 0, "Intel RDT cannot be changed with update");
 	if ((r = open_container(arena, globals, argv[0], &root, &container, err)) < 0)
 		return r;
 	if (container_status(&container) == STATUS_STOPPED)
@@ -320,7 +344,9 @@ static int update_main(struct arena *arena, const struct globals *globals, const
 		return r;
 	if (record.scope && (r = update_scope(arena, &record, &resources, &host, err)) < 0)
 		return r;
-	r = update_apply(arena, &container, &resources, &host, err);
+	r = update_resctrl(arena, update_options, spec, container.id, &host, err);
+	if (r == 0)
+		r = update_apply(arena, &container, &resources, &host, err);
 	return r < 0 ? r : update_keep(&container, &resources, err);
 }
 

@@ -190,6 +190,46 @@ static void host_probe_controllers(struct host *host)
 	}
 }
 
+/* Anywhere else than where it belongs: the first mount of that type, proc_pid_mountinfo(5). */
+static void resctrl_find_mount(char *ret, size_t size)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	char *text;
+	size_t len;
+	char *line;
+
+	if (file_read_at(&arena, AT_FDCWD, "/proc/self/mountinfo", LIMIT_CONFIG_BYTES, &text,
+			 &len) < 0)
+		return;
+	while ((line = strsep(&text, "\n"))) {
+		char *type = strstr(line, " - ");
+
+		if (!type || !str_starts(type, " - resctrl "))
+			continue;
+		for (int field = 0; field < 4 && line; field++)
+			(void)strsep(&line, " ");
+		line = line ? strsep(&line, " ") : NULL;
+		/* the kernel writes a blank as \040: such a place is not found */
+		if (line && strlen(line) < size && !strchr(line, '\\'))
+			memcpy(ret, line, strlen(line) + 1);
+		return;
+	}
+}
+
+static void host_probe_resctrl(struct host *host)
+{
+	static const char usual[] = "/sys/fs/resctrl";
+	struct statfs fs;
+
+	/* the kernel makes the directory when it and the processor know resource control */
+	if (statfs(usual, &fs) < 0)
+		return;
+	if (fs.f_type == RDTGROUP_SUPER_MAGIC)
+		memcpy(host->resctrl, usual, sizeof(usual));
+	else
+		resctrl_find_mount(host->resctrl, sizeof(host->resctrl));
+}
+
 static void host_probe_lsm(struct host *host)
 {
 	char text[64];
@@ -198,7 +238,7 @@ static void host_probe_lsm(struct host *host)
 	host->apparmor = file_read_small(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", text,
 					 sizeof(text)) > 0 &&
 			 text[0] == 'Y';
-	host->resctrl = statfs("/sys/fs/resctrl", &fs) == 0 && fs.f_type == RDTGROUP_SUPER_MAGIC;
+	host_probe_resctrl(host);
 	host->selinux = statfs("/sys/fs/selinux", &fs) == 0 && fs.f_type == SELINUX_MAGIC;
 }
 
@@ -280,10 +320,18 @@ void host_print(const struct host *host, struct strbuf *out)
 		      host->exe_writable);
 	host_print_controllers("cgroup_v1", host->cgroup_v1, out);
 	host_print_controllers("cgroup_v2", host->cgroup_v2, out);
-	if (host->resctrl)
-		strbuf_add(out, "resctrl 1\n");
+	if (host->resctrl[0])
+		strbuf_printf(out, "resctrl %s\n", host->resctrl);
 	if (host->cgroup_hierarchies[0])
 		strbuf_printf(out, "cgroup_hierarchies %s\n", host->cgroup_hierarchies);
+}
+
+static int host_load_text(const char *value, char *ret, size_t size)
+{
+	if (strlen(value) >= size)
+		return -EINVAL;
+	memcpy(ret, value, strlen(value) + 1);
+	return 0;
 }
 
 /* One "key value" line into the host. */
@@ -298,7 +346,6 @@ static int host_load_line(const char *key, const char *value, struct host *host)
 		{"no_new_privileges", &host->no_new_privileges},
 		{"apparmor", &host->apparmor},
 		{"selinux", &host->selinux},
-		{"resctrl", &host->resctrl},
 		{"exe_writable", &host->exe_writable},
 	};
 	struct host_idmap line;
@@ -327,12 +374,11 @@ static int host_load_line(const char *key, const char *value, struct host *host)
 		map->v[map->n++] = line.v[0];
 		return 0;
 	}
-	if (str_eq(key, "cgroup_hierarchies")) {
-		if (strlen(value) >= sizeof(host->cgroup_hierarchies))
-			return -EINVAL;
-		memcpy(host->cgroup_hierarchies, value, strlen(value) + 1);
-		return 0;
-	}
+	if (str_eq(key, "cgroup_hierarchies"))
+		return host_load_text(value, host->cgroup_hierarchies,
+				      sizeof(host->cgroup_hierarchies));
+	if (str_eq(key, "resctrl"))
+		return host_load_text(value, host->resctrl, sizeof(host->resctrl));
 	if (str_eq(key, "cgroup_v1") || str_eq(key, "cgroup_v2")) {
 		*(key[8] == '1' ? &host->cgroup_v1 : &host->cgroup_v2) = controllers_parse(value);
 		return 0;

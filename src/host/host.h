@@ -62,7 +62,7 @@ struct host {
 	/* not on pure v2: the directories below /sys/fs/cgroup, "cpu,cpuacct memory unified" */
 	char cgroup_hierarchies[512];
 	bool apparmor, selinux; /* the LSM is active */
-	bool resctrl;           /* Intel RDT's file system is mounted */
+	char resctrl[256];      /* where Intel RDT's file system is mounted; "": nowhere */
 	bool exe_writable;      /* our own program file could be written by us: seal it first */
 };
 

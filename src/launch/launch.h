@@ -41,6 +41,20 @@ struct launch_context {
 	int signals;          /* of launch_take_signals() */
 };
 
+/* What OP_RESCTRL asks for, as resctrl_apply() carries it out. */
+struct resctrl_job {
+	struct arena *arena;
+	const char *root;            /* the mount */
+	const char *class, *monitor; /* names below it; monitor NULL: none */
+	const char *schemata;        /* lines; "": as it is */
+	bool make, own, join;        /* enum plan_resctrl */
+	int directory;               /* the container's, for the group to remove; or -1 */
+	pid_t pid;                   /* 0: nobody joins */
+};
+
+/* Errors: RB_RDT, with the kernel's words. A group that is noted in `directory` may be left. */
+int resctrl_apply(const struct resctrl_job *job, struct rb_err *err);
+
 /* Between the writes of one set of limits. */
 struct resource_progress {
 	bool missing; /* the file of the last write */

@@ -44,6 +44,9 @@ const char *signal_text(int sig, char text[64]);
 int launch_host_tree(struct launch *l, const struct plan_op *op, struct rb_err *err);
 int launch_net_device(struct launch *l, const struct plan_op *op, struct rb_err *err);
 
+/* resctrl.c: OP_RESCTRL */
+int launch_resctrl(struct launch *l, const struct plan_op *op, struct rb_err *err);
+
 /* launch_network.c: OP_TAKE_NETWORK to OP_CLOSE_NETWORK; await as launch_advance() */
 int launch_network_take(struct launch *l, const struct plan_op *op, struct rb_err *err);
 int launch_network_start(struct launch *l, const struct plan_op *op, struct rb_err *err);

@@ -121,7 +121,7 @@ static int restore_cgroup_roots(struct launch *l, struct criu_request *request, 
 static int restore_by(struct restore *restore, struct criu *criu, struct rb_err *err)
 {
 	static const enum plan_op_kind cgroup[] = {OP_CGROUP, OP_CGROUP_WRITE, OP_CGROUP_DEVICES,
-						   OP_CGROUP_JOIN};
+						   OP_CGROUP_JOIN, OP_RESCTRL};
 	const struct criu_request *own = &restore->wanted->request;
 	struct criu_request request = *own;
 	struct launch *l = restore->l;

@@ -420,6 +420,7 @@ int launch_op(struct launch *l, const struct plan_op *op, struct rb_err *err)
 	case OP_CGROUP_WRITE: return launch_cgroup_write(l, op, err);
 	case OP_CGROUP_DEVICES: return launch_cgroup_devices(l, op, err);
 	case OP_CGROUP_JOIN: return launch_cgroup_join(l, op, err);
+	case OP_RESCTRL: return launch_resctrl(l, op, err);
 	case OP_RECORD: return run_record(l, op, err);
 	case OP_PUBLISH: return container_publish(l->context->container, err);
 	case OP_MONITOR: return launch_monitor(l, err);

@@ -178,6 +178,10 @@ enum plan_slot {
 	X(OP_CGROUP_DEVICES,  "cgroup_devices")  /* list: BPF program, two numbers an instruction: \
 						    bpf(2) BPF_PROG_ATTACH */ \
 	X(OP_CGROUP_JOIN,     "cgroup_join")     /* the child into the group: cgroups(7), cgroup.procs */ \
+	X(OP_RESCTRL,         "resctrl")         /* the child into the class list[0] of the file system at \
+						    str[0], and into its monitoring group list[1]; str[1] \
+						    goes to its schemata, arg[0] enum plan_resctrl: \
+						    mkdir(2), resctrl.rst of the kernel */ \
 	X(OP_RECORD,          "record")          /* the state record: `state` and `kill` work from here: \
 						    rename(2) */ \
 	X(OP_PUBLISH,         "publish")         /* the record says that the container is set up, and \
@@ -250,6 +254,13 @@ enum plan_cgroup_kind {
 	CGROUP_FILES,    /* made in the cgroup file system */
 	CGROUP_SCOPE,    /* a scope unit of systemd, with the child in it; list: its properties */
 	CGROUP_EXISTING, /* exec: the container's; list: groups below it, "[CONTROLLERS:]PATH" */
+};
+
+/* What OP_RESCTRL may do to the class. */
+enum plan_resctrl {
+	RESCTRL_MAKE = 1 << 0, /* make it when it is missing; else that is an error */
+	RESCTRL_OWN = 1 << 1,  /* one that we made ends with the container */
+	RESCTRL_JOIN = 1 << 2, /* exec: join what the container is in, if it is still there */
 };
 
 /* An op as it stands in the blob. Offsets are from the blob's start; 0 means "none". */

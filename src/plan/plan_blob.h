@@ -71,6 +71,7 @@ bool plan_add_cgroup_mount(struct plan_blob *b, const struct spec_mount *mount);
 bool plan_wants_cgroup(const struct plan_blob *b);
 int plan_add_cgroup(struct plan_blob *b, bool *ret_used);
 bool plan_add_exec_cgroup(struct plan_blob *b, const char *cgroup);
+void plan_add_resctrl(struct plan_blob *b);
 enum plan_idmap_method plan_idmap_method(const struct plan_blob *b);
 
 /*

@@ -255,12 +255,11 @@ static int plan_check_spec(struct plan_blob *b)
 			"add {\"type\":\"mount\"}: without one the host's mounts would change");
 		return -EINVAL;
 	}
-	if (spec->rdt.present) {
+	if (spec->rdt.present && !b->host->resctrl[0]) {
 		err_set(b->err, RB_RDT, 0, "intelRdt: this host has no resctrl file system");
-		if (b->host->resctrl)
-			err_set(b->err, RB_RDT, 0, "intelRdt: resctrl is not supported");
 		err_origin(b->err, spec->rdt.origin);
-		err_fix(b->err, "remove linux.intelRdt");
+		err_fix(b->err, "mount it (mount -t resctrl resctrl /sys/fs/resctrl), or remove "
+				"linux.intelRdt");
 		return -ENOTSUP;
 	}
 	if (spec->mount_label && spec->mount_label[0] && !b->host->selinux) {

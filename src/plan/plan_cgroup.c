@@ -187,6 +187,40 @@ int plan_add_cgroup(struct plan_blob *b, bool *ret_used)
 	return 0;
 }
 
+/*
+ * config-linux.md#intelrdt. A class without a name of its own is the container's and ends with it;
+ * a named one is shared. One that nothing is said of must be there: somebody else has set it up.
+ */
+void plan_add_resctrl(struct plan_blob *b)
+{
+	CLEANUP_STRBUF struct strbuf schemata = {0};
+	const struct spec_rdt *rdt = &b->spec->rdt;
+	const char *const names[] = {rdt->class ? rdt->class : b->options->id, b->options->id};
+	uint32_t root;
+	uint32_t text;
+	uint32_t list;
+	struct plan_op *op;
+
+	if (!rdt->present || !b->host->resctrl[0])
+		return;
+	for (size_t i = 0; b->first_process && i < rdt->schemata.n; i++)
+		strbuf_printf(&schemata, "%s\n", rdt->schemata.v[i]);
+	b->pool.failed |= schemata.failed;
+	root = blob_str(b, b->host->resctrl);
+	text = blob_str(b, schemata.text);
+	list = blob_list(b, names, rdt->monitoring ? 2 : 1);
+	op = blob_parent(b, OP_RESCTRL, rdt->origin);
+	op->str[0] = root;
+	op->str[1] = text;
+	op->list = list;
+	if (!b->first_process)
+		op->arg[0] = RESCTRL_JOIN;
+	else if (!rdt->class)
+		op->arg[0] = RESCTRL_MAKE | RESCTRL_OWN;
+	else if (rdt->schemata.n)
+		op->arg[0] = RESCTRL_MAKE;
+}
+
 bool plan_add_exec_cgroup(struct plan_blob *b, const char *cgroup)
 {
 	uint32_t name;

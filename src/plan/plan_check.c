@@ -134,6 +134,7 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_CGROUP_WRITE] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_CGROUP_DEVICES] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_CGROUP_JOIN] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_RESCTRL] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_RECORD] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_PUBLISH] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_MONITOR] = {PARENT, 0, 0, 0, 0, false, false},
@@ -469,11 +470,32 @@ static int op_check_cgroup(struct checker *c, const struct plan_op *op)
 	}
 }
 
+/* Its groups are names below one place, so nothing else can be made, written or removed. */
+static int op_check_resctrl(struct checker *c, const struct plan_op *op)
+{
+	const struct plan_list *groups = plan_list_at(c->plan, op->list);
+
+	if (op->kind != OP_RESCTRL)
+		return 0;
+	if (plan_str(c->plan, op->str[0])[0] != '/' || !groups || groups->count < 1 ||
+	    groups->count > 2)
+		return broken(c, "a resctrl group without a place or a name");
+	for (uint32_t i = 0; i < groups->count; i++) {
+		const char *name = plan_str(c->plan, groups->item[i]);
+
+		if (!name[0] || str_eq(name, ".") || str_eq(name, "..") ||
+		    (strchr(name, '/') &&
+		     (i > 0 || !str_eq(name, "/") || op->arg[0] & RESCTRL_OWN)))
+			return broken(c, "a resctrl group that is not a name");
+	}
+	return 0;
+}
+
 static bool op_is_early_guard(const struct plan_op *op)
 {
 	return op->kind == OP_NET_DEVICE || op->kind == OP_IDMAP || op->kind == OP_CGROUP ||
 	       op->kind == OP_CGROUP_WRITE || op->kind == OP_CGROUP_DEVICES ||
-	       op->kind == OP_CGROUP_JOIN;
+	       op->kind == OP_CGROUP_JOIN || op->kind == OP_RESCTRL;
 }
 
 /* A first part meets the guard and waits; a second one is sent before anything is awaited. */
@@ -568,7 +590,8 @@ static int check_parent(struct checker *c)
 		if (op_rules[op->kind].side != PARENT)
 			return broken(c, "belongs to the child");
 		if ((r = op_check_errors(c, op)) < 0 || (r = op_check_hook(c, op)) < 0 ||
-		    (r = op_check_cgroup(c, op)) < 0 || (r = op_check_network(c, op)) < 0)
+		    (r = op_check_cgroup(c, op)) < 0 || (r = op_check_resctrl(c, op)) < 0 ||
+		    (r = op_check_network(c, op)) < 0)
 			return r;
 		if (op->stage >= STAGE_COUNT)
 			return broken(c, "no such stage");

@@ -268,16 +268,18 @@ int plan_add_parent_start(struct plan_blob *b)
 	r = plan_add_idmap(b);
 	if (r < 0)
 		return r;
-	/* a death between cgroup and monitor would leave the group: then the monitor comes first */
-	early = b->options->foreground && plan_wants_cgroup(b);
+	/* a death between a group and the monitor would leave the group: the monitor comes first */
+	early = b->options->foreground && (plan_wants_cgroup(b) || b->spec->rdt.present);
 	if (early)
 		blob_parent(b, OP_MONITOR, NULL);
 	r = plan_add_cgroup(b, &cgroup);
 	if (r < 0)
 		return r;
+	plan_add_resctrl(b);
 	plan_add_net_devices(b);
 	plan_add_network(b);
-	plan_add_namespaces_sync(b, cgroup || b->spec->n_uid_map || b->spec->n_net_devices);
+	plan_add_namespaces_sync(b, cgroup || b->spec->n_uid_map || b->spec->n_net_devices ||
+					    b->spec->rdt.present);
 	if (!b->options->no_record)
 		blob_parent(b, OP_RECORD, NULL);
 	if (b->options->foreground && !early)
@@ -294,10 +296,13 @@ int plan_add_parent_start(struct plan_blob *b)
 void plan_add_exec_clone(struct plan_blob *b, uint64_t join, const char *cgroup)
 {
 	struct plan_op *op = blob_parent(b, OP_CLONE, NULL);
+	bool grouped;
 
 	op->slot = SLOT_INIT;
 	op->arg[1] = join & PLAN_BORN_INTO;
-	plan_add_namespaces_sync(b, plan_add_exec_cgroup(b, cgroup));
+	grouped = plan_add_exec_cgroup(b, cgroup);
+	plan_add_resctrl(b);
+	plan_add_namespaces_sync(b, grouped || (b->spec->rdt.present && b->host->resctrl[0]));
 	if (b->options->foreground)
 		blob_parent(b, OP_MONITOR, NULL);
 }

@@ -504,6 +504,19 @@ static bool print_cgroup_op(const struct plan *plan, const struct plan_op *op, s
 		if (op->arg[2] & RESOURCE_ELSE)
 			strbuf_add(out, " otherwise");
 		return true;
+	case OP_RESCTRL:
+		print_word(out, plan_str(plan, op->str[0]));
+		strbuf_add_char(out, ' ');
+		print_list(plan, op->list, " monitored by ", out);
+		if (op->str[1]) {
+			strbuf_add(out, " schemata ");
+			print_word(out, plan_str(plan, op->str[1]));
+		}
+		strbuf_add(out, op->arg[0] & RESCTRL_OWN    ? " made, removed with the container"
+				: op->arg[0] & RESCTRL_MAKE ? " made if missing"
+				: op->arg[0] & RESCTRL_JOIN ? " if it is there"
+							    : "");
+		return true;
 	case OP_CGROUP_DEVICES:
 		strbuf_printf(out, "BPF program of %u instructions", list ? list->count / 2 : 0);
 		return true;

@@ -333,40 +333,78 @@ static int linux_read_net_devices(struct spec_parser *p, const struct json_node 
 	return 0;
 }
 
-/* config-linux.md#intelrdt: the older schemas are written before "schemata". */
+/*
+ * config-linux.md#intelrdt: the older schemas are written before "schemata", and of l3CacheSchema
+ * not what memBwSchema says. All as lines.
+ */
+static int rdt_read_schemata(struct spec_parser *p, const struct json_node *object,
+			     struct spec_strings *ret)
+{
+	struct spec_strings lines = {0};
+	const char *caches = NULL;
+	const char *bandwidth = NULL;
+	const char **v;
+	size_t room;
+	size_t n = 0;
+	int r;
+
+	if ((r = read_string(p, object, "l3CacheSchema", &caches)) < 0 ||
+	    (r = read_string(p, object, "memBwSchema", &bandwidth)) < 0 ||
+	    (r = read_strings(p, object, "schemata", &lines)) < 0)
+		return r;
+	room = lines.n + 2;
+	for (const char *at = caches; at && *at; at++)
+		room += *at == '\n';
+	v = arena_array(p->arena, room, sizeof(*v));
+	if (!v)
+		return err_set(p->err, RB_NO_MEMORY, ENOMEM, "intelRdt");
+	for (const char *at = caches; at && *at;) {
+		size_t len = strcspn(at, "\n");
+
+		if (len && !(bandwidth && str_starts(at, "MB:")))
+			v[n++] = arena_strndup(p->arena, at, len);
+		at += len + (at[len] == '\n');
+	}
+	if (bandwidth && bandwidth[0])
+		v[n++] = bandwidth;
+	for (size_t i = 0; i < lines.n; i++)
+		v[n++] = lines.v[i];
+	for (size_t i = 0; i < n; i++)
+		if (!v[i] || !v[i][0] || strchr(v[i], '\n'))
+			return json_error(object, p->err, RB_CONFIG_VALUE,
+					  "a schema is one line that is not empty");
+	*ret = (struct spec_strings){.v = v, .n = n};
+	return 0;
+}
+
+/* A name in resctrl, "/" for its root; these it has already. */
+static bool is_rdt_class(const char *name)
+{
+	static const char *const taken[] = {".", "..", "info", "mon_data", "mon_groups"};
+
+	for (size_t i = 0; i < ARRAY_LEN(taken); i++)
+		if (str_eq(name, taken[i]))
+			return false;
+	return strlen(name) <= NAME_MAX && !strchr(name, '\n') &&
+	       (!strchr(name, '/') || str_eq(name, "/"));
+}
+
 static int linux_read_rdt(struct spec_parser *p, const struct json_node *node, struct spec_rdt *rdt)
 {
 	const struct json_node *object = NULL;
-	struct spec_strings lines = {0};
-	const char *old[2] = {NULL, NULL};
-	const char **v;
-	size_t n = 0;
 	int r;
 
 	if ((r = read_object(p, node, "intelRdt", &object)) < 0 || !object)
 		return r;
 	if ((r = read_string(p, object, "closID", &rdt->class)) < 0 ||
-	    (r = read_string(p, object, "l3CacheSchema", &old[0])) < 0 ||
-	    (r = read_string(p, object, "memBwSchema", &old[1])) < 0 ||
-	    (r = read_strings(p, object, "schemata", &lines)) < 0 ||
-	    (r = read_bool(p, object, "enableMonitoring", &rdt->monitoring)) < 0)
+	    (r = read_bool(p, object, "enableMonitoring", &rdt->monitoring)) < 0 ||
+	    (r = rdt_read_schemata(p, object, &rdt->schemata)) < 0)
 		return r;
-	v = arena_array(p->arena, lines.n + 3, sizeof(*v));
-	if (!v)
-		return err_set(p->err, RB_NO_MEMORY, ENOMEM, "intelRdt");
-	for (size_t i = 0; i < ARRAY_LEN(old); i++)
-		if (old[i] && old[i][0])
-			v[n++] = old[i];
-	for (size_t i = 0; i < lines.n; i++)
-		v[n++] = lines.v[i];
-	for (size_t i = 0; i < n; i++)
-		if (strchr(v[i], '\n'))
-			return json_error(object, p->err, RB_CONFIG_VALUE,
-					  "a schema must not contain a line end");
-	if (rdt->class && (strstr(rdt->class, "..") || (strchr(rdt->class, '/') && rdt->class[1])))
-		return json_error(object, p->err, RB_CONFIG_VALUE, "closID \"%.60s\" is a path",
-				  rdt->class);
-	rdt->schemata = (struct spec_strings){.v = v, .n = n};
+	if (rdt->class && !rdt->class[0])
+		rdt->class = NULL;
+	if (rdt->class && !is_rdt_class(rdt->class))
+		return json_error(object, p->err, RB_CONFIG_VALUE,
+				  "closID \"%.60s\" is not a name of a class", rdt->class);
 	rdt->present = true;
 	rdt->origin = read_origin(p, object);
 	return 0;

@@ -7,6 +7,7 @@
  *	ROOT/ID/init        a symbolic link whose text identifies the first process:
  *	                    "PID START BOOT FLAGS", made and read in one system call each
  *	ROOT/ID/cgroup      a symbolic link whose text is the cgroup, when there is one
+ *	ROOT/ID/resctrl     a symbolic link whose text is a resctrl group that ends with it
  *	ROOT/ID/setup.json  what will be state.json once the container is set up
  *	ROOT/ID/state.json  one line of JSON, with the identity once more, then the
  *	                    configuration as it was read

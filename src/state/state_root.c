@@ -6,7 +6,9 @@
  * the descriptor.
  */
 #include <dirent.h>
+#include <linux/magic.h>
 #include <sys/file.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include "base/env.h"
@@ -164,6 +166,23 @@ static bool container_abandoned(struct container *container)
 	       container_init_open(container) == -ESRCH;
 }
 
+/*
+ * The resctrl group that was made for the container: processes that are still in it fall back to
+ * the default one. The link may be anything on a damaged disk: only that file system is touched.
+ */
+static void resctrl_remove(int dir)
+{
+	char path[LIMIT_PATH_BYTES];
+	struct statfs fs;
+	ssize_t len = readlinkat(dir, "resctrl", path, sizeof(path));
+
+	if (len <= 0 || (size_t)len == sizeof(path))
+		return;
+	path[len] = '\0';
+	if (path[0] == '/' && statfs(path, &fs) == 0 && fs.f_type == RDTGROUP_SUPER_MAGIC)
+		(void)rmdir(path);
+}
+
 static int directory_empty(int dir, unsigned depth);
 
 /*
@@ -184,7 +203,10 @@ static int container_take(const struct state_root *root, const char *id, struct 
 	if (!container_linked(take))
 		return -EAGAIN;
 	/* even if we made it: whoever had the lock first may have filled it */
-	return container_abandoned(take) ? directory_empty(take->dir, 0) : -EEXIST;
+	if (!container_abandoned(take))
+		return -EEXIST;
+	resctrl_remove(take->dir);
+	return directory_empty(take->dir, 0);
 }
 
 static int container_claim(const struct state_root *root, const char *id, struct container *claim)
@@ -422,6 +444,7 @@ int container_remove(const struct state_root *root, const struct container *cont
 		(void)unlinkat(container->dir, names[i], 0);
 	if (unlinkat(root->fd, id, AT_REMOVEDIR) == 0 || errno == ENOENT)
 		return 0;
+	resctrl_remove(container->dir);
 	r = directory_empty(container->dir, 0);
 	if (unlinkat(root->fd, id, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		return r < 0 ? r : -errno;

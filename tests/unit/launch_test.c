@@ -3,6 +3,7 @@
 #include "base/strbuf.h"
 #include "launch/criu_rpc.h"
 #include "launch/launch.h"
+#include "scratch.h"
 #include "tap.h"
 
 /* Above the largest number a process can have: nothing can happen to anybody. */
@@ -113,6 +114,127 @@ static void criu_reply_that_is_cut_or_wrong_is_refused(void)
 	CHECK(criu_decode("\x10\x01", 2, &reply) == -EPROTO);
 }
 
+/* ---- resctrl: a tree with the kernel's files, which a plain directory does not grow -------- */
+
+static struct scratch resctrl_enter(void)
+{
+	struct scratch scratch = scratch_enter();
+
+	CHECK(mkdirat(scratch.fd, "info", 0700) == 0 && mkdirat(scratch.fd, "gold", 0700) == 0 &&
+	      mkdirat(scratch.fd, "gold/mon_groups", 0700) == 0 &&
+	      mkdirat(scratch.fd, "gold/mon_groups/c1", 0700) == 0 &&
+	      mkdirat(scratch.fd, "state", 0700) == 0);
+	scratch_file(&scratch, "tasks", "", 0);
+	scratch_file(&scratch, "gold/tasks", "", 0);
+	scratch_file(&scratch, "gold/schemata", "", 0);
+	scratch_file(&scratch, "gold/mon_groups/c1/tasks", "", 0);
+	return scratch;
+}
+
+static bool file_holds(const struct scratch *scratch, const char *name, const char *text)
+{
+	char bytes[256] = "";
+
+	return file_read_small(scratch->fd, name, bytes, sizeof(bytes)) >= 0 && str_eq(bytes, text);
+}
+
+/* What the state directory says is to be removed, below the tree. */
+static bool noted(const struct scratch *scratch, const char *name)
+{
+	char text[256] = "";
+	char expected[256] = "";
+
+	if (readlinkat(scratch->fd, "state/resctrl", text, sizeof(text) - 1) > 0)
+		snprintf(expected, sizeof(expected), "%s/%s", scratch->path, name);
+	return str_eq(text, expected) && (text[0] != '\0') == (name[0] != '\0');
+}
+
+static int resctrl_try(const struct scratch *scratch, struct resctrl_job job, struct rb_err *err)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	CLEANUP_FD int state = openat(scratch->fd, "state", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	job.arena = &arena;
+	job.root = scratch->path;
+	job.directory = state;
+	job.schemata = job.schemata ? job.schemata : "";
+	return resctrl_apply(&job, err);
+}
+
+static void resctrl_class_gets_schemata_process_and_monitoring(void)
+{
+	CLEANUP_SCRATCH struct scratch scratch = resctrl_enter();
+	struct rb_err err = {0};
+
+	CHECK(resctrl_try(&scratch,
+			  (struct resctrl_job){.class = "gold",
+					       .monitor = "c1",
+					       .schemata = "L3:0=f\nMB:0=20\n",
+					       .make = true,
+					       .pid = 77},
+			  &err) == 0);
+	CHECK(file_holds(&scratch, "gold/schemata", "L3:0=f\nMB:0=20\n"));
+	CHECK(file_holds(&scratch, "gold/tasks", "77"));
+	CHECK(file_holds(&scratch, "gold/mon_groups/c1/tasks", "77"));
+	/* the class is shared and stays, its monitoring group does not */
+	CHECK(noted(&scratch, "gold/mon_groups/c1"));
+}
+
+static void resctrl_class_of_the_container_is_noted_only_when_it_is_made(void)
+{
+	CLEANUP_SCRATCH struct scratch scratch = resctrl_enter();
+	const struct resctrl_job own = {.make = true, .own = true, .pid = 77};
+	struct resctrl_job job = own;
+	struct rb_err err = {0};
+	struct stat st;
+
+	job.class = "gold";
+	CHECK(resctrl_try(&scratch, job, &err) == 0 && noted(&scratch, ""));
+	CHECK(file_holds(&scratch, "gold/schemata", ""));
+	job.class = "c2";
+	/* without the kernel the new group has no files: what was made is noted all the same */
+	CHECK(resctrl_try(&scratch, job, &err) == -ENOENT && err.code == RB_RDT);
+	CHECK(strstr(err.what, "join the group 'c2'"));
+	CHECK(fstatat(scratch.fd, "c2", &st, 0) == 0 && noted(&scratch, "c2"));
+}
+
+static void resctrl_failures_are_told_in_the_kernels_words(void)
+{
+	CLEANUP_SCRATCH struct scratch scratch = resctrl_enter();
+	struct rb_err err = {0};
+
+	/* a named class of which nothing is said must be there; for exec it need not */
+	CHECK(resctrl_try(&scratch, (struct resctrl_job){.class = "iron", .pid = 77}, &err) ==
+	      -ENOENT);
+	CHECK(err.code == RB_RDT && strstr(err.what, "find the class 'iron'") &&
+	      noted(&scratch, ""));
+	CHECK(resctrl_try(&scratch, (struct resctrl_job){.class = "iron", .join = true, .pid = 77},
+			  &err) == 0);
+	scratch_file(&scratch, "info/last_cmd_status", "mask f is out of range\n", 23);
+	CHECK(unlinkat(scratch.fd, "gold/schemata", 0) == 0);
+	CHECK(resctrl_try(&scratch,
+			  (struct resctrl_job){
+				  .class = "gold", .schemata = "L3:0=f\n", .make = true, .pid = 77},
+			  &err) == -ENOENT);
+	CHECK(strstr(err.what, "write the schemata of 'gold'") &&
+	      str_eq(err.fix, "the kernel says: mask f is out of range"));
+	/* not one instruction without the limits */
+	CHECK(file_holds(&scratch, "gold/tasks", ""));
+}
+
+static void resctrl_root_class_is_the_mount(void)
+{
+	CLEANUP_SCRATCH struct scratch scratch = resctrl_enter();
+	struct rb_err err = {0};
+
+	CHECK(resctrl_try(&scratch, (struct resctrl_job){.class = "/", .pid = 77}, &err) == 0);
+	CHECK(file_holds(&scratch, "tasks", "77") && noted(&scratch, ""));
+}
+
 TAP_MAIN(TEST(idmap_beyond_the_kernels_limits_is_refused), TEST(idmap_of_no_process_is_an_error),
 	 TEST(criu_request_has_criu_s_encoding), TEST(criu_reply_is_decoded),
-	 TEST(criu_reply_that_is_cut_or_wrong_is_refused))
+	 TEST(criu_reply_that_is_cut_or_wrong_is_refused),
+	 TEST(resctrl_class_gets_schemata_process_and_monitoring),
+	 TEST(resctrl_class_of_the_container_is_noted_only_when_it_is_made),
+	 TEST(resctrl_failures_are_told_in_the_kernels_words),
+	 TEST(resctrl_root_class_is_the_mount))

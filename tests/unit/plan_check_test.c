@@ -385,6 +385,14 @@ static void break_cgroup_late(struct broken *b)
 {
 	move_before(b, OP_RELEASE, OP_CGROUP);
 }
+static void break_resctrl_nowhere(struct broken *b)
+{
+	find(b, OP_CGROUP)->kind = OP_RESCTRL;
+}
+static void break_resctrl_path(struct broken *b)
+{
+	find(b, OP_RUN_HOOK)->kind = OP_RESCTRL;
+}
 static void break_monitor_late(struct broken *b)
 {
 	struct plan_op *last = &b->parent[parent_last(b->plan, OP_RELEASE)];
@@ -556,6 +564,8 @@ static void plan_check_refuses_a_parent_without_its_guards(void)
 {
 	static const struct flaw flaws[] = {
 		{break_childs_op, "belongs to the child", false},
+		{break_resctrl_nowhere, "a resctrl group without a place or a name", false},
+		{break_resctrl_path, "a resctrl group that is not a name", false},
 		{break_clone, "the parent clones exactly once", false},
 		{break_second_clone, "the parent clones exactly once", false},
 		{break_unpublished, "a record that nobody publishes", false},

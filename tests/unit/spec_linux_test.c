@@ -356,6 +356,13 @@ static void newer_members_that_make_no_sense_are_refused(void)
 		{LINUX, ",\"memoryPolicy\":{\"mode\":\"MPOL_BIND\",\"nodes\":\"x\"}",
 		 RB_CONFIG_VALUE, "/linux/memoryPolicy/nodes"},
 		{LINUX, ",\"intelRdt\":{\"closID\":\"../x\"}", RB_CONFIG_VALUE, "/linux/intelRdt"},
+		{LINUX, ",\"intelRdt\":{\"closID\":\"..\"}", RB_CONFIG_VALUE, "/linux/intelRdt"},
+		{LINUX, ",\"intelRdt\":{\"closID\":\"mon_groups\"}", RB_CONFIG_VALUE,
+		 "/linux/intelRdt"},
+		{LINUX, ",\"intelRdt\":{\"schemata\":[\"L3:0=f\\nMB:0=9\"]}", RB_CONFIG_VALUE,
+		 "/linux/intelRdt"},
+		{LINUX, ",\"intelRdt\":{\"memBwSchema\":\"MB:0=9\\nL3:0=f\"}", RB_CONFIG_VALUE,
+		 "/linux/intelRdt"},
 	};
 
 	check_refusals(rows, ARRAY_LEN(rows));
