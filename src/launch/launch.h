@@ -29,9 +29,10 @@ struct launch_context {
 	int start_socket;           /* create: listening; else -1 */
 	const int *handed;          /* detached mounts that the plan takes by number */
 	size_t n_handed;
-	int lease, netns; /* of a pool, for a plan that takes them; borrowed */
-	const int *stdio; /* 0, 1 and 2 of the child; NULL: ours */
-	const int *held;  /* what must stay open until the child is dead: locks */
+	int lease, netns;    /* of a pool, for a plan that takes them; borrowed */
+	const int *used_net; /* a namespace to enter instead of a new one; NULL: none */
+	const int *stdio;    /* 0, 1 and 2 of the child; NULL: ours */
+	const int *held;     /* what must stay open until the child is dead: locks */
 	size_t n_held;
 	const struct pollfd *watched; /* helpers without which a foreground child is ended */
 	size_t n_watched;

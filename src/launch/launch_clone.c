@@ -28,6 +28,8 @@ static void child_main(struct launch *l)
 	sys_close(l->sock);
 	for (int fd = 0; l->context->stdio && fd < 3; fd++)
 		(void)sys_dup3(l->context->stdio[fd], fd, 0);
+	if (l->context->used_net && sys_setns(*l->context->used_net, CLONE_NEWNET) < 0)
+		sys_exit(1); /* its pool makes another child */
 	if (l->plan->part == PLAN_FIRST) {
 		/* it waits for long: what others hold must not be held here as well */
 		const int keep[] = {0, 1, 2, l->child.sock};
@@ -45,8 +47,11 @@ static int clone_child(struct launch *l, uint64_t fresh, uint64_t extra, int *re
 		/* with CLONE_PARENT the joiner's own exit signal is taken: clone(2) */
 		.exit_signal = extra & CLONE_PARENT ? 0 : SIGCHLD,
 	};
-	pid_t pid = sys_clone3(&args);
+	pid_t pid;
 
+	if (l->context->used_net)
+		args.flags &= ~(uint64_t)CLONE_NEWNET;
+	pid = sys_clone3(&args);
 	if (pid == 0)
 		child_main(l);
 	return pid;

@@ -4,11 +4,13 @@
  * root of the user namespace around it. Nothing here waits: what needs time is a state.
  */
 #include <sys/statfs.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <time.h>
 #include "base/file.h"
 #include "base/sys.h"
 #include "worker/job.h"
+#include "worker/pool.h"
 
 #ifndef NSFS_MAGIC
 #define NSFS_MAGIC 0x6e736673
@@ -38,6 +40,7 @@ void job_init(struct job *job, struct engine *engine, const struct step *step)
 	job->began_us = job_now_us();
 	job->launch = (struct launch){
 		.pidfd = -1, .monitor_pidfd = -1, .sock = -1, .tty_master = -1};
+	job->net.ns = -1;
 }
 
 void job_snap_spec(const struct engine *engine, const struct step_snapshot *snapshot,
@@ -227,7 +230,7 @@ static int launch_warm(struct job *job, const struct plan_options *options, stru
 		return 0;
 	r = plan_build_first(&job->arena, &job->spec, host, options, &plan, err);
 	if (r < 0 || !pool_has(pool, plan, now) || !hand_over_all(job) ||
-	    !pool_take(pool, plan, now, &job->launch))
+	    !pool_take(pool, plan, now, &job->launch, &job->net))
 		return r;
 	fill_context(job);
 	r = plan_build_second(&job->arena, &job->spec, host, options, &plan, err);
@@ -243,18 +246,20 @@ static int launch_warm(struct job *job, const struct plan_options *options, stru
 
 static int launch_cold(struct job *job, const struct plan_options *options, struct rb_err *err)
 {
-	const struct job *inside = job->inside;
+	struct job *inside = job->inside;
 	const struct host *host = &job->engine->host;
 	const struct plan *plan;
 	int r;
 
-	if (inside)
+	if (inside) {
+		inside->entered = true;
 		r = plan_build_exec(&job->arena, &inside->spec, &job->spec.process, host,
 				    joined_namespaces(&inside->spec),
 				    inside->launch.cgroup ? inside->launch.cgroup : "", options,
 				    &plan, err);
-	else
+	} else {
 		r = plan_build(&job->arena, &job->spec, host, options, &plan, err);
+	}
 	if (r < 0 || (r = plan_check(plan, err)) < 0)
 		return r;
 	fill_context(job);
@@ -307,6 +312,7 @@ static void drop_child_side(struct job *job)
 static int fail(struct job *job, int r)
 {
 	drop_child_side(job);
+	used_net_close(&job->net);
 	(void)handed_close(&job->handed, NULL);
 	job_remove_files(job);
 	job->state = JOB_RELEASED;
@@ -348,6 +354,7 @@ int job_advance(struct job *job, struct rb_err *err)
 	/* a waiting child was killed an instant ago; nothing has happened yet */
 	if (r == -EPIPE && job->launch.plan == NULL && job->warm) {
 		job->warm = false;
+		used_net_close(&job->net);
 		*err = (struct rb_err){0};
 		if ((r = launch_cold(job, &job->options, err)) == 0)
 			r = launch_advance(&job->launch, err);
@@ -438,6 +445,31 @@ static void drop_upper(struct job *job)
 		empty_directory(AT_FDCWD, snapshot->work);
 }
 
+/* Could the step change its network namespace? What it did in there is counted by the kernel. */
+static bool may_configure_net(const struct job *job)
+{
+	const struct spec *spec = &job->spec;
+	const struct spec_caps *caps = &spec->process.caps;
+
+	if (job->entered ||
+	    (caps->present && caps->bounding & (1ull << CAP_NET_ADMIN | 1ull << CAP_SYS_ADMIN)))
+		return true;
+	for (size_t i = 0; i < spec->readonly_paths.n; i++)
+		if (str_eq(spec->readonly_paths.v[i], "/proc/sys"))
+			return false;
+	return true;
+}
+
+/* The next step may have the network namespace, once no process of this one is in it. */
+static void give_net_back(struct job *job)
+{
+	if (job->net.ns < 0)
+		return;
+	if (job->state == JOB_ENDED && !may_configure_net(job))
+		used_nets_give(&job->engine->pool->nets, &job->net);
+	used_net_close(&job->net);
+}
+
 int job_finish(struct job *job, struct rb_err *err)
 {
 	int r;
@@ -454,6 +486,7 @@ int job_finish(struct job *job, struct rb_err *err)
 		(void)cgroup_remove(job->launch.cgroup);
 	}
 	drop_child_side(job);
+	give_net_back(job);
 	r = handed_close(&job->handed, err);
 	job_remove_stubs(job);
 	drop_upper(job);

@@ -55,14 +55,16 @@ struct job {
 	struct engine *engine;
 	struct arena arena; /* everything of this job; freed by job_free() */
 	const struct step *step;
-	const struct job *inside; /* an exec: the running step, else NULL */
-	struct spec spec;         /* the step's, completed */
+	struct job *inside; /* an exec: the running step, else NULL */
+	struct spec spec;   /* the step's, completed */
 	struct handed handed;
 	struct state_record record;
 	struct launch_context context;
 	struct launch launch;
 	enum job_state state;
-	bool warm; /* a waiting child has it */
+	bool warm;           /* a waiting child has it */
+	bool entered;        /* by another process than its own */
+	struct used_net net; /* of that child, for another one after it */
 	struct plan_options options;
 	int fds[LIMIT_MESSAGE_FDS]; /* what came with the message; taken by job_begin() */
 	int stdio[3];               /* the child's; closed once it has them */

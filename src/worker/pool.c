@@ -16,6 +16,8 @@ enum {
 int pool_open(struct pool *pool, struct guard *guard, size_t most, struct rb_err *err)
 {
 	*pool = (struct pool){.guard = guard, .most = most};
+	for (size_t i = 0; i < POOL_SLOTS; i++)
+		pool->slots[i].net.ns = -1;
 	pool->null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
 	if (pool->null < 0)
 		return err_set(err, RB_SETUP_STEP, -pool->null, "/dev/null");
@@ -27,6 +29,7 @@ int pool_open(struct pool *pool, struct guard *guard, size_t most, struct rb_err
 static void slot_free(struct pool_slot *slot)
 {
 	arena_free(&slot->arena);
+	used_net_close(&slot->net);
 	slot->class = NULL;
 	slot->waiting = false;
 }
@@ -49,6 +52,7 @@ void pool_close(struct pool *pool)
 {
 	for (size_t i = 0; i < POOL_CLASSES; i++)
 		class_free(pool, &pool->classes[i]);
+	used_nets_close(&pool->nets);
 	fd_close(&pool->null);
 }
 
@@ -99,8 +103,10 @@ static struct pool_slot *slot_find(struct pool *pool, const struct pool_class *c
 		else if (!launch_is_alive(&slot->launch))
 			r = -ECANCELED;
 		slot->waiting = r == 1;
-		if (r == 1)
+		if (r == 1) {
+			used_net_count(&slot->net);
 			return slot;
+		}
 		if (r < 0) {
 			launch_abandon(&slot->launch);
 			slot_free(slot);
@@ -126,7 +132,7 @@ bool pool_has(struct pool *pool, const struct plan *first, int64_t now_us)
 }
 
 bool pool_take(struct pool *pool, const struct plan *first, int64_t now_us,
-	       struct launch *ret_launch)
+	       struct launch *ret_launch, struct used_net *ret_net)
 {
 	struct pool_class *class = class_find(pool, first);
 	struct pool_slot *slot = class ? slot_find(pool, class) : NULL;
@@ -135,6 +141,8 @@ bool pool_take(struct pool *pool, const struct plan *first, int64_t now_us,
 		return false;
 	pool->taken_us = now_us;
 	*ret_launch = slot->launch;
+	*ret_net = slot->net;
+	slot->net.ns = -1;
 	slot_free(slot);
 	return true;
 }
@@ -177,9 +185,24 @@ int64_t pool_deadline(const struct pool *pool, bool busy)
 	return deadline;
 }
 
+/* A network namespace of our user namespace, all of whose processes end with the step's first? */
+static bool has_own_net(const struct plan *plan)
+{
+	const uint64_t needed = CLONE_NEWNET | CLONE_NEWPID;
+	const struct plan_op *ops = plan_parent_ops(plan);
+
+	for (size_t i = 0; i < plan->n_parent; i++)
+		if (ops[i].kind == OP_CLONE)
+			return (ops[i].arg[0] & (needed | CLONE_NEWUSER)) == needed &&
+			       !ops[i].arg[1];
+	return false;
+}
+
 static void slot_fill(struct pool *pool, struct pool_slot *slot, struct pool_class *class)
 {
 	struct rb_err err = {0};
+	bool own_net = has_own_net(class->plan);
+	bool used = own_net && used_nets_take(&pool->nets, &slot->net);
 	int r;
 
 	slot->context = (struct launch_context){
@@ -188,6 +211,7 @@ static void slot_fill(struct pool *pool, struct pool_slot *slot, struct pool_cla
 		.start_socket = -1,
 		.stdio = pool->stdio,
 		.guard = pool->guard,
+		.used_net = used ? &slot->net.ns : NULL,
 		.may_return = true,
 	};
 	r = launch_begin(&slot->launch, class->plan, &slot->context, &err);
@@ -195,6 +219,8 @@ static void slot_fill(struct pool *pool, struct pool_slot *slot, struct pool_cla
 		r = launch_advance(&slot->launch, &err);
 	if (r == 1) {
 		slot->class = class;
+		if (own_net && !used)
+			(void)used_net_open(&slot->net, slot->launch.pid);
 		return;
 	}
 	/* a step of this class will say the same to whoever asks for it */

@@ -5,6 +5,7 @@
  * done, one kind for each class of steps. Each is used once. They end with the worker.
  */
 #include "launch/launch.h"
+#include "worker/used_net.h"
 
 enum { POOL_SLOTS = 8, POOL_CLASSES = 4 };
 
@@ -17,6 +18,7 @@ struct pool_class {
 struct pool_slot {
 	struct pool_class *class; /* NULL: free */
 	bool waiting;             /* it has said so */
+	struct used_net net;      /* its network namespace, when it has one of its own */
 	struct arena arena;
 	struct launch_context context;
 	struct launch launch;
@@ -28,6 +30,7 @@ struct pool {
 	int null;    /* its 0, 1 and 2 */
 	int stdio[3];
 	int64_t taken_us;
+	struct used_nets nets;
 	struct pool_class classes[POOL_CLASSES];
 	struct pool_slot slots[POOL_SLOTS];
 };
@@ -39,9 +42,9 @@ void pool_close(struct pool *pool);
 /* Remembers that a step of this class was asked for. Is there a child for it? */
 bool pool_has(struct pool *pool, const struct plan *first, int64_t now_us);
 
-/* Hands it over for launch_resume(). false: there is none. */
+/* Hands it over for launch_resume(), with its network namespace. false: there is none. */
 bool pool_take(struct pool *pool, const struct plan *first, int64_t now_us,
-	       struct launch *ret_launch);
+	       struct launch *ret_launch, struct used_net *ret_net);
 
 /*
  * When pool_turn() has something to do: make a child, or end those that nobody has asked for.

@@ -8,6 +8,7 @@ why it does not apply by raising Skip.
 
 import argparse
 import base64
+import contextlib
 import difflib
 import fcntl
 import fnmatch
@@ -1355,6 +1356,109 @@ def test_a_waiting_process_holds_no_descriptor_of_others():
             for fd in os.listdir(f"/proc/{pid}/fd"):
                 where = os.readlink(f"/proc/{pid}/fd/{fd}")
                 assert where == "/dev/null" or where.startswith("socket:"), f"{fd}: {where}"
+
+
+class Nets:
+    """Which network namespaces steps are in. Every one is held, so that no number comes twice."""
+
+    def __init__(self, setup):
+        self.setup, self.held = setup, {}
+
+    def __enter__(self):
+        make_warm(self.setup.client, step("a", "exit 0"))
+        return self
+
+    def __exit__(self, *_):
+        for fd in self.held.values():
+            os.close(fd)
+
+    def hold(self, pid):
+        with contextlib.suppress(OSError):  # it is gone
+            fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+            if os.fstat(fd).st_ino in self.held:
+                os.close(fd)
+            else:
+                self.held[os.fstat(fd).st_ino] = fd
+
+    def step(self, request, meanwhile=None):
+        """Runs a step in a waiting process; the number of its namespace."""
+        client = self.setup.client
+        wait_until("a process waits", lambda: waiting(self.setup))
+        for pid in waiting(self.setup):
+            self.hold(pid)
+        call = client.request("step.run", request)
+        if meanwhile:
+            events_until(client, method("step.started"))
+            meanwhile()
+        chunks = [output_bytes(message["params"]) for message in events_until(client, answer_to(call))
+                  if message.get("method") == "step.output" and {"text", "data"} & message["params"].keys()]
+        return int(re.search(r"net:\[(\d+)\]", b"".join(chunks).decode())[1])
+
+
+NET = "readlink /proc/self/ns/net"
+
+
+def test_a_network_namespace_that_nobody_used_is_used_again():
+    setup = Setup()
+    with setup, Nets(setup) as nets:
+        seen = [nets.step(step(f"n{n}", NET)) for n in range(12)]
+        assert len(set(seen)) < len(seen), f"all different: {seen}"
+
+
+def send_socket_out(top):
+    """A step that hands a socket of its network to whoever listens, and ends."""
+    script = "import os, socket; print(os.readlink('/proc/self/ns/net')); s = socket.socket(socket.AF_UNIX); " \
+        "s.connect('/out/s'); u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); socket.send_fds(s, [b'x'], [u.fileno()])"
+    return step("out", "", process={"args": ["/usr/bin/python3", "-c", script]},
+                mounts=[{"dest": "/out", "src": top}] +
+                [{"dest": path, "src": path, "readonly": True} for path in ("/usr", "/lib", "/lib64")])
+
+
+def test_a_used_network_namespace_is_not_given_on():
+    with tempfile.TemporaryDirectory(dir=Setup.scratch / "s") as top, socket.socket(socket.AF_UNIX) as listener:
+        os.chmod(top, 0o777)
+        listener.bind(f"{top}/s")
+        os.chmod(f"{top}/s", 0o777)
+        listener.listen()
+        kept = []
+
+        def keep_socket():
+            peer = listener.accept()[0]
+            kept.extend(socket.recv_fds(peer, 1, 1)[1])
+            peer.close()
+            assert kept, "no socket came"
+
+        admin = {"process": {"capabilities": {"bounding": ["CAP_NET_ADMIN"], "effective": [], "permitted": []}}}
+        use = NET + "; nc -w 1 127.0.0.1 9; exit 0"
+        uses = {
+            "a packet": (step("use", use), None, {}),
+            "the right to configure it": (step("use", NET, **json.loads(json.dumps(admin))), None, admin),
+            "a socket that lives on": (send_socket_out(top), keep_socket, {}),
+        }
+        for what, (request, meanwhile, kind) in uses.items():
+            setup = Setup()
+            with setup, Nets(setup) as nets:
+                for _ in range(3):
+                    used = nets.step(request, meanwhile)
+                    if used in nets.held:  # else no process waited: its namespace was a new one
+                        break
+                assert used in nets.held, f"{what}: never in a waiting process"
+                # what waits for one kind of steps is not there for another; and these use theirs up
+                after = [nets.step(step(f"n{n}", use, **json.loads(json.dumps(kind)))) for n in range(6)]
+                assert used not in after, f"{what}: {used} again, {after}"
+        for fd in kept:
+            os.close(fd)
+
+
+def test_an_entered_network_namespace_is_not_given_on():
+    setup = Setup()
+    with setup as client, Nets(setup) as nets:
+        used = nets.step(step("a", NET + "; while [ ! -e /tmp/end ]; do sleep 0.02; done",
+                              mounts=[{"dest": "/tmp", "tmpfs": {}}]),
+                         lambda: client.request("step.exec", {"step": "a", "exec": "e", "process": {
+                             "args": ["touch", "/tmp/end"], "env": ["PATH=/bin"]}}))
+        after = [nets.step(step(f"n{n}", NET)) for n in range(8)]
+        assert used not in after, f"{used} again, {after}"
 
 
 def test_the_schema_takes_what_the_worker_takes():
