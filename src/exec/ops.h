@@ -66,6 +66,12 @@ exec_op_fn op_propagation, op_attach_root, op_take_mount, op_stack_root, op_open
 	op_mask, op_readonly, op_pivot, op_move_root, op_chroot;
 int mount_attach(int tree, int target);
 
+/*
+ * ops_host_mounts.c: no procfs or sysfs of the host stays whole in this mount namespace but what
+ * is below the working directory. -errno.
+ */
+int hide_host_mounts(void);
+
 /* ops_part.c */
 exec_op_fn op_await_plan;
 

@@ -305,6 +305,8 @@ int op_move_root(struct exec_child *child, const struct plan_op *op)
 	int r = sys_fchdir(root);
 
 	if (r == 0)
+		r = hide_host_mounts();
+	if (r == 0)
 		r = sys_move_mount(root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH);
 	if (r == 0)
 		r = sys_chroot(".");

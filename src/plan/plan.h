@@ -103,7 +103,10 @@ enum plan_slot {
 	X(OP_OPEN_MOUNT,      "open_mount")      /* str[0], a mount that the first part made -> slot: \
 						    openat2(2) O_PATH */ \
 	X(OP_PIVOT,           "pivot")           /* slot becomes "/": pivot_root(2), umount2(2) */ \
-	X(OP_MOVE_ROOT,       "move_root")       /* --no-pivot: move_mount(2) onto "/", chroot(2) */ \
+	X(OP_MOVE_ROOT,       "move_root")       /* --no-pivot: whole procfs and sysfs mounts of the host are \
+						    taken away or covered, proc_pid_mountinfo(5), \
+						    umount2(2), mount(2); then the slot goes onto "/": \
+						    move_mount(2), chroot(2) */ \
 	X(OP_CHROOT,          "chroot")          /* in a joined mount namespace: chroot(2) */ \
 	/* files, limits, terminal, hooks */ \
 	X(OP_WRITE_PROC,      "write_proc")      /* str[0] below slot, str[1] value: openat2(2), proc(5) */ \
@@ -123,8 +126,8 @@ enum plan_slot {
 	X(OP_CONTROLLING_TTY, "controlling_tty") /* 0 is a terminal of the caller: ioctl_tty(2) TIOCSCTTY */ \
 	X(OP_STDIO_OWNER,     "stdio_owner")     /* arg[0] uid: fchown(2) of 0, 1, 2 */ \
 	X(OP_HOOK,            "hook")            /* str[0] path, list args, list2 env, arg[0] timeout in \
-						    seconds, arg[1] number, slot standard input: \
-						    clone(2), execve(2), waitid(2) */ \
+						    seconds, arg[1] number, slot standard input, slot2 \
+						    working directory: fchdir(2), clone(2), execve(2), waitid(2) */ \
 	/* the identity of the process */ \
 	X(OP_HOME,            "home")            /* arg[0] uid: HOME from /etc/passwd of the image: passwd(5) */ \
 	X(OP_BOUNDING,        "bounding_set")    /* arg[0] what stays: prctl(2) PR_CAPBSET_DROP */ \

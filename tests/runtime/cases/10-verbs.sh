@@ -89,6 +89,22 @@ test_run_with_no_pivot_has_the_same_root() {
 	same 'the root' /bin "$(head -n 1 "$bundle/out")"
 }
 
+# A whole procfs of the host in the mount namespace would allow another one without the masks.
+test_run_with_no_pivot_exposes_no_unmasked_proc() {
+	local pivot
+
+	for pivot in '' --no-pivot; do
+		new_bundle "bareproc$pivot"
+		edit_config '.process.capabilities |= with_entries(.value += ["CAP_SETFCAP", "CAP_SYS_ADMIN"])'
+		set_script 'unshare -mr sh -c "mount -t proc none /mnt && echo exposed" 2>&1
+			unshare -mrn sh -c "mount -t sysfs none /mnt && cat /mnt/kernel/notes && echo exposed" 2>&1'
+		mkdir -p "$bundle/rootfs/mnt"
+		run_container bareproc ${pivot:+"$pivot"}
+		same "mounts refused $pivot" 2 "$(grep -c 'mount: permission denied' "$bundle/out")"
+		! grep exposed "$bundle/out" || fail "$(<"$bundle/out")"
+	done
+}
+
 test_pid_file_holds_only_digits() {
 	new_bundle pidfile
 	set_script 'exec sleep 600'
@@ -386,11 +402,14 @@ test_features_tells_the_truth_about_mount_options() {
 }
 
 test_spec_writes_runcs_example() {
+	local cgroup=true
+
+	[[ $(stat -f -c %T /sys/fs/cgroup) == cgroup2fs ]] || cgroup=false
 	new_bundle spec
 	rm -- "$bundle/config.json"
 	(cd "$bundle" && capture "$runbuild" spec && output_is '') || fail
-	jq -e '.ociVersion and .process.terminal and .process.args == ["sh"] and .root == {path: "rootfs", readonly: true}
-		and ([.linux.namespaces[].type] | sort == ["cgroup", "ipc", "mount", "network", "pid", "uts"])
+	jq -e --argjson cgroup "$cgroup" '.ociVersion and .process.terminal and .process.args == ["sh"] and .root == {path: "rootfs", readonly: true}
+		and ([.linux.namespaces[].type] | sort == ["cgroup", "ipc", "mount", "network", "pid", "uts"] - if $cgroup then [] else ["cgroup"] end)
 		and ([.mounts[].destination] == ["/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup"])
 		and (.linux.resources.devices == [{allow: false, access: "rwm"}])' "$bundle/config.json" >/dev/null ||
 		fail "$(<"$bundle/config.json")"
