@@ -19,6 +19,13 @@ int file_read_fd(struct arena *arena, int fd, size_t max, char **ret_text, size_
 /* All that comes from a pipe or terminal until its end. -EFBIG: more than max bytes. */
 int stream_read(struct arena *arena, int fd, size_t max, char **ret_text, size_t *ret_len);
 
+/*
+ * A file that the caller named on the command line: links are followed, and a pipe (/dev/fd/63 of a
+ * shell) is read to its end. Limits as above.
+ */
+int file_read_named(struct arena *arena, const char *path, size_t max, char **ret_text,
+		    size_t *ret_len);
+
 /* Reads at most size - 1 bytes of a small file, typically of /proc, and adds an end mark. */
 ssize_t file_read_small(int dirfd, const char *name, char *buf, size_t size);
 

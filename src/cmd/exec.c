@@ -182,7 +182,7 @@ static int exec_read_process(struct arena *arena, const struct exec_options *opt
 
 	if (!options->process)
 		return exec_from_options(arena, options, spec, argc, argv, process, err);
-	r = file_read_at(arena, AT_FDCWD, options->process, LIMIT_CONFIG_BYTES, &text, &len);
+	r = file_read_named(arena, options->process, LIMIT_CONFIG_BYTES, &text, &len);
 	if (r < 0) {
 		err_set(err, RB_CONFIG_FILE, -r, "cannot read the process file '%s'",
 			options->process);
@@ -297,14 +297,6 @@ static int exec_check_status(struct arena *arena, const struct exec_options *opt
 	return -EBUSY;
 }
 
-/* What the host facts are needed for: id maps, and the security module that was asked for. */
-static unsigned exec_host_wants(const struct spec *spec, const struct spec_process *process)
-{
-	bool lsm = process->apparmor_profile || process->selinux_label || spec->rdt.present;
-
-	return HOST_WANT_IDMAPS | (lsm ? HOST_WANT_LSM : 0);
-}
-
 static int exec_run_process(struct arena *arena, const struct globals *globals,
 			    const struct exec_options *options, int argc, char **argv,
 			    struct rb_err *err)
@@ -331,11 +323,12 @@ static int exec_run_process(struct arena *arena, const struct globals *globals,
 	    (r = exec_check_status(arena, options, &container, err)) < 0 ||
 	    (r = spec_parse(arena, record.config, record.config_len, record.bundle, &spec, err)) <
 		    0 ||
+	    (r = host_probe(HOST_WANT_IDMAPS | HOST_WANT_LSM, &host, err)) < 0 ||
+	    /* it may start us anew, and what a pipe held would be gone */
+	    (r = self_seal(&host, globals->argv, err)) < 0 ||
 	    (r = exec_read_process(arena, options, spec, argc - 1, argv + 1, &process, err)) < 0 ||
 	    (r = exec_check(options, &process, container.id, &plan_options, err)) < 0 ||
-	    (r = host_probe(exec_host_wants(spec, &process), &host, err)) < 0 ||
 	    (r = globals_cgroup(globals, &host, &plan_options, err)) < 0 ||
-	    (r = self_seal(&host, globals->argv, err)) < 0 ||
 	    (r = exec_join_mask(container.init.pid, &join, err)) < 0 ||
 	    (r = bundle_filter(arena, spec, &root, &plan_options, err)) < 0 ||
 	    (r = plan_build_exec(arena, spec, &process, &host, join, record.cgroup, &plan_options,

@@ -3,6 +3,8 @@
  * `spec`: a config.json to begin with. The content is runc's, because its users edit it with
  * scripts, plus the default seccomp profile of seccomp/default.json.
  */
+#include <linux/magic.h>
+#include <sys/statfs.h>
 #include "base/file.h"
 #include "cmd/cmd.h"
 #include "cmd/verbs.h"
@@ -79,8 +81,20 @@ static const char spec_paths_text[] =
 	"\t\t\t\"/proc/bus\", \"/proc/fs\", \"/proc/irq\", \"/proc/sys\", "
 	"\"/proc/sysrq-trigger\"\n\t\t],\n";
 
+/* As runc: with a cgroup v1 a container sees, and a client finds, its group under its full name. */
+static bool spec_has_cgroup_namespace(void)
+{
+	struct statfs fs;
+
+	return statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
 static void spec_text(bool rootless, struct strbuf *out)
 {
+	const char *last = rootless                      ? ",\n\t\t\t{\"type\": \"user\"}"
+			   : spec_has_cgroup_namespace() ? ",\n\t\t\t{\"type\": \"cgroup\"}"
+							 : "";
+
 	strbuf_add(out, "{\n");
 	strbuf_add(out, spec_process_text);
 	/* gid 5 is not mapped for a single user; and sysfs needs an own network namespace */
@@ -100,9 +114,8 @@ static void spec_text(bool rootless, struct strbuf *out)
 	strbuf_printf(out,
 		      "\t\t\"namespaces\": [\n\t\t\t{\"type\": \"pid\"},\n%s"
 		      "\t\t\t{\"type\": \"ipc\"},\n\t\t\t{\"type\": \"uts\"},\n"
-		      "\t\t\t{\"type\": \"mount\"},\n\t\t\t{\"type\": \"%s\"}\n\t\t],\n",
-		      rootless ? "" : "\t\t\t{\"type\": \"network\"},\n",
-		      rootless ? "user" : "cgroup");
+		      "\t\t\t{\"type\": \"mount\"}%s\n\t\t],\n",
+		      rootless ? "" : "\t\t\t{\"type\": \"network\"},\n", last);
 	strbuf_add(out, spec_paths_text);
 	strbuf_printf(out, "\t\t\"seccomp\": %s\t}\n}\n", default_profile);
 }

@@ -177,8 +177,7 @@ static int update_read(struct arena *arena, const struct update_options *options
 	if (str_eq(options->resources, "-")) {
 		r = stream_read(arena, STDIN_FILENO, LIMIT_CONFIG_BYTES, &bytes, &len);
 	} else {
-		r = file_read_at(arena, AT_FDCWD, options->resources, LIMIT_CONFIG_BYTES, &bytes,
-				 &len);
+		r = file_read_named(arena, options->resources, LIMIT_CONFIG_BYTES, &bytes, &len);
 	}
 	if (r < 0)
 		return err_set(err, RB_CONFIG_FILE, -r, "cannot read the resources '%s'",

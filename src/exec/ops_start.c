@@ -36,6 +36,8 @@ static void hook_exec(struct exec_child *child, const struct plan_op *op)
 	if (SYS_CALL(SYS_lseek, child->slots[op->slot], 0, SEEK_SET) < 0 ||
 	    sys_dup3(child->slots[op->slot], 0, 0) < 0 || sys_dup3(2, 1, 0) < 0)
 		sys_exit(125);
+	if (op->slot2 != SLOT_NONE && sys_fchdir(child->slots[op->slot2]) < 0)
+		sys_exit(125);
 	(void)op_reset_signals(child, op);
 	if ((op->flags & OPF_FILTERED) && filter_install(child, 0) < 0)
 		sys_exit(125);

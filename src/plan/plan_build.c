@@ -62,6 +62,9 @@ void plan_add_hooks(struct plan_blob *b, enum spec_hook_kind kind, bool in_child
 		if (in_child)
 			op->slot = kind == HOOK_START_CONTAINER ? SLOT_STATE_CREATED
 								: SLOT_STATE_CREATING;
+		/* before the pivot nothing else tells it where the root is; runc does the same */
+		if (in_child && kind == HOOK_CREATE_CONTAINER)
+			op->slot2 = SLOT_ROOT;
 		/* its program is the image's: nothing of the image runs outside the filter */
 		if (in_child && kind == HOOK_START_CONTAINER && b->spec->seccomp.present)
 			op->flags = OPF_FILTERED;

@@ -362,6 +362,8 @@ static bool print_process_op(const struct plan *plan, const struct plan_op *op, 
 		print_word(out, plan_str(plan, op->str[0]));
 		if (op->arg[0])
 			strbuf_printf(out, " timeout %us", (unsigned)op->arg[0]);
+		if (op->slot2 != SLOT_NONE)
+			strbuf_printf(out, " in %s", slot_name(op->slot2));
 		return true;
 	case OP_EXEC:
 		print_list(plan, op->list, " ", out);

@@ -14,7 +14,12 @@ golden_config() {
 	buildkit-rootless)
 		sed "s|@BUNDLE@|$bundle|g" "$here/../data/buildkit-rootless.json.in" >"$bundle/config.json"
 		;;
-	spec) "$runbuild" spec --bundle "$bundle" ;;
+	spec)
+		"$runbuild" spec --bundle "$bundle"
+		# a host with cgroup v1 gets none
+		grep -q '{"type": "cgroup"}' "$bundle/config.json" ||
+			sed -i 's|^\(\t*\){"type": "mount"}$|\1{"type": "mount"},\n\1{"type": "cgroup"}|' "$bundle/config.json"
+		;;
 	spec-rootless)
 		"$runbuild" spec --rootless --bundle "$bundle"
 		# whoever runs the test: the hosts know the user 1001

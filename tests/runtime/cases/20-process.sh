@@ -283,6 +283,12 @@ test_exec_takes_a_process_file() {
 	capture runtime exec --process "$bundle/process.json" execfile
 	same 'the status' 3 "$status"
 	same 'stdout' $'none\n1000\n0037\nCapBnd:\t0000000000000020' "$(<"$bundle/out")"
+	# what a shell makes of <(…), and a link
+	ln -s process.json "$bundle/linked.json"
+	capture runtime exec --process <(cat "$bundle/process.json") execfile
+	same 'from a pipe' 3 "$status"
+	capture runtime exec --process "$bundle/linked.json" execfile
+	same 'through a link' 3 "$status"
 	capture runtime exec -p "$scratch/nowhere.json" execfile
 	refused 255 'exec failed'
 	printf '{"args": ["/bin/true"], "cwd": "relative"}' >"$bundle/process.json"

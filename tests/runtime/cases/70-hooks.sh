@@ -63,7 +63,8 @@ test_hooks_read_the_state_on_stdin() {
 test_hooks_run_where_the_specification_says() {
 	new_bundle hookplace
 	add_hook createRuntime "readlink /proc/self/ns/mnt >$bundle/runtime; readlink /proc/self/ns/net >>$bundle/runtime"
-	add_hook createContainer "readlink /proc/self/ns/mnt >$bundle/container; [ -d $bundle/rootfs/proc/1 ] && echo mounted >>$bundle/container"
+	add_hook createContainer "readlink /proc/self/ns/mnt >$bundle/container; [ -d $bundle/rootfs/proc/1 ] && echo mounted >>$bundle/container
+		[ ./bin -ef $bundle/rootfs/bin ] && echo 'in the root' >>$bundle/container"
 	add_hook startContainer 'pwd >/place; ls / | wc -l >>/place'
 	set_script 'readlink /proc/self/ns/mnt'
 	run_container hookplace
@@ -71,7 +72,8 @@ test_hooks_run_where_the_specification_says() {
 	same 'createRuntime' "$(readlink /proc/self/ns/mnt)
 $(readlink /proc/self/ns/net)" "$(<"$bundle/runtime")"
 	same 'createContainer' "$(<"$bundle/out")
-mounted" "$(<"$bundle/container")"
+mounted
+in the root" "$(<"$bundle/container")"
 	[[ -s $bundle/rootfs/place ]] || fail 'startContainer did not see the root'
 }
 
