@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* What common.c, v1.c, v2.c and stats.c share. */
+/* What common.c, member.c, v1.c, v2.c and stats.c share. */
 #include "base/sys.h"
 #include "cgroup/cgroup.h"
 

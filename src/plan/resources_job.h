@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* What resources.c, its halves for v1 and v2, and devices.c share. Private to plan/. */
+/* What resources.c, its halves for v1 and v2, resources_write.c and devices.c share. Private to plan/. */
 #include "plan/resources.h"
 
 struct bpf_insn;
