@@ -17,21 +17,22 @@ void launch_drop_plan(struct launch *l);
 /* launch_clone.c: OP_CLONE */
 int launch_clone(struct launch *l, const struct plan_op *op, struct rb_err *err);
 
-/* launch_monitor.c: OP_MONITOR */
-int launch_monitor(struct launch *l, struct rb_err *err);
-/*
- * The group that the child was joined to, or will be: the plan says which; NULL: none of its own.
- * The monitor removes it.
- */
-const char *launch_cgroup(const struct launch *l);
-void launch_monitor_end(struct launch *l);
-
+/* monitor_process.c */
 /* A process of its own: its group, no signals, not dumpable, a name. */
 void monitor_become(const char *name);
 
 /* Closes every descriptor but those of the list (in any order, negative ones are ignored). */
 void monitor_keep_only(const int *keep, size_t n);
 void monitor_wait_dead(int pidfd);
+/*
+ * The group that the child was joined to, or will be: the plan says which; NULL: none of its own.
+ * The monitor removes it.
+ */
+const char *launch_cgroup(const struct launch *l);
+
+/* launch_monitor.c: OP_MONITOR */
+int launch_monitor(struct launch *l, struct rb_err *err);
+void launch_monitor_end(struct launch *l);
 
 /* launch_guard.c: the same through a shared guard */
 int guard_add(struct launch *l, struct rb_err *err);
