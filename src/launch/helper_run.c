@@ -14,15 +14,13 @@ static void helper_exec(const char *path, const char *const argv[], int output, 
 {
 	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
 	int null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
-	sigset_t none;
 
 	for (int fd = 0; fd <= 2 && null >= 0; fd++)
 		(void)sys_dup3(null, fd, 0);
 	(void)sys_dup3(output, standard, 0);
 	(void)sys_close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
 	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* cleared by a setuid program */
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	sys_signals_reset();
 	(void)sys_execve(path, (char *const *)argv, (char *const *)envp);
 	sys_exit(127);
 }
@@ -147,13 +145,11 @@ char *helper_output(struct arena *arena, const char *path, const char *const arg
 /* In the new process: standard output into the pipe, the rest is ours. */
 static void output_exec(const char *path, const char *const argv[], int output)
 {
-	sigset_t none;
 
 	(void)sys_dup3(output, 1, 0);
 	(void)sys_close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
 	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	sys_signals_reset();
 	(void)sys_execve(path, (char *const *)argv, environ);
 	sys_exit(127);
 }

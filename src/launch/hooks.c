@@ -10,13 +10,11 @@
 
 static void hook_child(const char *path, char *const argv[], char *const envp[], int input)
 {
-	sigset_t none;
 
 	(void)sys_dup3(input, 0, 0);
 	(void)sys_dup3(2, 1, 0);
 	(void)sys_close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	sys_signals_reset();
 	(void)sys_execve(path, argv, envp);
 	sys_exit(127);
 }

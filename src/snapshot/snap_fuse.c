@@ -110,7 +110,6 @@ static void fuse_exec(const struct fuse_start *start)
 {
 	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
 	int null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
-	sigset_t none;
 
 	if (!start->layers->spec->outlives_caller) {
 		(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
@@ -131,8 +130,7 @@ static void fuse_exec(const struct fuse_start *start)
 	keep_over_exec(start->fuse);
 	(void)sys_chdir("/");
 	(void)sys_umask(0);
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	sys_signals_reset();
 	(void)sys_execve(start->program, (char *const *)start->argv, (char *const *)envp);
 	sys_exit(127);
 }
