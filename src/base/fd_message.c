@@ -28,29 +28,60 @@ int fd_message_send(int sock, const void *data, size_t len, int fd)
 	return 0;
 }
 
-int fd_message_receive(int sock, void *data, size_t len, int *ret_fd)
+/* The descriptors that came along; a second one is nobody's, and closed. */
+static int pass_descriptor(struct msghdr *message, int *ret_fd)
+{
+	struct cmsghdr *header = CMSG_FIRSTHDR(message);
+	bool alone = !(message->msg_flags & (MSG_CTRUNC | MSG_TRUNC));
+	int fds[2] = {-1, -1};
+	size_t n = 0;
+
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+		n = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	/* the alignment of the buffer leaves room for two */
+	if (n > ARRAY_LEN(fds))
+		n = ARRAY_LEN(fds);
+	if (n > 0)
+		memcpy(fds, CMSG_DATA(header), n * sizeof(int));
+	if (alone && n < 2) {
+		*ret_fd = fds[0];
+		return 0;
+	}
+	for (size_t i = 0; i < n; i++)
+		fd_close(&fds[i]);
+	return -EPROTO;
+}
+
+ssize_t fd_message_take(int sock, void *data, size_t size, int flags, int *ret_fd)
 {
 	union pass_control control = {.bytes = {0}};
-	struct iovec iov = {.iov_base = data, .iov_len = len};
+	struct iovec iov = {.iov_base = data, .iov_len = size};
 	struct msghdr message = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = &control,
 		.msg_controllen = sizeof(control),
 	};
-	struct cmsghdr *header;
-	int fd = -1;
-	ssize_t r;
+	ssize_t len;
+	int r;
 
 	do
-		r = recvmsg(sock, &message, MSG_CMSG_CLOEXEC);
-	while (r < 0 && errno == EINTR);
+		len = recvmsg(sock, &message, MSG_CMSG_CLOEXEC | flags);
+	while (len < 0 && errno == EINTR);
+	if (len <= 0)
+		return len < 0 ? -errno : 0;
+	r = pass_descriptor(&message, ret_fd);
+	return r < 0 ? r : len;
+}
+
+int fd_message_receive(int sock, void *data, size_t len, int *ret_fd)
+{
+	int fd = -1;
+	ssize_t r = fd_message_take(sock, data, len, 0, &fd);
+
 	if (r <= 0)
-		return r < 0 ? -errno : -EPIPE;
-	header = CMSG_FIRSTHDR(&message);
-	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
-		memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-	if ((size_t)r != len || (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC))) {
+		return r < 0 ? (int)r : -EPIPE;
+	if ((size_t)r != len) {
 		fd_close(&fd);
 		return -EPROTO;
 	}

@@ -8,6 +8,7 @@
  */
 #include <linux/mount.h>
 #include <sys/signalfd.h>
+#include "base/fd_message.h"
 #include "base/file.h"
 #include "launch/criu.h"
 #include "launch/launch_private.h"
@@ -187,28 +188,10 @@ static int criu_await(const struct criu *criu, int signals)
 static int criu_receive(const struct criu *criu, struct criu_reply *reply, int *ret_fd)
 {
 	char bytes[CRIU_MESSAGE_BYTES];
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
-	struct msghdr message = {.msg_iov = &iov,
-				 .msg_iovlen = 1,
-				 .msg_control = &control,
-				 .msg_controllen = sizeof(control)};
-	struct cmsghdr *header;
-	ssize_t len;
+	ssize_t len = fd_message_take(criu->sock, bytes, sizeof(bytes), 0, ret_fd);
 
-	do
-		len = recvmsg(criu->sock, &message, MSG_CMSG_CLOEXEC);
-	while (len < 0 && errno == EINTR);
 	if (len <= 0)
-		return len == 0 || errno == ECONNRESET ? 0 : -errno;
-	header = CMSG_FIRSTHDR(&message);
-	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
-		memcpy(ret_fd, CMSG_DATA(header), sizeof(*ret_fd));
-	if (message.msg_flags & MSG_TRUNC)
-		return -EPROTO;
+		return len == -ECONNRESET ? 0 : (int)len;
 	return criu_decode(bytes, (size_t)len, reply) < 0 ? -EPROTO : 1;
 }
 

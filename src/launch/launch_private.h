@@ -11,9 +11,6 @@ int launch_send_plan(struct launch *l, struct rb_err *err);
 /* A sealed memory file with a copy. */
 int plan_seal(const struct plan *plan, struct rb_err *err);
 
-/* launch_run.c */
-void launch_drop_plan(struct launch *l);
-
 /* launch_clone.c: OP_CLONE */
 int launch_clone(struct launch *l, const struct plan_op *op, struct rb_err *err);
 
@@ -65,10 +62,13 @@ int launch_cgroup_join(struct launch *l, const struct plan_op *op, struct rb_err
 int launch_scope(struct launch *l, const struct plan_op *op, struct rb_err *err);
 
 /*
- * launch_run.c: the next record of the child, and a descriptor that came with it (*ret_fd, -1
+ * launch_receive.c: the next record of the child, and a descriptor that came with it (*ret_fd, -1
  * without). flags are those of recvmsg(2). 1: a record; 0: end of file; -errno.
  */
 int launch_receive(int sock, int flags, struct handshake *record, int *ret_fd);
+void launch_drop_plan(struct launch *l);
+
+/* launch_run.c */
 
 /* One op of the parent's list. 1: it would have to wait, and the caller prefers to come back. */
 int launch_op(struct launch *l, const struct plan_op *op, struct rb_err *err);

@@ -9,48 +9,6 @@
 #include "launch/launch_private.h"
 #include "launch/tty_pump.h"
 
-int launch_receive(int sock, int flags, struct handshake *record, int *ret_fd)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = {.iov_base = record, .iov_len = sizeof(*record)};
-	struct msghdr message = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *header;
-	int fd = -1;
-	ssize_t r;
-
-	do
-		r = recvmsg(sock, &message, MSG_CMSG_CLOEXEC | flags);
-	while (r < 0 && errno == EINTR);
-	if (r < 0)
-		return -errno;
-	header = CMSG_FIRSTHDR(&message);
-	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
-		memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-	if (r == 0)
-		return 0;
-	if ((size_t)r != sizeof(*record) || record->magic != HANDSHAKE_MAGIC ||
-	    record->version != HANDSHAKE_VERSION || (message.msg_flags & MSG_CTRUNC)) {
-		fd_close(&fd);
-		return -EPROTO;
-	}
-	/* texts come from another process: end them here */
-	record->detail[sizeof(record->detail) - 1] = '\0';
-	record->origin[sizeof(record->origin) - 1] = '\0';
-	if (ret_fd)
-		*ret_fd = fd;
-	else
-		fd_close(&fd);
-	return 1;
-}
-
 /* The child reads the plan from a sealed copy, mapped before it is born. */
 static int plan_map(struct launch *l, const struct plan *plan, struct rb_err *err)
 {
@@ -65,14 +23,6 @@ static int plan_map(struct launch *l, const struct plan *plan, struct rb_err *er
 	l->plan = map;
 	l->plan_size = plan->size;
 	return 0;
-}
-
-void launch_drop_plan(struct launch *l)
-{
-	if (l->plan_size)
-		munmap((void *)l->plan, l->plan_size);
-	l->plan_size = 0;
-	l->plan = NULL;
 }
 
 static const struct plan_op *plan_find_child_op(const struct plan *plan, enum plan_op_kind kind)

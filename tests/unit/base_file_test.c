@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files that are not what they should be, and the log. */
+#include <sys/socket.h>
+#include "base/fd_message.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "scratch.h"
@@ -239,6 +241,68 @@ static void log_file_that_is_a_fifo_without_a_reader_is_an_error(void)
 	      -ENOENT);
 }
 
+/* ---- messages with a descriptor ----------------------------------------------------------- */
+
+static int lowest_free(void)
+{
+	int fd = open("/", O_PATH | O_CLOEXEC);
+
+	close(fd);
+	return fd;
+}
+
+static void send_descriptors(int sock, const int *fds, size_t n)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(4 * sizeof(int))];
+	} control = {.bytes = {0}};
+	char word[] = "word";
+	struct iovec iov = {.iov_base = word, .iov_len = 4};
+	struct msghdr message = {.msg_iov = &iov,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = CMSG_SPACE(n * sizeof(int))};
+
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(n * sizeof(int));
+	memcpy(CMSG_DATA(&control.header), fds, n * sizeof(int));
+	CHECK(sendmsg(sock, &message, 0) == 4);
+}
+
+static void fd_message_takes_one_descriptor_and_keeps_no_other(void)
+{
+	const int sent[] = {0, 1, 2, 0};
+	char text[8];
+	int pair[2];
+	int fd = -1;
+	int lowest;
+
+	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+	lowest = lowest_free();
+	send_descriptors(pair[0], sent, 1);
+	CHECK(fd_message_receive(pair[1], text, 4, &fd) == 0 && fd == lowest);
+	CHECK((fcntl(fd, F_GETFD) & FD_CLOEXEC) && memcmp(text, "word", 4) == 0);
+	fd_close(&fd);
+	for (size_t n = 2; n <= ARRAY_LEN(sent); n++) {
+		send_descriptors(pair[0], sent, n);
+		CHECK(fd_message_take(pair[1], text, sizeof(text), 0, &fd) == -EPROTO);
+		CHECK(fd == -1 && lowest_free() == lowest);
+	}
+	/* longer and shorter than expected; nothing there; the other side gone */
+	for (size_t len = 3; len <= 5; len += 2) {
+		send_descriptors(pair[0], sent, 1);
+		CHECK(fd_message_receive(pair[1], text, len, &fd) == -EPROTO);
+		CHECK(fd == -1 && lowest_free() == lowest);
+	}
+	CHECK(fd_message_take(pair[1], text, 4, MSG_DONTWAIT, &fd) == -EAGAIN);
+	close(pair[0]);
+	CHECK(fd_message_take(pair[1], text, 4, 0, &fd) == 0);
+	CHECK(fd_message_receive(pair[1], text, 4, &fd) == -EPIPE);
+	close(pair[1]);
+}
+
 TAP_MAIN(TEST(file_of_the_largest_size_is_read),
 	 TEST(file_of_huge_sparse_size_is_refused_before_reading),
 	 TEST(file_that_is_a_fifo_does_not_block), TEST(file_that_is_a_link_is_not_followed),
@@ -248,4 +312,5 @@ TAP_MAIN(TEST(file_of_the_largest_size_is_read),
 	 TEST(fd_copies_are_closed_on_exec_and_high_enough),
 	 TEST(log_json_line_is_what_containerd_reads), TEST(log_text_line_is_runcs),
 	 TEST(log_lines_are_appended), TEST(log_error_goes_to_the_file_and_to_standard_error),
-	 TEST(log_file_that_is_a_fifo_without_a_reader_is_an_error))
+	 TEST(log_file_that_is_a_fifo_without_a_reader_is_an_error),
+	 TEST(fd_message_takes_one_descriptor_and_keeps_no_other))
