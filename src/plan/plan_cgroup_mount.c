@@ -167,9 +167,12 @@ bool plan_add_cgroup_mount(struct plan_blob *b, const struct spec_mount *mount)
 	/* a group that surely exists when the child gets here */
 	bool own = b->spec->cgroups_path[0] == '/' &&
 		   b->options->cgroup_manager == CGROUP_MANAGER_FILES &&
-		   !b->options->rootless_cgroup;
+		   (!b->options->rootless_cgroup || !b->options->foreground);
 
-	if (plan_in_user_namespace(b) || (!namespaced && !own))
+	if (!namespaced && !own)
+		return false;
+	/* there v1 cannot be mounted at all, and v2 only bound */
+	if (plan_in_user_namespace(b) && (namespaced || b->host->cgroup_mode != HOST_CGROUP_V2))
 		return false;
 	if (b->host->cgroup_mode == HOST_CGROUP_V2) {
 		if (namespaced)

@@ -115,7 +115,9 @@ void plan_add_devices(struct plan_blob *b)
 
 		plan_make_node(b, &device);
 	}
+	/* the link below takes its place, which it could not over a mount */
 	for (size_t i = 0; i < b->spec->n_devices; i++)
-		plan_make_node(b, &b->spec->devices[i]);
+		if (!str_eq(b->spec->devices[i].path, "/dev/ptmx"))
+			plan_make_node(b, &b->spec->devices[i]);
 	plan_add_links(b);
 }

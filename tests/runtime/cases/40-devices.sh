@@ -49,6 +49,15 @@ fifo 600 1000:1000'
 	fi
 }
 
+test_configured_ptmx_is_the_containers_own() {
+	new_bundle ptmx
+	edit_config '.linux.devices = [{path: "/dev/ptmx", type: "c", major: 5, minor: 2}]'
+	set_script 'ls -lLn /dev/ptmx | cut -c1-10; readlink /dev/ptmx'
+	run_container ptmx
+	output_is 'crw-rw-rw-
+pts/ptmx'
+}
+
 test_missing_device_of_the_host_names_the_element() {
 	need_mode user userns
 	new_bundle nodevice
