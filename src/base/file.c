@@ -73,14 +73,17 @@ int file_read_at(struct arena *arena, int dirfd, const char *name, size_t max, c
 int file_read_named(struct arena *arena, const char *path, size_t max, char **ret_text,
 		    size_t *ret_len)
 {
-	CLEANUP_FD int fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_NOCTTY, 0);
+	/* O_NONBLOCK: a fifo that nobody writes to is empty; one with a writer is waited for */
+	CLEANUP_FD int fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
 	struct stat st;
 
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
+	if (S_ISFIFO(st.st_mode) && fcntl(fd, F_SETFL, 0) < 0)
+		return -errno;
+	if (S_ISFIFO(st.st_mode))
 		return stream_read(arena, fd, max, ret_text, ret_len);
 	return file_read_fd(arena, fd, max, ret_text, ret_len);
 }
