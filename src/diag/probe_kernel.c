@@ -272,6 +272,13 @@ void probe_proc(struct doctor *doctor, struct finding *finding)
 		return;
 	}
 	n = proc_masks(doctor, &first);
+	if (fs < 0 || n == 0) {
+		found(finding, FINDING_WARNING, RB_USERNS_SECCOMP, -r,
+		      "a new /proc cannot be mounted, though none of its paths is masked");
+		err_fix(&finding->err, "see system-calls: a seccomp profile around this process "
+				       "may forbid fsopen, fsconfig or fsmount");
+		return;
+	}
 	found(finding, FINDING_WARNING, RB_PROC_REFUSED, -r,
 	      "the surrounding /proc has %zu masked paths (%.100s), so steps use it", n, first);
 	err_fix(&finding->err, "docker: --security-opt systempaths=unconfined; Kubernetes: "

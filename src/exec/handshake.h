@@ -33,6 +33,9 @@ enum handshake_type {
 	HS_PLAN
 };
 
+/* A seccomp filter around us forbids all new mounts. */
+enum { HS_STATUS_FILTER = 1 };
+
 struct handshake {
 	uint32_t magic;
 	uint16_t version;
@@ -41,7 +44,8 @@ struct handshake {
 	uint32_t op;      /* FAIL: position in the child's list */
 	uint32_t kind;    /* FAIL: enum plan_op_kind */
 	int32_t errnum;   /* FAIL: positive errno */
-	int32_t status;   /* FAIL of a hook: its wait status, or -1 when it ran out of time */
+	int32_t status;   /* FAIL of a hook: its wait status, or -1 when it ran out of time;
+			     of a mount: HS_STATUS_FILTER or 0 */
 	char detail[104]; /* FAIL: the op's string, cut; for readers without the plan (`start`) */
 	char origin[64];  /* FAIL: the op's origin, cut */
 };

@@ -174,6 +174,33 @@ static int fsmount_option(int fs, const char *option)
 	return sys_fsconfig(fs, FSCONFIG_SET_FLAG, key, NULL, 0);
 }
 
+/*
+ * Who has said EPERM: a filter around us, or the kernel, which gives a fresh procfs or sysfs only
+ * to those who see a whole one? A tmpfs it gives to every root of a mount namespace.
+ */
+static bool filter_refuses_mounts(void)
+{
+	int fs = sys_fsopen("tmpfs");
+	int mount = fs;
+	int r;
+
+	if (fs >= 0) {
+		r = sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+		mount = r < 0 ? r : sys_fsmount(fs, 0);
+		sys_close(fs);
+	}
+	if (mount >= 0)
+		sys_close(mount);
+	return mount == -EPERM;
+}
+
+static int fsmount_failed(struct exec_child *child, const struct plan_op *op, int r)
+{
+	if (r == -EPERM && !(op->on_error & ON_EPERM) && filter_refuses_mounts())
+		exec_fail(child, op, EPERM, HS_STATUS_FILTER);
+	return r;
+}
+
 int op_fsmount(struct exec_child *child, const struct plan_op *op)
 {
 	const struct plan_list *options = plan_list_at(child->plan, op->list);
@@ -182,7 +209,7 @@ int op_fsmount(struct exec_child *child, const struct plan_op *op)
 	int r = 0;
 
 	if (fs < 0)
-		return fs;
+		return fsmount_failed(child, op, fs);
 	/* the source is only a label; a file system without one says EINVAL, which is fine */
 	(void)sys_fsconfig(fs, FSCONFIG_SET_STRING, "source", op_str(child, op, 1), 0);
 	for (uint32_t i = 0; r == 0 && options && i < options->count; i++)
@@ -192,7 +219,7 @@ int op_fsmount(struct exec_child *child, const struct plan_op *op)
 	mount = r < 0 ? r : sys_fsmount(fs, (unsigned)op->arg[0]);
 	sys_close(fs);
 	if (mount < 0)
-		return mount;
+		return fsmount_failed(child, op, mount);
 	slot_set(child, op->slot, mount);
 	return 0;
 }

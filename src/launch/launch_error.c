@@ -46,6 +46,29 @@ static int failure_move(int e, const char *target, struct rb_err *err)
 	return -e;
 }
 
+static int failure_fsmount(const struct handshake *record, const char *what, struct rb_err *err)
+{
+	int e = record->errnum;
+
+	if (str_eq(what, "proc") && e == EPERM && record->status != HS_STATUS_FILTER) {
+		err_set(err, RB_PROC_REFUSED, 0,
+			"cannot mount proc: the outer /proc is partly hidden, and the kernel then "
+			"refuses a new one");
+		err_fix(err, "docker: --security-opt systempaths=unconfined; Kubernetes: "
+			     "procMount: Unmasked with hostUsers: false");
+		return -EPERM;
+	}
+	err_set(err, RB_MOUNT, e, "cannot mount %s", what);
+	if (e == ENODEV)
+		err_fix(err, "the kernel does not know this type of file system");
+	else if (e == EINVAL)
+		err_fix(err, "one of the mount's options is not accepted");
+	else if (e == EPERM && record->status != HS_STATUS_FILTER)
+		err_fix(err, "it needs a namespace of the container's own, or is not allowed in a "
+			     "user namespace");
+	return -e;
+}
+
 static int failure_mount(const struct handshake *record, const char *what, struct rb_err *err)
 {
 	int e = record->errnum;
@@ -81,25 +104,7 @@ static int failure_mount(const struct handshake *record, const char *what, struc
 		}
 		err_set(err, RB_MOUNT_TARGET, e, "cannot make mount destination '%s'", what);
 		return -e;
-	case OP_FSMOUNT:
-		if (str_eq(what, "proc") && e == EPERM) {
-			err_set(err, RB_PROC_REFUSED, 0,
-				"cannot mount proc: the outer /proc is partly hidden, and the kernel "
-				"then refuses a new one");
-			err_fix(err, "docker: --security-opt systempaths=unconfined; Kubernetes: "
-				     "procMount: Unmasked with hostUsers: false");
-			return -EPERM;
-		}
-		err_set(err, RB_MOUNT, e, "cannot mount %s", what);
-		if (e == ENODEV)
-			err_fix(err, "the kernel does not know this type of file system");
-		else if (e == EINVAL)
-			err_fix(err, "one of the mount's options is not accepted");
-		else if (e == EPERM)
-			err_fix(err,
-				"it needs a namespace of the container's own, or is not allowed "
-				"in a user namespace");
-		return -e;
+	case OP_FSMOUNT: return failure_fsmount(record, what, err);
 	case OP_MOVE_MOUNT: return failure_move(e, what, err);
 	default:
 		return err_set(err, RB_SETUP_STEP, e, "set-up of the container: %s%s%s",

@@ -21,14 +21,21 @@ static int fs_mount(const char *type, const char *key, const char *value, unsign
 	return rc < 0 ? rc : sys_fsmount(fs, attr);
 }
 
+/*
+ * Where the new calls are missing or a filter forbids them, mount(2) does the same at a path. It
+ * says EPERM itself where the kernel refuses a new /proc.
+ */
 int child_mount_proc(void)
 {
 	CLEANUP_FD int proc = fs_mount("proc", NULL, NULL,
 				       MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 
-	if (proc < 0)
-		return proc;
-	return sys_move_mount(proc, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH);
+	int rc = proc < 0 ? proc
+			  : sys_move_mount(proc, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH);
+
+	if (rc == -EPERM || rc == -ENOSYS)
+		rc = sys_mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	return rc;
 }
 
 /* The outermost host ids of a map, as ids inside: the range that ping(8) may have. */

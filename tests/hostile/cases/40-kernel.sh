@@ -44,7 +44,8 @@ test_a_forbidden_call_is_blamed_on_the_filter() {
 	local call
 
 	kernel_bundle forbidden
-	for call in openat2 close_range move_mount mount_setattr open_tree pivot_root; do
+	# fsopen and the others: not the masks of the outer /proc, for which a new one may be refused too
+	for call in openat2 close_range move_mount mount_setattr open_tree pivot_root fsopen fsmount fsconfig; do
 		without "$call=EPERM" '03[0-9][0-9]' 'seccomp profile around this process'
 	done
 	without clone3=EPERM 0215 'seccomp profile around this process'
@@ -73,4 +74,19 @@ test_without_pidfd_open_nothing_is_signalled_by_number() {
 	[[ -d $state_root/p ]] || fail 'the state of a living container was removed'
 	runtime delete --force p
 	state_is_empty
+}
+
+# Without the new calls for mounts a launcher uses the old one.
+test_a_launcher_has_its_proc_without_fsopen() {
+	local rules
+
+	[[ $mode == user ]] || skip 'needs to be root of a user namespace'
+	[[ -x $tools/seccomp-run ]] || skip 'the sources of seccomp-run are not beside the tests'
+	for rules in fsopen=EPERM fsopen=ENOSYS move_mount=EPERM; do
+		capture timeout 30 "$tools/seccomp-run" "$rules" -- "$runbuild" rootless --state-dir "$scratch/inner" -- \
+			sh -c 'readlink /proc/self/ns/pid; tr "\0" " " </proc/1/cmdline'
+		((status == 0)) || fail "$rules: status $status: $(<"$bundle/err")"
+		[[ $(head -n 1 "$bundle/out") != "$(readlink /proc/self/ns/pid)" ]] || fail "$rules: no pid namespace"
+		contains "$bundle/out" "$runbuild"
+	done
 }
