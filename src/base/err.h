@@ -119,6 +119,7 @@
 	X(RB_LAUNCHER_NONE, 611)                                                                   \
 	X(RB_DAEMON, 612)                                                                          \
 	X(RB_STEP_NET, 613)                                                                        \
+	X(RB_NET_FILTER, 614)                                                                      \
 	/* snapshots */                                                                            \
 	X(RB_SNAP_LAYER, 700)                                                                      \
 	X(RB_SNAP_UPPER, 701)                                                                      \

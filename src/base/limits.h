@@ -42,6 +42,7 @@
 #define LIMIT_API_BYTES      16384u /* a request on api.sock */
 #define LIMIT_API_CLIENTS    8
 #define LIMIT_HOST_ADDRESSES 1024u  /* of one network namespace, IPv4 */
+#define LIMIT_HOST_V6        128u   /* the same, IPv6, of more than the link */
 #define LIMIT_POOL           64u    /* networks kept ready for steps */
 #define LIMIT_PORTS          256u   /* published at once */
 #define LIMIT_CONNECTIONS    16384u /* open at once, of all published ports */

@@ -282,6 +282,10 @@ static const struct catalogue_entry entries[] = {
 	 "slirp4netns has ended while the step ran.",
 	 "The message says which; --step-net=host gives the step the daemon's network, and with it the "
 	 "host's loopback."},
+	{RB_NET_FILTER, "filter of the tap",
+	 "The filter that keeps raw frames from this host could not be put on slirp4netns's tap.",
+	 "The message says what refused it; a network without slirp4netns (--net=none or pasta, "
+	 "--step-net=none) needs no filter."},
 	{RB_SNAP_LAYER, "snapshot layer",
 	 "A directory of a snapshot is missing, is not a directory, may not be searched by the root "
 	 "of the user namespace, or there are more than 500 of them.",

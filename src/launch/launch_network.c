@@ -193,12 +193,13 @@ int launch_network_close(struct launch *l, const struct plan_op *op, struct rb_e
 	struct net_hosts *hosts = arena_alloc(l->context->arena, sizeof(*hosts));
 	struct sock_filter *program = arena_array(l->context->arena, NET_FILTER_INSNS,
 						  sizeof(*program));
+	const struct net_closure closure = {.hosts = hosts, .dns = (uint32_t)op->arg[0]};
 	int r = hosts && program ? net_hosts_read(hosts, err)
 				 : err_set(err, RB_NO_MEMORY, ENOMEM, "network");
 
 	if (r == 0)
 		r = net_filter_attach(l->net.slirp.pidfd, program,
-				      net_filter_build(hosts, (uint32_t)op->arg[0], program), err);
+				      net_filter_build(&closure, program), err);
 	/* the keeper's is not ours to end */
 	if (l->net.keeper >= 0)
 		fd_close(&l->net.slirp.pidfd);

@@ -113,6 +113,41 @@ static char **slirp_argv(struct arena *arena, const struct slirp_options *option
 	return argv;
 }
 
+/*
+ * The pipe on which it says that it is ready is full: slirp4netns has opened its tap by then, reads
+ * from it after that, and waits in write(2) until somebody makes room. Only its tap is not waited
+ * for: how long that takes nobody says.
+ */
+static int pipe_fill(int fd, size_t *ret_bytes)
+{
+	static const char filler[4096];
+	int flags = sys_fcntl(fd, F_GETFL, 0);
+	ssize_t n;
+	int r;
+
+	/* the smallest there is; one that could not be made smaller is as good */
+	(void)sys_fcntl(fd, F_SETPIPE_SZ, sizeof(filler));
+	r = flags < 0 ? flags : sys_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	while (r >= 0 && (n = write(fd, filler, sizeof(filler))) > 0)
+		*ret_bytes += (size_t)n;
+	return r < 0 ? r : sys_fcntl(fd, F_SETFL, flags);
+}
+
+int slirp_release(struct slirp *slirp)
+{
+	char filler[4096];
+
+	while (slirp->held > 0) {
+		size_t want = slirp->held < sizeof(filler) ? slirp->held : sizeof(filler);
+		ssize_t n = read(slirp->ready, filler, want);
+
+		if (n == 0 || (n < 0 && errno != EINTR))
+			return n < 0 ? -errno : -EPIPE;
+		slirp->held -= n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
 int slirp_spawn(struct slirp *slirp, struct arena *arena, const struct slirp_options *options)
 {
 	int pipes[PIPES][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
@@ -123,7 +158,9 @@ int slirp_spawn(struct slirp *slirp, struct arena *arena, const struct slirp_opt
 	for (size_t i = 0; rc == 0 && i < PIPES; i++)
 		if (pipe2(pipes[i], O_CLOEXEC | (i == PIPE_OUTPUT ? O_NONBLOCK : 0)) < 0)
 			rc = -errno;
-	if (rc == 0) {
+	if (rc == 0 && options->held)
+		rc = pipe_fill(pipes[PIPE_READY][1], &slirp->held);
+	if (rc >= 0) {
 		const int keep[] = {pipes[PIPE_EXIT][0], pipes[PIPE_READY][1], options->netns,
 				    options->userns};
 

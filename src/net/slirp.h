@@ -22,6 +22,7 @@ struct slirp_options {
 	int netns, userns;      /* the namespace, and the user namespace to enter first; -1: none */
 	int dir;                /* its working directory, -1: ours */
 	const char *api_socket; /* below dir, or NULL */
+	bool held;              /* it reads nothing from its tap before slirp_release() */
 };
 
 enum { NET_SAID_BYTES = 256 };
@@ -30,6 +31,7 @@ struct slirp {
 	int pidfd;                 /* -1: not running */
 	int exit_fd;               /* its end of file ends it */
 	int ready;                 /* "1" comes here */
+	size_t held;               /* bytes that are in its way there */
 	int output;                /* its standard error */
 	char said[NET_SAID_BYTES]; /* the end of what it said */
 };
@@ -38,6 +40,9 @@ void slirp_init(struct slirp *slirp);
 
 /* Starts it; nothing is waited for. slirp is initialised whatever happens. -errno. */
 int slirp_spawn(struct slirp *slirp, struct arena *arena, const struct slirp_options *options);
+
+/* Lets one go on that was started with `held`. -errno. */
+int slirp_release(struct slirp *slirp);
 
 /* Waits at most so long for it to be ready. -ETIMEDOUT; -EPIPE: it has ended. */
 int slirp_await(const struct slirp *slirp, int timeout_ms);

@@ -93,6 +93,7 @@ void net_init(struct net *net, struct arena *arena, const struct net_options *op
 		.guard_pidfd = -1,
 		.exit_fd = -1,
 		.output = -1,
+		.hosts_watch = -1,
 		.forward = {.pidfd = -1, .sock = -1},
 	};
 }
@@ -243,7 +244,7 @@ static void net_listen(struct net *net)
 	net_output_listen(&net->output, net_driver_name(net->options->driver), net->said);
 }
 
-static void helper_end(struct net *net)
+void net_helper_end(struct net *net)
 {
 	siginfo_t info;
 
@@ -266,7 +267,7 @@ bool net_reap(struct net *net, int *ret_status, bool *ret_signal)
 	net_listen(net);
 	*ret_status = info.si_status;
 	*ret_signal = info.si_code != CLD_EXITED;
-	helper_end(net);
+	net_helper_end(net);
 	return true;
 }
 
@@ -337,7 +338,9 @@ void net_event(struct net *net)
 	int status;
 
 	forward_event(net);
+	slirp_tap_event(net);
 	net_listen(net);
+	slirp_hosts_event(net);
 	if (!net_reap(net, &status, &by_signal))
 		return;
 	/* one that cannot live is not started for ever */
@@ -364,5 +367,6 @@ void net_retry(struct net *net)
 void net_end(struct net *net)
 {
 	forward_end(&net->forward);
-	helper_end(net);
+	net_helper_end(net);
+	fd_close(&net->hosts_watch);
 }

@@ -77,6 +77,7 @@ struct net {
 	int64_t started_ms;        /* CLOCK_MONOTONIC */
 	unsigned restarts;         /* in a row, each soon after the start */
 	struct ports ports;        /* published now */
+	int hosts_watch; /* readable: the host's addresses have changed; -1: all the same */
 
 	/* of builtin_ports, from the first port on */
 	struct forward forward;
@@ -106,8 +107,9 @@ int net_inside_await(const struct net *net, struct rb_err *err);
 int net_start(struct net *net, pid_t target, struct rb_err *err);
 
 /*
- * Call when net->output is readable, or net->pidfd or net->forward.pidfd says that a helper has
- * ended: logs, starts it again in the same namespace and publishes its ports again.
+ * Call when net->output or net->hosts_watch is readable, or net->pidfd or net->forward.pidfd says
+ * that a helper has ended: logs, starts it again in the same namespace and publishes its ports
+ * again, closes the host's new addresses.
  */
 void net_event(struct net *net);
 

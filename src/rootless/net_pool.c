@@ -143,13 +143,16 @@ static void pool_fill(struct pool *pool)
 /* With the host's addresses of now, not of when it was made. */
 static int slot_lend(struct pool *pool, struct pool_slot *slot, int connection)
 {
-	uint32_t dns = net_addresses(pool->options).dns;
+	const struct net_closure closure = {
+		.hosts = &pool->hosts,
+		.dns = net_addresses(pool->options).dns,
+	};
 	struct rb_err err;
 	int r = net_hosts_read(&pool->hosts, &err);
 
 	if (r == 0)
 		r = net_filter_attach(slot->slirp.pidfd, pool->program,
-				      net_filter_build(&pool->hosts, dns, pool->program), &err);
+				      net_filter_build(&closure, pool->program), &err);
 	if (r < 0)
 		pool_failed(pool, err.what);
 	else

@@ -1,14 +1,152 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * slirp4netns(1) of the launcher. Runs in the parent. The tap is ours and persistent, so another
- * slirp4netns can take the place of one that has died. Ports are published through its API.
+ * slirp4netns(1) of the launcher. Runs in the parent. The tap is persistent, so another
+ * slirp4netns can take the place of one that has died. Each gets the filter of net/filter.h before
+ * it reads its first frame, and again when the host's addresses change. Ports are published
+ * through its API.
  */
 #include <sys/un.h>
 #include "base/json.h"
+#include "base/log.h"
 #include "base/strbuf.h"
+#include "net/filter.h"
 #include "rootless/net_private.h"
 
 #define API_SOCKET ".s4nn.sock" /* RootlessKit's name for it */
+
+/*
+ * Whoever opens the gateway's way to 127.0.0.1 wants the host's services reached, and its own
+ * addresses stay open. The rest of the filter still means what was not opened: loopback addresses
+ * other than that one, and what is beside the name server.
+ */
+static int closure_program(const struct net *net, struct arena *arena, struct sock_filter **ret,
+			   size_t *ret_n, struct rb_err *err)
+{
+	const struct net_options *options = net->options;
+	struct net_hosts *hosts = arena_alloc(arena, sizeof(*hosts));
+	struct sock_filter *program = arena_array(arena, NET_FILTER_INSNS, sizeof(*program));
+	struct net_closure closure = {
+		.hosts = options->allow_host_loopback ? NULL : hosts,
+		.dns = net_addresses(options).dns,
+		.published = !options->builtin_ports,
+		.ipv6 = options->ipv6,
+	};
+	int rc;
+
+	if (!hosts || !program)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "network");
+	rc = closure.hosts ? net_hosts_read(hosts, err) : 0;
+	if (rc < 0)
+		return rc;
+	*ret = program;
+	*ret_n = net_filter_build(&closure, program);
+	return 0;
+}
+
+/* Its tap, which it opens sooner or later, or ends. */
+static int await_tap(struct net *net)
+{
+	int64_t until = net_now_ms() + NET_READY_MS;
+	int tap;
+
+	for (;;) {
+		struct pollfd fds[] = {{.fd = net->pidfd, .events = POLLIN},
+				       {.fd = net->output, .events = POLLIN}};
+
+		tap = net_tap_find(net->pidfd);
+		if (tap != -ENODEV || net_now_ms() > until)
+			return tap;
+		/* that it has opened something is no event; what it says is a sign of it */
+		(void)poll(fds, 2, 1);
+		if (fds[0].revents)
+			return -EPIPE;
+		net_output_listen(&net->output, "slirp4netns", net->said);
+	}
+}
+
+static int close_tap(struct net *net, bool fresh, struct rb_err *err)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	CLEANUP_FD int tap = -1;
+	struct sock_filter *program;
+	size_t n;
+	int rc = closure_program(net, &arena, &program, &n, err);
+
+	if (rc < 0)
+		return rc;
+	tap = fresh ? await_tap(net) : net_tap_find(net->pidfd);
+	/* one that has ended says why itself */
+	if (tap == -EPIPE || tap == -ESRCH)
+		return 0;
+	rc = tap < 0 ? tap : net_tap_filter(tap, program, n);
+	if (rc < 0)
+		return net_filter_failed(rc, err);
+	if (fresh)
+		net_tap_drain(tap);
+	return 0;
+}
+
+/* Without the filter there is no network, unless the host was opened anyway. */
+static int close_network(struct net *net, bool fresh, struct rb_err *err)
+{
+	int rc = close_tap(net, fresh, err);
+
+	if (rc == 0 || !net->options->allow_host_loopback)
+		return rc;
+	log_warn("raw frames for the host's loopback addresses are not stopped: %s", err->what);
+	return 0;
+}
+
+static void watch_hosts(struct net *net)
+{
+	if (net->hosts_watch >= 0 || net->options->allow_host_loopback)
+		return;
+	net->hosts_watch = net_hosts_watch();
+	if (net->hosts_watch < 0)
+		log_warn("addresses that this host gets later will not be closed to the network: "
+			 "%s",
+			 strerrordesc_np(-net->hosts_watch));
+}
+
+void slirp_hosts_event(struct net *net)
+{
+	struct pollfd fd = {.fd = net->hosts_watch, .events = POLLIN};
+	struct rb_err err = {0};
+
+	if (net->hosts_watch < 0 || poll(&fd, 1, 0) <= 0)
+		return;
+	net_hosts_heard(net->hosts_watch);
+	if (net->pidfd < 0 || close_network(net, false, &err) == 0)
+		return;
+	log_error(&err);
+	/* not open a second longer; its end is noticed, and another one tries */
+	(void)sys_pidfd_send_signal(net->pidfd, SIGKILL);
+}
+
+void slirp_tap_event(struct net *net)
+{
+	struct pollfd fd = {.fd = net->output, .events = POLLIN};
+	CLEANUP_FD int tap = -1;
+
+	if (net->options->driver != NET_SLIRP4NETNS || net->pidfd < 0 || poll(&fd, 1, 0) <= 0)
+		return;
+	tap = net_tap_find(net->pidfd);
+	if (tap != -ENODEV)
+		return;
+	/* 1.2.0 reads on, and complains each time */
+	log_warn("slirp4netns has lost its tap: was it removed inside? Ending it");
+	(void)sys_pidfd_send_signal(net->pidfd, SIGKILL);
+}
+
+static int slirp_ready(struct net *net, struct slirp *slirp, struct rb_err *err)
+{
+	int rc = slirp_release(slirp);
+
+	/* one that has ended is waited for, and says why */
+	if (rc == 0 || rc == -EPIPE)
+		rc = slirp_await(slirp, NET_READY_MS);
+	return rc < 0 ? net_failed(net, rc, err) : 0;
+}
 
 int slirp_start(struct net *net, struct rb_err *err)
 {
@@ -28,10 +166,12 @@ int slirp_start(struct net *net, struct rb_err *err)
 		.userns = -1,
 		.dir = net->dir,
 		.api_socket = net->dir >= 0 ? API_SOCKET : NULL,
+		.held = true,
 	};
 	struct slirp slirp;
 	int rc;
 
+	watch_hosts(net);
 	/* the one of a slirp4netns that has died is in the way of the next */
 	if (net->dir >= 0)
 		(void)unlinkat(net->dir, API_SOCKET, 0);
@@ -42,9 +182,11 @@ int slirp_start(struct net *net, struct rb_err *err)
 	if (rc < 0) {
 		err_set(err, RB_SLIRP_FAILED, -rc, "cannot start slirp4netns");
 	} else {
-		rc = slirp_await(&slirp, NET_READY_MS);
+		rc = close_network(net, true, err);
 		if (rc < 0)
-			rc = net_failed(net, rc, err);
+			net_helper_end(net);
+		else
+			rc = slirp_ready(net, &slirp, err);
 	}
 	fd_close(&slirp.ready);
 	return rc;

@@ -214,6 +214,7 @@ enum {
 	FD_SOCK,
 	FD_NET,
 	FD_NET_OUTPUT,
+	FD_NET_HOSTS,
 	FD_HOLDER,
 	FD_FORWARD,
 	FD_NOTIFY,
@@ -226,8 +227,8 @@ static void serve(struct rootless *r, int signals, const struct pollfd *fds)
 		forward(r, signals);
 	if (fds[FD_SOCK].revents)
 		hear(r);
-	if (fds[FD_NET].revents || fds[FD_NET_OUTPUT].revents || fds[FD_HOLDER].revents ||
-	    fds[FD_FORWARD].revents)
+	if (fds[FD_NET].revents || fds[FD_NET_OUTPUT].revents || fds[FD_NET_HOSTS].revents ||
+	    fds[FD_HOLDER].revents || fds[FD_FORWARD].revents)
 		network_event(r);
 	if (fds[FD_NOTIFY].revents)
 		notify_forward(r);
@@ -249,6 +250,7 @@ static int supervise(struct rootless *r)
 			[FD_SOCK] = {.fd = r->sock, .events = POLLIN},
 			[FD_NET] = {.fd = r->net.pidfd, .events = POLLIN},
 			[FD_NET_OUTPUT] = {.fd = r->net.output, .events = POLLIN},
+			[FD_NET_HOSTS] = {.fd = r->net.hosts_watch, .events = POLLIN},
 			[FD_HOLDER] = {.fd = r->net.holder_pidfd, .events = POLLIN},
 			[FD_FORWARD] = {.fd = r->net.forward.pidfd, .events = POLLIN},
 			[FD_NOTIFY] = {.fd = r->notify_in, .events = POLLIN},

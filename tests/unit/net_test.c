@@ -46,6 +46,7 @@ static bool passes(const struct sock_filter *program, size_t n, const struct fra
 {
 	uint32_t a = 0;
 	uint32_t x = 0;
+	uint32_t mem[BPF_MEMWORDS] = {0};
 
 	for (size_t i = 0; i < n; i++) {
 		const struct sock_filter *op = &program[i];
@@ -65,6 +66,12 @@ static bool passes(const struct sock_filter *program, size_t n, const struct fra
 			if (!load(f, op->k, 4, &a))
 				return false;
 			break;
+		case BPF_LD | BPF_MEM: a = mem[op->k]; break;
+		case BPF_ST: mem[op->k] = a; break;
+		case BPF_LD | BPF_B | BPF_IND:
+			if (!load(f, x + op->k, 1, &a))
+				return false;
+			break;
 		case BPF_LD | BPF_H | BPF_IND:
 			if (!load(f, x + op->k, 2, &a))
 				return false;
@@ -75,7 +82,9 @@ static bool passes(const struct sock_filter *program, size_t n, const struct fra
 			x = (x & 15) * 4;
 			break;
 		case BPF_ALU | BPF_AND | BPF_K: a &= op->k; break;
+		case BPF_JMP | BPF_JA: i += op->k; break;
 		case BPF_JMP | BPF_JEQ | BPF_K: jump = true; break;
+		case BPF_JMP | BPF_JGT | BPF_K: jump = true; break;
 		case BPF_JMP | BPF_JGE | BPF_K: jump = true; break;
 		case BPF_JMP | BPF_JSET | BPF_K: jump = true; break;
 		default: return false;
@@ -84,6 +93,7 @@ static bool passes(const struct sock_filter *program, size_t n, const struct fra
 			unsigned how = BPF_OP(op->code);
 			bool yes = how == BPF_JEQ   ? a == op->k
 				   : how == BPF_JGE ? a >= op->k
+				   : how == BPF_JGT ? a > op->k
 						    : (a & op->k) != 0;
 
 			i += yes ? op->jt : op->jf;
@@ -92,12 +102,25 @@ static bool passes(const struct sock_filter *program, size_t n, const struct fra
 	return false;
 }
 
-static bool lets(struct frame f)
+static const struct net_hosts some_hosts = {
+	.v = {0x7f000001, HOST},
+	.n = 2,
+	.v6 = {{{0x20010db8, 0, 0, 1}}, {{0x20010db8, 0, 7, 1}}},
+	.n6 = 2,
+};
+
+static bool closure_lets(const struct net_closure *closure, struct frame f)
 {
-	static const struct net_hosts hosts = {.v = {0x7f000001, HOST}, .n = 2};
 	struct sock_filter program[NET_FILTER_INSNS];
 
-	return passes(program, net_filter_build(&hosts, DNS, program), &f);
+	return passes(program, net_filter_build(closure, program), &f);
+}
+
+static bool lets(struct frame f)
+{
+	const struct net_closure closure = {.hosts = &some_hosts, .dns = DNS};
+
+	return closure_lets(&closure, f);
 }
 
 static void filter_lets_the_world_and_arp_through(void)
@@ -152,6 +175,98 @@ static void filter_lets_only_questions_to_the_name_server(void)
 	CHECK(lets(f));
 }
 
+static struct frame with_flags(uint32_t to, unsigned char flags)
+{
+	struct frame f = make_frame(0x0800, to, 6, 80);
+
+	f.bytes[47] = flags;
+	return f;
+}
+
+static void filter_lets_a_published_port_answer_and_no_more(void)
+{
+	const struct net_closure closure = {.hosts = &some_hosts, .dns = DNS, .published = true};
+	struct frame f = with_flags(HOST, 0x12);
+
+	CHECK(closure_lets(&closure, f) && closure_lets(&closure, with_flags(HOST, 0x10)));
+	CHECK(closure_lets(&closure, with_flags(HOST, 0x11)));
+	CHECK(closure_lets(&closure, with_flags(HOST, 0x04)));
+	CHECK(!closure_lets(&closure, with_flags(HOST, 0x02)));
+	CHECK(!closure_lets(&closure, with_flags(HOST, 0x2b)));
+	CHECK(!closure_lets(&closure, with_flags(0x7f000002, 0x12)));
+	CHECK(!closure_lets(&closure, make_frame(0x0800, HOST, 17, 80)));
+	CHECK(!closure_lets(&closure, make_frame(0x0800, HOST, 1, 80)));
+	/* the flags of a fragment stand in the next one */
+	f.bytes[20] = 0x20;
+	CHECK(!closure_lets(&closure, f));
+	/* without published ports there is nothing to answer */
+	CHECK(!lets(with_flags(HOST, 0x12)));
+	CHECK(closure_lets(&closure, with_flags(OTHER, 0x02)));
+}
+
+static void filter_leaves_the_hosts_addresses_open_when_told(void)
+{
+	const struct net_closure closure = {.dns = DNS};
+
+	CHECK(closure_lets(&closure, make_frame(0x0800, HOST, 6, 80)));
+	CHECK(!closure_lets(&closure, make_frame(0x0800, 0x7f000001, 6, 80)));
+	CHECK(!closure_lets(&closure, make_frame(0x0800, DNS, 6, 80)));
+}
+
+static struct frame make_v6(const uint32_t to[4], unsigned char next, uint16_t port)
+{
+	struct frame f = {.len = 64};
+
+	f.bytes[12] = 0x86;
+	f.bytes[13] = 0xdd;
+	f.bytes[20] = next;
+	for (int i = 0; i < 16; i++)
+		f.bytes[38 + i] = (unsigned char)(to[i / 4] >> (24 - 8 * (i % 4)));
+	f.bytes[56] = (unsigned char)(port >> 8);
+	f.bytes[57] = (unsigned char)port;
+	return f;
+}
+
+static bool lets_v6(uint32_t a, uint32_t b, uint32_t c, uint32_t d, struct frame f)
+{
+	const struct net_closure closure = {.hosts = &some_hosts, .dns = DNS, .ipv6 = true};
+	const uint32_t to[] = {a, b, c, d};
+
+	for (int i = 0; i < 16; i++)
+		f.bytes[38 + i] = (unsigned char)(to[i / 4] >> (24 - 8 * (i % 4)));
+	return closure_lets(&closure, f);
+}
+
+static void filter_closes_ipv6_as_well(void)
+{
+	static const uint32_t nowhere[4];
+	const struct frame tcp = make_v6(nowhere, 6, 80);
+	const struct frame udp = make_v6(nowhere, 17, 53);
+	struct frame icmp = make_v6(nowhere, 58, 0);
+
+	CHECK(lets_v6(0x20010db8, 0, 0, 2, tcp) && lets_v6(0x20010db8, 0, 0, 2, icmp));
+	CHECK(lets_v6(0x20010db8, 1, 0, 1, tcp) && lets_v6(0xfd000000, 0, 0, 2, tcp));
+	CHECK(!lets_v6(0x20010db8, 0, 0, 1, tcp) && !lets_v6(0x20010db8, 0, 7, 1, udp));
+	CHECK(!lets_v6(0, 0, 0, 0, tcp) && !lets_v6(0, 0, 0, 1, tcp));
+	CHECK(!lets_v6(0, 0, 0xffff, 0x7f000001, tcp) && !lets_v6(0, 0, 0, 0x7f000001, udp));
+	CHECK(lets_v6(0x0064ff9b, 0, 0, 0x08080808, tcp));
+	CHECK(lets_v6(0xfd000000, 0, 0, 3, udp) && !lets_v6(0xfd000000, 0, 0, 3, tcp));
+	CHECK(!lets_v6(0xfd000000, 0, 0, 3, icmp));
+	/* neighbours and routers only */
+	CHECK(!lets_v6(0xfe800000, 0, 0, 2, tcp) && !lets_v6(0xff020000, 0, 0, 1, udp));
+	CHECK(!lets_v6(0xff020000, 0, 0, 1, icmp));
+	icmp.bytes[54] = 135;
+	CHECK(lets_v6(0xff020000, 0, 1, 0xff000002, icmp) && lets_v6(0xfebf0000, 0, 0, 2, icmp));
+	icmp.bytes[54] = 137;
+	CHECK(!lets_v6(0xff020000, 0, 1, 0xff000002, icmp));
+	icmp.bytes[54] = 132;
+	CHECK(!lets_v6(0xfe800000, 0, 0, 2, icmp));
+	/* IPv4 is closed as before */
+	CHECK(lets_v6(0, 0, 0, 0, make_frame(0x0806, 0, 0, 0)));
+	CHECK(!closure_lets(&(struct net_closure){.hosts = &some_hosts, .dns = DNS, .ipv6 = true},
+			    make_frame(0x0800, 0x7f000001, 6, 80)));
+}
+
 /* The kernel's own check: attach it to a socket. */
 static void filter_is_accepted_by_the_kernel(void)
 {
@@ -160,8 +275,12 @@ static void filter_is_accepted_by_the_kernel(void)
 	struct sock_fprog filter = {.filter = program};
 	CLEANUP_FD int sock = sys_socket(AF_UNIX, SOCK_DGRAM, 0);
 
+	const struct net_closure closure = {
+		.hosts = &hosts, .dns = DNS, .published = true, .ipv6 = true};
+
 	hosts.n = LIMIT_HOST_ADDRESSES;
-	filter.len = (unsigned short)net_filter_build(&hosts, DNS, program);
+	hosts.n6 = LIMIT_HOST_V6;
+	filter.len = (unsigned short)net_filter_build(&closure, program);
 	CHECK(filter.len <= NET_FILTER_INSNS);
 	CHECK(setsockopt(sock, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) == 0);
 }
@@ -221,6 +340,8 @@ static void resolv_conf_without_a_server_gets_one(void)
 TAP_MAIN(TEST(filter_lets_the_world_and_arp_through), TEST(filter_drops_what_reaches_this_host),
 	 TEST(filter_drops_other_protocols_and_stumps),
 	 TEST(filter_lets_only_questions_to_the_name_server),
+	 TEST(filter_lets_a_published_port_answer_and_no_more),
+	 TEST(filter_leaves_the_hosts_addresses_open_when_told), TEST(filter_closes_ipv6_as_well),
 	 TEST(filter_is_accepted_by_the_kernel), TEST(resolv_conf_keeps_what_can_be_reached),
 	 TEST(resolv_conf_replaces_servers_that_cannot_be_reached),
 	 TEST(resolv_conf_replaces_the_stand_ins_of_buildkit),

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The two ends of a published port.
 
-forward.py serve PORT: TCP and UDP on 127.0.0.1 and PORT; says "ready". TCP: the first line says
+forward.py serve PORT [ADDRESS]: TCP and UDP on PORT of 127.0.0.1 or ADDRESS; says "ready". TCP: the first line says
 what is done: "peer" sends the client's address; "count" reads to the end, then sends the number
 of bytes and their sum, so it needs a half-closed connection; "flood N" sends N bytes; "reset"
 resets. UDP: each datagram comes back with the peer's address in front of it.
@@ -41,10 +41,10 @@ def udp_serve(sock):
         sock.sendto(peer[0].encode() + b" " + data, peer)
 
 
-def serve(port):
-    server = socket.create_server(("127.0.0.1", int(port)), backlog=1024)
+def serve(port, address="127.0.0.1"):
+    server = socket.create_server((address, int(port)), backlog=1024)
     datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    datagrams.bind(("127.0.0.1", int(port)))
+    datagrams.bind((address, int(port)))
     threading.Thread(target=udp_serve, args=(datagrams,), daemon=True).start()
     print("ready", flush=True)
     while True:

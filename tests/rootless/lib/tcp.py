@@ -1,18 +1,23 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """tcp.py serve ADDRESS PORT TEXT: sends TEXT and the client's address to each client; says
-"ready" once it listens. tcp.py get ADDRESS PORT: prints what the server sends, or the error."""
+"ready" once it listens, and each client's address. tcp.py get ADDRESS PORT: prints what the server sends, or the error."""
 import socket
 import sys
 
 
 def serve(address, port, text):
-    with socket.create_server((address, int(port))) as server:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, int(port)), family=family) as server:
         print("ready", flush=True)
         while True:
             client, peer = server.accept()
-            with client:
-                client.sendall(f"{text} {peer[0]}\n".encode())
+            print("client", peer[0], flush=True)
+            try:
+                with client:
+                    client.sendall(f"{text} {peer[0]}\n".encode())
+            except OSError:
+                pass  # one that has gone already
 
 
 def get(address, port):
