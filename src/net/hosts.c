@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The addresses of this network namespace: those under which a step would reach the host itself.
- * rtnetlink(7) RTM_GETADDR, spoken by hand: it is one question. Reads and listens only.
+ * rtnetlink(7) RTM_GETADDR. Reads and listens only.
  */
 #include <arpa/inet.h>
-#include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include "base/sys.h"
 #include "net/filter.h"
+#include "net/rtnl.h"
 
 static int host_take_v4(struct net_hosts *hosts, const void *address)
 {
@@ -37,8 +37,9 @@ static int host_take_v6(struct net_hosts *hosts, const void *address)
 }
 
 /* rtnetlink(7): IPv6 has IFA_LOCAL only on point-to-point links, where IFA_ADDRESS is the peer's. */
-static int host_take(struct net_hosts *hosts, const struct nlmsghdr *header)
+static int host_take(const struct nlmsghdr *header, void *data)
 {
+	struct net_hosts *hosts = data;
 	const struct ifaddrmsg *head = NLMSG_DATA(header);
 	size_t size = head->ifa_family == AF_INET    ? sizeof(struct in_addr)
 		      : head->ifa_family == AF_INET6 ? sizeof(struct in6_addr)
@@ -57,51 +58,13 @@ static int host_take(struct net_hosts *hosts, const struct nlmsghdr *header)
 					      : host_take_v6(hosts, address);
 }
 
-/* 1: that was the last piece; 0: there is more. */
-static int hosts_piece(int sock, struct net_hosts *hosts)
-{
-	char answer[32768];
-	ssize_t n = recv(sock, answer, sizeof(answer), 0);
-	size_t left = n < 0 ? 0 : (size_t)n;
-
-	if (n <= 0)
-		return n < 0 && errno == EINTR ? 0 : n < 0 ? -errno : -EPROTO;
-	for (struct nlmsghdr *h = (struct nlmsghdr *)answer; NLMSG_OK(h, left);
-	     h = NLMSG_NEXT(h, left)) {
-		int r = 0;
-
-		if (h->nlmsg_type == NLMSG_DONE)
-			return 1;
-		if (h->nlmsg_type == NLMSG_ERROR)
-			return -EPROTO;
-		if (h->nlmsg_type == RTM_NEWADDR)
-			r = host_take(hosts, h);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 int net_hosts_read(struct net_hosts *ret_hosts, struct rb_err *err)
 {
-	struct {
-		struct nlmsghdr header;
-		struct ifaddrmsg body;
-	} question = {
-		.header = {.nlmsg_len = sizeof(question),
-			   .nlmsg_type = RTM_GETADDR,
-			   .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-		.body = {.ifa_family = AF_UNSPEC},
-	};
-	CLEANUP_FD int sock = sys_socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
-	int r = sock < 0 ? sock : 0;
+	int r;
 
 	ret_hosts->n = ret_hosts->n6 = 0;
-	if (r == 0 && send(sock, &question, sizeof(question), 0) < 0)
-		r = -errno;
-	while (r == 0)
-		r = hosts_piece(sock, ret_hosts);
-	if (r > 0)
+	r = rtnl_dump(RTM_GETADDR, AF_UNSPEC, RTM_NEWADDR, host_take, ret_hosts);
+	if (r == 0)
 		return 0;
 	if (r == -E2BIG) {
 		err_set(err, RB_NET_FILTER, 0,

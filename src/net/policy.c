@@ -38,23 +38,27 @@ void net_policy_slirp(struct net_policy *ret_policy)
 	ret_policy->dns = ret_policy->network + 3;
 }
 
-/* "10.0.2.0/24", as the launcher has checked it. */
-static int read_cidr(const char *text, struct net_policy *policy)
+int net_cidr_read(const char *text, uint32_t *ret_network, unsigned *ret_prefix)
 {
 	const char *slash = strchr(text, '/');
 	char address[16] = "";
-	struct in_addr network;
+	struct in_addr in;
+	uint32_t network;
 	uint32_t prefix;
 
 	if (!slash || (size_t)(slash - text) >= sizeof(address))
 		return -EINVAL;
 	memcpy(address, text, (size_t)(slash - text));
-	if (inet_pton(AF_INET, address, &network) != 1 || num_parse_u32(slash + 1, &prefix) < 0 ||
-	    prefix < 1 || prefix > 25 || (uint32_t)(ntohl(network.s_addr) << prefix))
+	if (inet_pton(AF_INET, address, &in) != 1 || num_parse_u32(slash + 1, &prefix) < 0)
 		return -EINVAL;
-	policy->network = ntohl(network.s_addr);
-	policy->prefix = prefix;
-	policy->dns = policy->network + 3;
+	/* slirp4netns(1): the guest is number 100, so seven bits are needed */
+	if (prefix < 1 || prefix > 25)
+		return -ERANGE;
+	network = ntohl(in.s_addr);
+	if ((uint32_t)(network << prefix))
+		return -EDOM;
+	*ret_network = network;
+	*ret_prefix = prefix;
 	return 0;
 }
 
@@ -72,11 +76,12 @@ int net_policy_read(struct net_policy *ret_policy, struct rb_err *err)
 		err_fix(err, "use host, none or slirp4netns");
 		return -EINVAL;
 	}
-	if (cidr && read_cidr(cidr, &policy) < 0) {
+	if (cidr && net_cidr_read(cidr, &policy.network, &policy.prefix) < 0) {
 		err_set(err, RB_STEP_NET, 0, "RUNBUILD_STEP_NET_CIDR: '%.40s' is no network", cidr);
 		err_fix(err, "for example 10.0.2.0/24");
 		return -EINVAL;
 	}
+	policy.dns = policy.network + 3;
 	*ret_policy = policy;
 	return 0;
 }

@@ -25,6 +25,12 @@ struct net_policy {
 /* "host", "none" or "slirp4netns"; -EINVAL. */
 int net_policy_mode(const char *text, enum net_policy_mode *ret_mode);
 
+/*
+ * "10.0.2.0/24", as slirp4netns takes it; the network in host byte order. -EINVAL: it is not
+ * ADDRESS/BITS; -ERANGE: not between /1 and /25; -EDOM: it has bits behind the prefix.
+ */
+int net_cidr_read(const char *text, uint32_t *ret_network, unsigned *ret_prefix);
+
 /* From the environment; nothing is looked for yet. Errors: RB_STEP_NET. */
 int net_policy_read(struct net_policy *ret_policy, struct rb_err *err);
 

@@ -3,11 +3,12 @@
  * What the drivers share: addresses, and which driver does what. Runs in the parent, except for
  * the two net_inside_ functions, which run in the namespace.
  */
-#include <arpa/inet.h>
 #include <time.h>
 #include "base/log.h"
 #include "base/num.h"
 #include "host/helper.h"
+#include "net/policy.h"
+#include "net/rtnl.h"
 #include "rootless/net_private.h"
 
 static const char *const driver_names[] = {
@@ -41,35 +42,19 @@ const char *net_address_text(uint32_t address, char buf[16])
 
 int net_cidr_parse(const char *text, struct net_options *options, struct rb_err *err)
 {
-	const char *slash = strchr(text, '/');
-	char address[16] = "";
-	struct in_addr network;
-	uint64_t prefix;
+	int rc = net_cidr_read(text, &options->network, &options->prefix);
 
-	if (slash && (size_t)(slash - text) < sizeof(address))
-		memcpy(address, text, (size_t)(slash - text));
-	if (!slash || inet_pton(AF_INET, address, &network) != 1 ||
-	    num_parse_u64(slash + 1, strlen(slash + 1), 32, &prefix) < 0) {
+	if (rc == -EINVAL) {
 		err_set(err, RB_USAGE, 0, "--cidr: '%.40s' is not ADDRESS/BITS", text);
 		err_fix(err, "for example 10.0.3.0/24");
-		return -EINVAL;
-	}
-	/* slirp4netns(1): the guest is number 100, so seven bits are needed */
-	if (prefix < 1 || prefix > 25) {
-		err_set(err, RB_USAGE, 0, "--cidr: /%u is not between /1 and /25",
-			(unsigned)prefix);
+	} else if (rc == -ERANGE) {
+		err_set(err, RB_USAGE, 0, "--cidr: '%.40s' is not between /1 and /25", text);
 		err_fix(err, "use a larger network, for example 10.0.3.0/24");
-		return -EINVAL;
-	}
-	options->network = ntohl(network.s_addr);
-	options->prefix = (unsigned)prefix;
-	if (options->network << prefix) {
-		err_set(err, RB_USAGE, 0, "--cidr: %s has bits behind the first %u", text,
-			(unsigned)prefix);
+	} else if (rc < 0) {
+		err_set(err, RB_USAGE, 0, "--cidr: '%.40s' has bits behind its prefix", text);
 		err_fix(err, "give the address of the network itself, with zeros at its end");
-		return -EINVAL;
 	}
-	return 0;
+	return rc;
 }
 
 int64_t net_now_ms(void)
@@ -133,8 +118,45 @@ static int check_helper(struct net *net, struct rb_err *err)
 	return -ENOENT;
 }
 
+/* A network that no route leads into, from each range for private use (RFC 1918, RFC 2544). */
+static uint32_t free_network(void)
+{
+	static const uint32_t private[] = {0x0a000300, 0x0a630200, 0xac1e0200, 0xc0a8f200};
+	struct rtnl_route route;
+
+	for (size_t i = 0; i < ARRAY_LEN(private); i++)
+		if (rtnl_find_route(private[i], 24, &route) == 0)
+			return private[i];
+	return 0xc6120200; /* 198.18.2.0 */
+}
+
+/*
+ * What the host reaches through a route of its own, the command will look for in its own network.
+ * No error: a launcher in a launcher has the same network, and misses nothing.
+ */
+static void warn_of_routes(const struct net_options *options)
+{
+	struct net_addresses addresses = net_addresses(options);
+	struct rtnl_route route;
+	char theirs[16];
+	char ours[16];
+	char other[16];
+
+	/* not knowing is no reason to complain */
+	if (rtnl_find_route(addresses.gateway - 2, addresses.prefix, &route) <= 0)
+		return;
+	log_warn("the network %s/%u overlaps %s/%u, which this host reaches through %s: the "
+		 "command cannot reach what is there; use another one, --cidr=%s/24",
+		 net_address_text(addresses.gateway - 2, ours), addresses.prefix,
+		 net_address_text(route.network, theirs), route.prefix,
+		 route.ifname[0] ? route.ifname : "an interface",
+		 net_address_text(free_network(), other));
+}
+
 int net_check(struct net *net, struct rb_err *err)
 {
+	int rc;
+
 	if (net->options->driver == NET_HOST)
 		return 0;
 	net->netlink = find_netlink(net->arena);
@@ -144,7 +166,12 @@ int net_check(struct net *net, struct rb_err *err)
 		err_fix(err, "install runbuild as a whole: make install, or its package");
 		return -ENOENT;
 	}
-	return net->options->driver == NET_NONE ? 0 : check_helper(net, err);
+	if (net->options->driver == NET_NONE)
+		return 0;
+	rc = check_helper(net, err);
+	if (rc == 0)
+		warn_of_routes(net->options);
+	return rc;
 }
 
 int net_start(struct net *net, pid_t target, struct rb_err *err)

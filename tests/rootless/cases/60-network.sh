@@ -9,6 +9,54 @@ test_addresses_follow_from_cidr() {
 	contains "$scratch/out" '10.9.0.100/16' 'default via 10.9.0.2 dev up0' 'nameserver 10.9.0.3' 'mtu 9000'
 }
 
+# with_route NETWORK: the host reaches it through another interface.
+with_route() {
+	ip link add lan type dummy 2>/dev/null || ip link add lan type veth peer name lan-peer
+	trap 'ip link del lan' EXIT
+	ip link set lan up
+	ip route add "$1" dev lan
+}
+
+test_a_network_that_the_host_reaches_already_is_said() {
+	needs_tun
+	needs_host
+	with_route 10.0.0.0/8
+	rootless --net=slirp4netns -- true 2>"$scratch/err"
+	contains "$scratch/err" '10.0.2.0/24 overlaps 10.0.0.0/8' 'through lan' '--cidr=172.30.2.0/24'
+	rootless --net=slirp4netns --cidr=10.9.0.0/16 -- true 2>"$scratch/err"
+	contains "$scratch/err" '10.9.0.0/16 overlaps 10.0.0.0/8'
+	rootless --net=slirp4netns --cidr=172.30.2.0/24 -- true 2>"$scratch/err"
+	same 'with the one that was named' '' "$(cat "$scratch/err")"
+	rootless --net=none -- true 2>"$scratch/err"
+	same 'without addresses' '' "$(cat "$scratch/err")"
+}
+
+test_a_network_in_the_way_of_a_smaller_one_is_said() {
+	needs_tun
+	needs_host
+	with_route 10.9.7.0/24
+	rootless --net=slirp4netns --cidr=10.9.0.0/16 -- true 2>"$scratch/err"
+	contains "$scratch/err" '10.9.0.0/16 overlaps 10.9.7.0/24' '--cidr=10.0.3.0/24'
+	rootless --net=slirp4netns -- true 2>"$scratch/err"
+	same 'a network beside it' '' "$(cat "$scratch/err")"
+}
+
+# step_net WORD…: what the runtime of a step would be told.
+step_net() {
+	as_user env "$@" -- sh -c 'echo "$RUNBUILD_STEP_NET $RUNBUILD_STEP_NET_CIDR $RUNBUILD_STEP_NET_POOL"'
+}
+
+test_the_network_of_steps_is_inherited_unless_it_is_given() {
+	same 'inherited' 'none  ' "$(step_net RUNBUILD_STEP_NET=none runbuild rootless)"
+	same 'given' 'host  ' "$(step_net RUNBUILD_STEP_NET=none RUNBUILD_STEP_NET_CIDR=10.7.0.0/16 RUNBUILD_STEP_NET_POOL=/x \
+		runbuild rootless --step-net=host)"
+	same 'its addresses' 'none 10.7.0.0/16 ' "$(step_net RUNBUILD_STEP_NET=none RUNBUILD_STEP_NET_CIDR=10.7.0.0/16 \
+		RUNBUILD_STEP_NET_POOL=/x runbuild rootless)"
+	same 'nothing' '  ' "$(step_net runbuild rootless)"
+	same 'unshare' 'none  ' "$(step_net RUNBUILD_STEP_NET=none runbuild unshare)"
+	fails_with 125 RB0613 "RUNBUILD_STEP_NET: 'bridge' is unknown" -- as_user env RUNBUILD_STEP_NET=bridge runbuild rootless -- true
+}
+
 test_ipv6_is_usable_at_once() {
 	needs_tun
 	rootless --net=slirp4netns --ipv6 -- sh -c 'ip -6 addr show tap0; ip -6 route; cat /etc/resolv.conf' >"$scratch/out"
