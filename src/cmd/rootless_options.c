@@ -262,9 +262,13 @@ static int read_step_network(const struct rootless_arguments *arguments,
 					      {"none", NET_POLICY_NONE},
 					      {"slirp4netns", NET_POLICY_SLIRP},
 					      {NULL, 0}};
-	int mode = NET_POLICY_HOST;
-	int rc = choose("step-net", arguments->step_net, modes, &mode, err);
+	struct net_policy inherited = {.mode = NET_POLICY_HOST};
+	int rc = arguments->step_net ? 0 : net_policy_read(&inherited, err);
+	int mode = (int)inherited.mode;
 
+	if (rc == 0)
+		rc = choose("step-net", arguments->step_net, modes, &mode, err);
+	options->step_net_chosen = arguments->step_net;
 	options->step_net = (enum net_policy_mode)mode;
 	options->step_net_pool = arguments->step_net_pool;
 	if (rc < 0 || !options->step_net_pool)

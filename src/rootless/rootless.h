@@ -39,6 +39,7 @@ struct rootless_options {
 	enum subid_source subid_source;
 	bool compatible; /* RootlessKit's exit statuses: 255 after a signal, 1 for its errors */
 	enum net_policy_mode step_net; /* network of steps that share the command's */
+	bool step_net_chosen;          /* else it is what the environment says */
 	uint32_t step_net_pool;        /* networks kept ready for them */
 	const char *notify_socket;     /* for sd_notify(3); NULL: $NOTIFY_SOCKET */
 	const char *state_dir;         /* absolute, or NULL: a temporary one */

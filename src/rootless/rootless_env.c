@@ -112,9 +112,12 @@ static void environment_step_net(struct rootless *r, struct environment *env)
 	const struct net_options *net = &r->options->net;
 	char address[16];
 
-	environment_unset(env, "RUNBUILD_STEP_NET_CIDR");
+	/* an outer launcher's pool lends what cannot be entered from here */
 	environment_unset(env, "RUNBUILD_STEP_NET_POOL");
-	environment_set(env, "RUNBUILD_STEP_NET", modes[r->options->step_net]);
+	if (r->options->step_net_chosen) {
+		environment_unset(env, "RUNBUILD_STEP_NET_CIDR");
+		environment_set(env, "RUNBUILD_STEP_NET", modes[r->options->step_net]);
+	}
 	if (net->network)
 		environment_set(env, "RUNBUILD_STEP_NET_CIDR",
 				arena_printf(env->arena, "%s/%u",
