@@ -111,6 +111,44 @@ static size_t ranges_cut(struct subid_range *ranges, size_t n, uint32_t id, cons
 	return n;
 }
 
+static bool ranges_meet(const struct subid_range *ranges, size_t n, const struct subid_line *line,
+			uint32_t *ret_first, uint32_t *ret_last)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint64_t end = (uint64_t)ranges[i].start + ranges[i].count;
+		uint64_t line_end = (uint64_t)line->start + line->count;
+		uint32_t first = line->start > ranges[i].start ? line->start : ranges[i].start;
+
+		if (first >= end || first >= line_end)
+			continue;
+		*ret_first = first;
+		*ret_last = (uint32_t)((end < line_end ? end : line_end) - 1);
+		return true;
+	}
+	return false;
+}
+
+/* Nothing fails for it, so nobody would find out. The first such line of another user is named. */
+static void ranges_warn_shared(const struct subid_range *ranges, size_t n, const char *file,
+			       const char *text, const char *user, uint32_t uid)
+{
+	for (unsigned number = 1; *text; number++) {
+		size_t len = strcspn(text, "\n");
+		struct subid_line line = line_parse(text, len);
+		uint32_t first;
+		uint32_t last;
+
+		text += len + (text[len] == '\n');
+		if (!line.valid || line.owner[0] == '#' || line_is_for(&line, user, uid) ||
+		    !ranges_meet(ranges, n, &line, &first, &last))
+			continue;
+		log_warn("%s: line %u gives %u-%u to %.*s as well: files of one are the other's; "
+			 "give each user a range of their own",
+			 file, number, first, last, (int)line.owner_len, line.owner);
+		return;
+	}
+}
+
 static int line_bad(const char *file, unsigned number, const struct subid_line *line,
 		    struct rb_err *err)
 {
@@ -129,6 +167,7 @@ int subid_parse(struct arena *arena, const char *file, const char *text, const c
 		struct rb_err *err)
 {
 	struct subid_range *ranges = arena_array(arena, LIMIT_SUBID_RANGES + 1, sizeof(*ranges));
+	const char *whole = text;
 	unsigned number = 0;
 	size_t n = 0;
 
@@ -159,6 +198,7 @@ int subid_parse(struct arena *arena, const char *file, const char *text, const c
 			uid, file);
 		return -ENOENT;
 	}
+	ranges_warn_shared(ranges, n, file, whole, user, uid);
 	*ret_ranges = ranges;
 	*ret_n = n;
 	return 0;

@@ -21,7 +21,7 @@ enum subid_source {
 /*
  * The ranges of one user in the text of /etc/subuid or /etc/subgid: lines by name and by number,
  * sorted, duplicates and overlaps merged, own id left out, adjacent ranges joined. Lines of other
- * users are skipped, malformed or not. file names the file in messages. own_id is the id that is
+ * users are skipped, malformed or not; one that shares ids with this user's is warned of. file names the file in messages. own_id is the id that is
  * mapped by itself (SUBID_NONE: none). ret_ranges lives in the arena.
  * Errors: RB_SUBID_LINE, RB_SUBID_ROOT. No ranges at all: RB_SUBID_NONE.
  */

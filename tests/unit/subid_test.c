@@ -211,6 +211,30 @@ static void bad_line_of_another_user_is_skipped(void)
 	check_rows(rows, ARRAY_LEN(rows));
 }
 
+static void ids_that_another_user_has_too_are_warned_of(void)
+{
+	static const struct {
+		const char *text, *warning;
+	} rows[] = {
+		{"eve:100000:5\nbuilder:100000:5\n", "line 1 gives 100000-100004 to eve as well"},
+		{"builder:100000:10\neve:100005:100\n",
+		 "line 2 gives 100005-100009 to eve as well"},
+		{"builder:100000:10\n1002:1:100000\n",
+		 "line 2 gives 100000-100000 to 1002 as well"},
+		{"builder:200000:9\neve:100000:9\nbuilder:100000:9\n", "line 2 gives"},
+	};
+	static const char *const quiet[] = {
+		"builder:100000:5\neve:100005:5\nbob:99990:10\n",
+		"builder:100000:5\n1001:100000:5\n#eve:100000:5\neve:100000:x\neve:100001:0\n",
+	};
+	CLEANUP_ARENA struct arena arena = {0};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		CHECK(strstr(warnings_of(&arena, rows[i].text), rows[i].warning));
+	for (size_t i = 0; i < ARRAY_LEN(quiet); i++)
+		CHECK_STR(warnings_of(&arena, quiet[i]), "");
+}
+
 static void names_that_begin_alike_are_other_users(void)
 {
 	static const struct row rows[] = {
@@ -337,6 +361,7 @@ TAP_MAIN(TEST(range_by_name_is_taken), TEST(range_by_uid_is_taken),
 	 TEST(adjacent_ranges_become_one), TEST(own_id_is_left_out_with_a_warning),
 	 TEST(several_ranges_follow_each_other), TEST(range_that_starts_at_root_is_refused),
 	 TEST(bad_line_of_the_user_is_named), TEST(bad_line_of_another_user_is_skipped),
+	 TEST(ids_that_another_user_has_too_are_warned_of),
 	 TEST(names_that_begin_alike_are_other_users), TEST(comments_and_blank_lines_are_skipped),
 	 TEST(last_line_needs_no_newline), TEST(file_without_a_range_says_so),
 	 TEST(ranges_end_before_the_last_id), TEST(map_ends_before_the_last_id),

@@ -29,6 +29,15 @@ test_every_range_of_both_files_is_mapped() {
 1 200000 65536" "$(id_map "$scratch/maps")"
 }
 
+test_a_range_of_two_users_is_said() {
+	needs_host
+	printf '%s:100000:65536\neve:165000:65536\n' "$user" >"$scratch/shared"
+	as='cover "$scratch/shared" /etc/subuid'
+	same 'ids' 65537 "$(in_host "$as" runbuild rootless -- awk '{ n += $3 } END { print n }' /proc/self/uid_map 2>"$scratch/err")"
+	contains "$scratch/err" '/etc/subuid: line 2 gives 165000-165535 to eve as well' 'a range of their own'
+	same 'warnings' 1 "$(grep -c eve "$scratch/err")"
+}
+
 test_duplicates_overlaps_and_neighbours_become_one_range() {
 	needs_host
 	printf '%s\n' "$user:100000:1000" "$user_id:100000:1000" "$user:100500:1000" "$user:101500:100" \
