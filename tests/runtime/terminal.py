@@ -6,6 +6,8 @@
       runs COMMAND with a terminal as 0, 1 and 2 and prints what comes out. After
       the first line it changes the size and sends SIGWINCH to COMMAND (--resize),
       or types TEXT (--send). Its status is that of COMMAND.
+  terminal.py close SOCKET -- COMMAND...
+      listens on SOCKET, and hangs up on whoever connects. Its status is that of COMMAND.
   terminal.py receive SOCKET -- COMMAND...
       listens on SOCKET, runs COMMAND, takes one message with one descriptor, and
       prints "received N bytes, N descriptors", then what comes out of the terminal.
@@ -84,11 +86,25 @@ def receive(path, command):
     return status
 
 
+def hang_up(path, command):
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server.bind(path)
+    server.listen(1)
+    server.settimeout(DEADLINE)
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    connection, _ = server.accept()
+    connection.close()
+    server.close()
+    return child.wait(DEADLINE)
+
+
 def main():
     split = sys.argv.index("--")
     words, command = sys.argv[1:split], sys.argv[split + 1 :]
     if words[0] == "receive":
         return receive(words[1], command)
+    if words[0] == "close":
+        return hang_up(words[1], command)
     return own(dict(zip(words[1::2], words[2::2])), command)
 
 

@@ -123,6 +123,30 @@ test_words_that_are_no_limits_are_refused() {
 	down words
 }
 
+test_throttled_device_is_throttled() {
+	local disk file device name
+
+	need_root
+	name=blkio
+	[[ $(stat -f -c %T /sys/fs/cgroup) != cgroup2fs ]] || name=io
+	need_controllers "$name"
+	for disk in /sys/block/*; do
+		[[ $disk == *loop* ]] || break
+	done
+	device=$(<"$disk/dev")
+	grouped throttle
+	edit_config --argjson major "${device%:*}" --argjson minor "${device#*:}" \
+		'.linux.resources.blockIO.throttleReadBpsDevice = [{major: $major, minor: $minor, rate: 1048576}]'
+	up throttle
+	file=$(group_file blkio blkio.throttle.read_bps_device io.max)
+	grep -qE "^$device (1048576|.*rbps=1048576)" "$file" || fail "$(<"$file")"
+	down throttle
+	edit_config '.linux.resources.blockIO.throttleReadBpsDevice[0].major = 4000'
+	capture runtime create --bundle "$bundle" throttle
+	refused 1 'unable to apply cgroup configuration' '4000:' /linux/resources/blockIO/throttleReadBpsDevice/0
+	down throttle
+}
+
 test_process_limit_holds() {
 	need_root
 	has_controller pids || skip 'no controller pids here'

@@ -56,6 +56,40 @@ test_id_mapped_mount_shows_other_owners() {
 	output_is 4242:4343
 }
 
+test_recursive_id_mapping_reaches_the_submounts() {
+	local option below
+
+	need_root
+	for option in idmap ridmap; do
+		new_bundle "$option"
+		mkdir -p "$bundle/data/below"
+		touch "$bundle/data/file"
+		edit_config --arg source "$bundle/data" --arg option "$option" '.mounts += [{destination: "/data", type: "bind",
+			source: $source, options: ["rbind", $option],
+			uidMappings: [{containerID: 0, hostID: 4242, size: 1}], gidMappings: [{containerID: 0, hostID: 4343, size: 1}]}]'
+		set_script 'stat -c %u:%g /data/file /data/below/file'
+		capture unshare --mount sh -c 'mount -t tmpfs tmpfs "$1/data/below" && touch "$1/data/below/file" &&
+			exec "$2" --root "$3" run --bundle "$1" "$4"' sh "$bundle" "$runbuild" "$state_root" "$option"
+		! grep -q 'does not support' "$bundle/err" || skip 'a file system without id-mapped mounts'
+		below=0:0
+		[[ $option == idmap ]] || below=4242:4343
+		output_is "4242:4343
+$below"
+	done
+}
+
+test_memory_comes_from_the_nodes_of_the_policy() {
+	[[ -e /proc/self/numa_maps ]] || skip 'a kernel without CONFIG_NUMA'
+	new_bundle memory
+	edit_config '.linux.memoryPolicy = {mode: "MPOL_BIND", nodes: "0", flags: ["MPOL_F_STATIC_NODES"]}'
+	set_script 'cut -d" " -f2 /proc/self/numa_maps | sort -u'
+	run_container memory
+	output_is 'bind=static:0'
+	edit_config '.linux.memoryPolicy = {mode: "MPOL_BIND", nodes: "1000"}'
+	run_container memory
+	refused 1 'cannot set the memory policy' /linux/memoryPolicy
+}
+
 test_source_that_only_root_reaches_is_mounted() {
 	need_root
 	new_bundle hidden

@@ -137,6 +137,55 @@ test_hook_program_that_does_not_exist_is_named() {
 	refused 1 /no/such/hook
 }
 
+test_hook_that_dies_is_told_with_its_signal() {
+	local kind
+
+	for kind in createRuntime createContainer startContainer; do
+		new_bundle "dies$kind"
+		add_hook "$kind" 'kill -9 $$'
+		run_container "dies$kind"
+		refused 1 "error running $kind hook #0" 'signal: killed'
+		[[ ! -e $state_root/dies$kind ]] || fail 'state is left'
+	done
+}
+
+# The end of the runtime ends a hook that hangs, and nothing of the container is left.
+test_hook_that_hangs_ends_with_the_runtime() {
+	local kind pid
+
+	for kind in createRuntime createContainer startContainer; do
+		new_bundle "hangs$kind"
+		mkdir -p "$bundle/rootfs/shared" "$bundle/shared"
+		edit_config --arg b "$bundle" '.mounts += [{destination: "/shared", type: "bind", source: ($b + "/shared"), options: ["bind"]}]'
+		add_hook "$kind" "[ -d /shared ] || cd $bundle; echo >shared/here 2>/dev/null || echo >/shared/here; exec sleep 600"
+		"$runbuild" --root "$state_root" run --bundle "$bundle" "hangs$kind" >"$bundle/out" 2>"$bundle/err" </dev/null &
+		pid=$!
+		await 20 test -s "$bundle/shared/here" || fail "$kind: the hook did not run: $(<"$bundle/err")"
+		kill -KILL "$pid"
+		wait "$pid" 2>/dev/null || true
+		await 20 no_process_of_suite || fail "$kind: $(processes_of_suite | show_processes)"
+		capture runtime delete --force "hangs$kind"
+		[[ ! -e $state_root/hangs$kind ]] || fail "$kind: state is left"
+	done
+}
+
+test_late_hook_that_has_vanished_is_a_warning() {
+	new_bundle vanished
+	printf '#!/bin/sh\n' >"$bundle/hook"
+	chmod 0755 "$bundle/hook"
+	edit_config --arg b "$bundle" '.hooks.poststart = [{path: ($b + "/hook")}] | .hooks.poststop = .hooks.poststart'
+	set_script 'exec sleep 600'
+	runtime create --bundle "$bundle" vanished >"$bundle/detached" 2>&1 </dev/null
+	rm -- "$bundle/hook"
+	capture runtime start vanished
+	same 'start' 0 "$status"
+	contains "$bundle/log" 'poststart hook #0'
+	capture runtime delete --force vanished
+	same 'delete' 0 "$status"
+	contains "$bundle/log" 'poststop hook #0'
+	[[ ! -e $state_root/vanished ]] || fail 'state is left'
+}
+
 test_hook_has_only_its_own_environment() {
 	new_bundle hookenv
 	edit_config --arg b "$bundle" '.hooks.createRuntime = [{path: "/usr/bin/env", args: ["env"], env: ["A=1"]}]'

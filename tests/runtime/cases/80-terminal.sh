@@ -102,6 +102,26 @@ test_console_socket_that_nobody_listens_on_fails() {
 	[[ ! -e $state_root/ttynobody ]] || fail 'state is left'
 }
 
+# Whether the message or the hanging up comes first is the scheduler's choice: either an error that
+# leaves nothing, or a container whose terminal has hung up.
+test_console_socket_that_closes_early_leaves_no_doubt() {
+	local round
+
+	for round in 1 2 3 4 5 6 7 8; do
+		tty_bundle "ttyclose$round"
+		set_script 'exec sleep 600'
+		capture terminal close "$bundle/console.sock" -- "$runbuild" --root "$state_root" \
+			create --console-socket "$bundle/console.sock" --bundle "$bundle" "ttyclose$round"
+		if ((status == 0)); then
+			status_is "ttyclose$round" created || fail "status $(status_of "ttyclose$round")"
+			remove "ttyclose$round"
+		else
+			refused 1 "$bundle/console.sock"
+		fi
+		[[ ! -e $state_root/ttyclose$round ]] || fail 'state is left'
+	done
+}
+
 test_terminal_detached_without_a_socket_is_refused_in_runcs_words() {
 	tty_bundle ttydetach
 	run_container ttydetach --detach
