@@ -7,6 +7,7 @@
  */
 #include "base/file.h"
 #include "base/json.h"
+#include "base/num.h"
 #include "cmd/run.h"
 #include "cmd/verbs.h"
 #include "host/helper.h"
@@ -20,13 +21,14 @@ struct criu_options {
 
 struct checkpoint_options {
 	struct criu_options criu;
-	const char *parent_path;
-	bool leave_running, pre_dump;
+	const char *parent_path, *page_server, *status_fd;
+	bool leave_running, pre_dump, lazy_pages, link_remap, tcp_skip_in_flight;
 };
 
 struct restore_options {
 	struct criu_options criu;
 	struct run_options run;
+	const char *lsm_profile, *lsm_mount_context;
 	bool lazy_pages;
 };
 
@@ -63,6 +65,16 @@ static const struct option_entry checkpoint_option_table[] = {
 	 "let the container go on afterwards"},
 	{"pre-dump", 0, OPTION_FLAG, OPT(pre_dump), NULL,
 	 "only memory, for a later checkpoint; the container goes on"},
+	{"page-server", 0, OPTION_STRING, OPT(page_server), "ADDRESS:PORT",
+	 "send memory to the page server there"},
+	{"lazy-pages", 0, OPTION_FLAG, OPT(lazy_pages), NULL,
+	 "leave memory here, for a restore that fetches it when it is used"},
+	{"status-fd", 0, OPTION_STRING, OPT(status_fd), "N",
+	 "descriptor that gets a zero byte once lazy pages can be fetched"},
+	{"link-remap", 0, OPTION_FLAG, OPT(link_remap), NULL,
+	 "allow open files without a name: they get one for the time being"},
+	{"tcp-skip-in-flight", 0, OPTION_FLAG, OPT(tcp_skip_in_flight), NULL,
+	 "leave out TCP connections that are not established yet"},
 	OPTION_END,
 };
 
@@ -79,6 +91,10 @@ static const struct option_entry restore_option_table[] = {
 	 "socket that receives the terminal's master"},
 	{"lazy-pages", 0, OPTION_FLAG, OPT(lazy_pages), NULL,
 	 "memory comes from criu's lazy-pages daemon when it is used"},
+	{"lsm-profile", 0, OPTION_STRING, OPT(lsm_profile), "TYPE:NAME",
+	 "AppArmor profile or SELinux label instead of that of the images"},
+	{"lsm-mount-context", 0, OPTION_STRING, OPT(lsm_mount_context), "CONTEXT",
+	 "SELinux context of mounts instead of that of the images"},
 	{"no-pivot", 0, OPTION_IGNORED, 0, NULL, "accepted; criu enters the root"},
 	{"no-subreaper", 0, OPTION_IGNORED, 0, NULL, "accepted; runbuild is never a subreaper"},
 	OPTION_END,
@@ -372,6 +388,47 @@ static int checkpoint_parent(const struct checkpoint_options *options, struct cr
 			  : 0;
 }
 
+/* "ADDRESS:PORT", "[ADDRESS]:PORT" */
+static int checkpoint_page_server(struct arena *arena, const char *text,
+				  struct criu_request *request, struct rb_err *err)
+{
+	const char *colon = text ? strrchr(text, ':') : NULL;
+	size_t len = colon ? (size_t)(colon - text) : 0;
+
+	if (!text)
+		return 0;
+	if (len > 2 && text[0] == '[' && text[len - 1] == ']') {
+		text++;
+		len -= 2;
+	} else if (text[0] == '[' || memchr(text, ':', len)) {
+		len = 0;
+	}
+	if (len == 0 || num_parse_u32(colon + 1, &request->page_server_port) < 0 ||
+	    request->page_server_port == 0 || request->page_server_port > 65535) {
+		err_set(err, RB_USAGE, 0, "Use --page-server ADDRESS:PORT to specify page server");
+		return -EINVAL;
+	}
+	request->page_server = arena_strndup(arena, text, len);
+	return request->page_server ? 0 : err_set(err, RB_NO_MEMORY, ENOMEM, "page server");
+}
+
+/* A descriptor of the caller, for one byte. */
+static int checkpoint_status_fd(const char *text, int *ret_fd, struct rb_err *err)
+{
+	uint32_t number = 0;
+	int flags;
+
+	if (!text)
+		return 0;
+	flags = num_parse_u32(text, &number) < 0 || number > INT_MAX ? -1
+								     : fcntl((int)number, F_GETFL);
+	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+		return err_set(err, RB_USAGE, 0, "invalid --status-fd argument %.20s: %s", text,
+			       flags < 0 ? "not an open descriptor" : "not writable");
+	*ret_fd = (int)number;
+	return 0;
+}
+
 static int checkpoint_request(struct arena *arena, const struct checkpoint_options *options,
 			      const struct container *container, const struct spec *spec,
 			      struct criu_request *request, struct rb_err *err)
@@ -384,9 +441,13 @@ static int checkpoint_request(struct arena *arena, const struct checkpoint_optio
 	request->log = "dump.log";
 	request->root = spec->root_path;
 	request->leave_running = options->leave_running;
+	request->lazy_pages = options->lazy_pages;
+	request->link_remap = options->link_remap;
+	request->tcp_skip_in_flight = options->tcp_skip_in_flight;
 	request->freeze_cgroup = checkpoint_freezer(arena, container);
 	if ((r = criu_common(&options->criu, true, request, err)) < 0 ||
 	    (r = checkpoint_parent(options, request, err)) < 0 ||
+	    (r = checkpoint_page_server(arena, options->page_server, request, err)) < 0 ||
 	    (r = checkpoint_namespaces(arena, spec, request, err)) < 0 || options->pre_dump)
 		return r;
 	root = sys_openat(AT_FDCWD, spec->root_path, O_PATH | O_DIRECTORY, 0);
@@ -394,16 +455,31 @@ static int checkpoint_request(struct arena *arena, const struct checkpoint_optio
 	return r < 0 ? r : checkpoint_streams(arena, request, err);
 }
 
-static int checkpoint_ask(const struct criu_start *start, const struct criu_request *request,
-			  struct rb_err *err)
+/* A zero byte, and the end of the file: from now on memory can be fetched. */
+static int checkpoint_noted(void *data, const struct criu_reply *reply, int *fd UNUSED,
+			    struct rb_err *err)
 {
-	static const struct criu_listener deaf = {.signals = -1};
+	int *status_fd = data;
+	int r;
+
+	if (*status_fd < 0 || !str_eq(reply->script, "status-ready"))
+		return 0;
+	r = fd_write_all(*status_fd, "", 1);
+	fd_close(status_fd);
+	return r < 0 ? err_set(err, RB_CRIU, -r, "cannot write to --status-fd") : 0;
+}
+
+static int checkpoint_ask(const struct criu_start *start, const struct criu_request *request,
+			  int status_fd, struct rb_err *err)
+{
+	const struct criu_listener listener = {
+		.noted = checkpoint_noted, .data = &status_fd, .signals = -1};
 	struct criu criu;
 	int r = criu_start(start, &criu, err);
 
 	if (r < 0)
 		return r;
-	r = criu_ask(&criu, request, &deaf, err);
+	r = criu_ask(&criu, request, &listener, err);
 	criu_end(&criu);
 	if (r < 0)
 		criu_explain(request->work >= 0 ? request->work : request->images, request->log,
@@ -421,6 +497,7 @@ static int checkpoint_main(struct arena *arena, const struct globals *globals, c
 	struct criu_start start = {0};
 	struct state_record record;
 	const struct spec *spec;
+	int status_fd = -1;
 	int status;
 	int r = open_container(arena, globals, argv[0], &root, &container, err);
 
@@ -434,11 +511,12 @@ static int checkpoint_main(struct arena *arena, const struct globals *globals, c
 			       "Container cannot be checkpointed in %s state",
 			       container_status_names[status]);
 	if ((r = criu_find(arena, globals, &start, err)) == 0 &&
+	    (r = checkpoint_status_fd(own->status_fd, &status_fd, err)) == 0 &&
 	    (r = container_read(arena, &container, &record, err)) == 0 &&
 	    (r = spec_parse(arena, record.config, record.config_len, record.bundle, &spec, err)) ==
 		    0 &&
 	    (r = checkpoint_request(arena, own, &container, spec, &request, err)) == 0)
-		r = checkpoint_ask(&start, &request, err);
+		r = checkpoint_ask(&start, &request, status_fd, err);
 	fd_close(&request.images);
 	fd_close(&request.work);
 	if (r < 0 || own->leave_running || own->pre_dump)
@@ -521,6 +599,8 @@ static int restore_prepare(void *data, const struct spec *spec, struct launch_re
 	request->log = "restore.log";
 	request->root = spec->root_path;
 	request->lazy_pages = job->options->lazy_pages;
+	request->lsm_profile = job->options->lsm_profile;
+	request->lsm_mount_context = job->options->lsm_mount_context;
 	request->inherited = job->inherited;
 	ret_restore->keep_tty = spec->process.terminal && !job->options->run.console_socket;
 	if ((r = criu_find(job->arena, job->globals, &ret_restore->start, err)) < 0 ||

@@ -20,12 +20,14 @@ enum {
 	OPTS_FILE_LOCKS = 8,
 	OPTS_LOG_LEVEL = 9,
 	OPTS_LOG_FILE = 10,
+	OPTS_PAGE_SERVER = 11,
 	OPTS_NOTIFY_SCRIPTS = 12,
 	OPTS_ROOT = 13,
 	OPTS_PARENT = 14,
 	OPTS_TRACK_MEM = 15,
 	OPTS_AUTO_DEDUP = 16,
 	OPTS_WORK = 17,
+	OPTS_LINK_REMAP = 18,
 	OPTS_EXT_MNT = 23,
 	OPTS_MANAGE_CGROUPS = 24,
 	OPTS_CG_ROOT = 25,
@@ -35,8 +37,11 @@ enum {
 	OPTS_EXTERNAL = 37,
 	OPTS_EMPTY_NS = 38,
 	OPTS_FREEZE_CGROUP = 44,
+	OPTS_TCP_SKIP_IN_FLIGHT = 46,
 	OPTS_LAZY_PAGES = 48,
 	OPTS_ORPHAN_PTS_MASTER = 50,
+	OPTS_LSM_PROFILE = 53,
+	OPTS_LSM_MOUNT_CONTEXT = 63,
 };
 
 /* criu_req, criu_resp, criu_notify */
@@ -91,6 +96,18 @@ static void put_pair(struct strbuf *out, unsigned field, const struct criu_pair 
 	put_message(out, field, &message);
 }
 
+/* criu_page_server_info */
+static void put_page_server(struct strbuf *out, const struct criu_request *request)
+{
+	CLEANUP_STRBUF struct strbuf message = {0};
+
+	if (!request->page_server)
+		return;
+	put_text(&message, 1, request->page_server);
+	put_number(&message, 2, request->page_server_port);
+	put_message(out, OPTS_PAGE_SERVER, &message);
+}
+
 static void put_lists(struct strbuf *out, const struct criu_request *request)
 {
 	for (size_t i = 0; i < request->n_mounts; i++)
@@ -123,6 +140,7 @@ static void put_options(struct strbuf *out, const struct criu_request *request)
 	put_flag(out, OPTS_FILE_LOCKS, request->file_locks);
 	put_number(out, OPTS_LOG_LEVEL, 4);
 	put_text(out, OPTS_LOG_FILE, request->log);
+	put_page_server(out, request);
 	put_flag(out, OPTS_NOTIFY_SCRIPTS, true);
 	put_text(out, OPTS_ROOT, request->root);
 	put_text(out, OPTS_PARENT, request->parent);
@@ -130,14 +148,18 @@ static void put_options(struct strbuf *out, const struct criu_request *request)
 	put_flag(out, OPTS_AUTO_DEDUP, request->auto_dedup);
 	if (request->work >= 0)
 		put_number(out, OPTS_WORK, (uint64_t)request->work);
+	put_flag(out, OPTS_LINK_REMAP, request->link_remap);
 	put_flag(out, OPTS_MANAGE_CGROUPS, true);
 	put_flag(out, OPTS_SIBLING, restore);
 	put_number(out, OPTS_CGROUPS_MODE, (uint64_t)request->cgroups);
 	if (request->empty_ns)
 		put_number(out, OPTS_EMPTY_NS, request->empty_ns);
 	put_text(out, OPTS_FREEZE_CGROUP, request->freeze_cgroup);
+	put_flag(out, OPTS_TCP_SKIP_IN_FLIGHT, request->tcp_skip_in_flight);
 	put_flag(out, OPTS_LAZY_PAGES, request->lazy_pages);
 	put_flag(out, OPTS_ORPHAN_PTS_MASTER, true);
+	put_text(out, OPTS_LSM_PROFILE, request->lsm_profile);
+	put_text(out, OPTS_LSM_MOUNT_CONTEXT, request->lsm_mount_context);
 	put_lists(out, request);
 }
 

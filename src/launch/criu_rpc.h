@@ -43,7 +43,11 @@ struct criu_request {
 	const char *freeze_cgroup; /* NULL, or its directory */
 	int cgroups;               /* enum criu_cgroups */
 	bool leave_running, tcp_established, ext_unix_sk, shell_job, file_locks, auto_dedup;
-	bool lazy_pages;
+	bool lazy_pages, link_remap, tcp_skip_in_flight;
+	const char *page_server; /* address of it, or NULL */
+	uint32_t page_server_port;
+	const char *lsm_profile;        /* "apparmor:NAME" or "selinux:LABEL", or NULL */
+	const char *lsm_mount_context;  /* for mounts, or NULL */
 	uint64_t empty_ns;              /* CLONE_NEWNET, or 0 */
 	const struct criu_pair *mounts; /* from outside: path in the container, note or source */
 	size_t n_mounts;

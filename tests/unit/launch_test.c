@@ -85,6 +85,46 @@ static void criu_request_has_criu_s_encoding(void)
 	CHECK(text.len == sizeof(expected) - 1 && memcmp(text.text, expected, text.len) == 0);
 }
 
+/* Fields that a dump or a restore has only when they are asked for. */
+static void criu_request_has_what_was_asked_for(void)
+{
+	static const char expected[] = "\x08\x01\x12\x47" /* type DUMP, opts of 71 bytes */
+				       "\x08\x04\x48\x04\x52\x01l"
+				       "\x5a\x0d\x0a\x09"
+				       "127.0.0.1"
+				       "\x10\x50" /* ps, port 80 */
+				       "\x60\x01\x6a\x02/r"
+				       "\x90\x01\x01" /* link_remap */
+				       "\xc0\x01\x01\x90\x02\x03"
+				       "\xf0\x02\x01" /* tcp_skip_in_flight */
+				       "\x80\x03\x01" /* lazy_pages */
+				       "\x90\x03\x01"
+				       "\xaa\x03\x0a"
+				       "apparmor:p"
+				       "\xfa\x03\x09"
+				       "system_u:";
+	const struct criu_request request = {
+		.type = CRIU_DUMP,
+		.images = 4,
+		.work = -1,
+		.log = "l",
+		.root = "/r",
+		.cgroups = CRIU_CGROUPS_SOFT,
+		.link_remap = true,
+		.tcp_skip_in_flight = true,
+		.lazy_pages = true,
+		.page_server = "127.0.0.1",
+		.page_server_port = 80,
+		.lsm_profile = "apparmor:p",
+		.lsm_mount_context = "system_u:",
+	};
+	CLEANUP_STRBUF struct strbuf text = {0};
+
+	criu_encode(&request, &text);
+	CHECK(text.len == sizeof(expected) - 1);
+	CHECK(text.len == sizeof(expected) - 1 && memcmp(text.text, expected, text.len) == 0);
+}
+
 static void criu_reply_is_decoded(void)
 {
 	static const char notify[] = "\x08\x06\x10\x01\x2a\x11\x0a\x0cpost-restore\x10\xac\x02";
@@ -232,8 +272,8 @@ static void resctrl_root_class_is_the_mount(void)
 }
 
 TAP_MAIN(TEST(idmap_beyond_the_kernels_limits_is_refused), TEST(idmap_of_no_process_is_an_error),
-	 TEST(criu_request_has_criu_s_encoding), TEST(criu_reply_is_decoded),
-	 TEST(criu_reply_that_is_cut_or_wrong_is_refused),
+	 TEST(criu_request_has_criu_s_encoding), TEST(criu_request_has_what_was_asked_for),
+	 TEST(criu_reply_is_decoded), TEST(criu_reply_that_is_cut_or_wrong_is_refused),
 	 TEST(resctrl_class_gets_schemata_process_and_monitoring),
 	 TEST(resctrl_class_of_the_container_is_noted_only_when_it_is_made),
 	 TEST(resctrl_failures_are_told_in_the_kernels_words),

@@ -38,6 +38,28 @@ test_checkpoint_quotes_the_criu_that_does_not_start_here() {
 	down quoted
 }
 
+test_checkpoint_options_that_make_no_sense_are_refused() {
+	local server
+
+	need_root
+	grouped criu
+	up criu
+	for server in 127.0.0.1 :80 127.0.0.1:0 127.0.0.1:65536 127.0.0.1:x fe80::1:80 '[]:80'; do
+		capture runtime --criu /bin/false checkpoint --image-path "$bundle/images" --page-server "$server" criu
+		refused 1 'Use --page-server ADDRESS:PORT to specify page server' || fail "$server"
+	done
+	# what is well formed goes as far as criu
+	for server in 127.0.0.1:80 '[::1]:80' name:65535; do
+		criu_fails --criu /bin/false checkpoint --image-path images --page-server "$server" criu
+	done
+	capture runtime --criu /bin/false checkpoint --image-path "$bundle/images" --status-fd 99 criu
+	refused 1 'invalid --status-fd argument 99: not an open descriptor'
+	capture runtime --criu /bin/false checkpoint --image-path "$bundle/images" --status-fd 9 criu 9</dev/null
+	refused 1 'invalid --status-fd argument 9: not writable'
+	same 'status' running "$(status_of criu)"
+	down criu
+}
+
 test_restore_without_a_working_criu_leaves_nothing() {
 	need_root
 	grouped criu

@@ -103,6 +103,51 @@ test_restore_that_fails_quotes_criu_and_leaves_nothing() {
 	[[ ! -e /sys/fs/cgroup/vmtest/counter ]] || fail 'its group is left'
 }
 
+# Memory goes to another criu, and is put beside the other images afterwards.
+test_checkpoint_sends_memory_to_a_page_server() {
+	local server before
+
+	mkdir -p "$scratch/paged" "$scratch/pages"
+	"$runtime" run --detach --bundle "$(criu_bundle)" counter </dev/null >/dev/null 2>&1
+	counts_on
+	criu page-server --images-dir "$scratch/pages" --address 127.0.0.1 --port 7654 >"$scratch/server.log" 2>&1 </dev/null &
+	server=$!
+	await 60 grep -qs ':1DE6 00000000:0000 0A' /proc/net/tcp || fail "page server: $(cat "$scratch/server.log")"
+	checkpoint paged --page-server 127.0.0.1:7654
+	wait "$server" || fail "page server: $(cat "$scratch/server.log")"
+	compgen -G "$scratch/pages/pages-*.img" >/dev/null || fail 'no memory at the page server'
+	! compgen -G "$scratch/paged/pages-*.img" >/dev/null || fail 'memory among the images'
+	cp -n -- "$scratch/pages"/*.img "$scratch/paged/"
+	before=$(cat "$scratch/rootfs/root/count")
+	"$runtime" restore --detach --bundle "$(criu_bundle)" --image-path "$scratch/paged" \
+		paged </dev/null >/dev/null 2>"$scratch/criu.log" || fail "restore: $(cat "$scratch/criu.log")"
+	await 60 count_is_above $((before + 2))
+	"$runtime" delete --force paged
+}
+
+# The terminal of the images comes back over the console socket.
+test_restored_terminal_goes_over_the_console_socket() {
+	local receiver dir
+
+	printf '0\n' >"$scratch/rootfs/root/count"
+	dir=$(make_bundle terminal '.linux.cgroupsPath = "/vmtest/counter" | .process.terminal = true' "$counter")
+	python3 "$here/../runtime/terminal.py" receive "$scratch/tty1" -- "$runtime" run --detach \
+		--console-socket "$scratch/tty1" --bundle "$dir" counter >"$scratch/tty.log" 2>&1 &
+	receiver=$!
+	await 60 count_is_above 3 || fail "run: $(cat "$scratch/tty.log")"
+	checkpoint tty
+	wait "$receiver" || fail "run: $(cat "$scratch/tty.log")"
+	python3 "$here/../runtime/terminal.py" receive "$scratch/tty2" -- "$runtime" restore --detach \
+		--console-socket "$scratch/tty2" --bundle "$dir" --image-path "$scratch/tty" restoredtty \
+		>"$scratch/tty.log" 2>&1 &
+	receiver=$!
+	counts_on
+	contains "$scratch/tty.log" '1 descriptors'
+	"$runtime" kill restoredtty KILL
+	wait "$receiver" || fail "restore: $(cat "$scratch/tty.log")"
+	"$runtime" delete --force restoredtty
+}
+
 test_podman_checkpoints_and_restores() {
 	local name=checkpointed before
 
