@@ -140,6 +140,7 @@ static int rootlesskit_run(struct arena *arena, const struct globals *globals UN
 		return -EINVAL;
 	}
 	rc = rootless_options_read(arena, arguments, &rootless, err);
+	rootless.net.allow_host_addresses = true; /* as its users know it */
 	return rc < 0 ? rc : rootless_run(arena, &rootless, err);
 }
 

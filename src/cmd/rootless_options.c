@@ -147,6 +147,8 @@ static int read_interface(const struct rootless_arguments *arguments, struct net
 	net->allow_host_loopback = arguments->disable_host_loopback == CHOICE_NONE
 					   ? arguments->allow_host_loopback
 					   : arguments->disable_host_loopback == CHOICE_NO;
+	/* who opens the gateway's way to 127.0.0.1 wants the host's services reached */
+	net->allow_host_addresses = arguments->allow_host_addresses || net->allow_host_loopback;
 	return arguments->cidr ? net_cidr_parse(arguments->cidr, net, err) : 0;
 }
 

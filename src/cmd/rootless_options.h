@@ -11,7 +11,7 @@ struct rootless_arguments {
 	const char *state_dir, *step_net;
 	struct option_list copy_up, publish;
 	uint32_t mtu, step_net_pool;
-	bool allow_host_loopback, ipv6, ipcns, utsns, cgroupns;
+	bool allow_host_loopback, allow_host_addresses, ipv6, ipcns, utsns, cgroupns;
 	enum option_choice disable_host_loopback, pidns, detach_netns, source_ip_transparent;
 	bool debug, print_semver, version; /* of rootlesskit */
 	const char *buildkitd;             /* of daemonless */
@@ -45,6 +45,12 @@ struct rootless_arguments {
 		 ROOTLESS_OPT(allow_host_loopback),                                                 \
 		 NULL,                                                                              \
 		 "let the gateway's address reach the host's 127.0.0.1"},                           \
+		{"allow-host-addresses",                                                            \
+		 0,                                                                                 \
+		 OPTION_FLAG,                                                                       \
+		 ROOTLESS_OPT(allow_host_addresses),                                                \
+		 NULL,                                                                              \
+		 "let the host's other addresses be reached through slirp4netns"},                  \
 		{"publish",   'p',                                                                  \
 		 OPTION_LIST, ROOTLESS_OPT(publish),                                                \
 		 "SPEC",      "lead a port of the host inside: [IP:]PORT:[IP:]PORT/tcp or /udp"},   \

@@ -33,6 +33,7 @@ struct net_options {
 	bool ipv6;
 	bool detached; /* the command is not inside; it finds `netns` in the state directory */
 	bool allow_host_loopback;      /* the gateway's address reaches the host's 127.0.0.1 */
+	bool allow_host_addresses;     /* the host's other addresses are reached */
 	bool no_sandbox, no_seccomp;   /* of slirp4netns; they are on otherwise */
 	const char *binary;            /* absolute path of the helper; NULL: looked for */
 	const struct port_spec *ports; /* published from the start */

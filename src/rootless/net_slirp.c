@@ -15,9 +15,8 @@
 #define API_SOCKET ".s4nn.sock" /* RootlessKit's name for it */
 
 /*
- * Whoever opens the gateway's way to 127.0.0.1 wants the host's services reached, and its own
- * addresses stay open. The rest of the filter still means what was not opened: loopback addresses
- * other than that one, and what is beside the name server.
+ * Where the host's own addresses are open the rest of the filter still means what is not: loopback
+ * addresses, other than the gateway's 127.0.0.1 if that is, and what is beside the name server.
  */
 static int closure_program(const struct net *net, struct arena *arena, struct sock_filter **ret,
 			   size_t *ret_n, struct rb_err *err)
@@ -26,7 +25,7 @@ static int closure_program(const struct net *net, struct arena *arena, struct so
 	struct net_hosts *hosts = arena_alloc(arena, sizeof(*hosts));
 	struct sock_filter *program = arena_array(arena, NET_FILTER_INSNS, sizeof(*program));
 	struct net_closure closure = {
-		.hosts = options->allow_host_loopback ? NULL : hosts,
+		.hosts = options->allow_host_addresses ? NULL : hosts,
 		.dns = net_addresses(options).dns,
 		.published = !options->builtin_ports,
 		.ipv6 = options->ipv6,
@@ -99,7 +98,7 @@ static int close_network(struct net *net, bool fresh, struct rb_err *err)
 
 static void watch_hosts(struct net *net)
 {
-	if (net->hosts_watch >= 0 || net->options->allow_host_loopback)
+	if (net->hosts_watch >= 0 || net->options->allow_host_addresses)
 		return;
 	net->hosts_watch = net_hosts_watch();
 	if (net->hosts_watch < 0)

@@ -90,6 +90,17 @@ test_host_loopback_by_the_gateway_opens_nothing_else_of_it() {
 			sh -c "$(send_frames "$everywhere $everywhere_v6")")"
 }
 
+test_the_hosts_other_addresses_can_be_opened_alone() {
+	with_services
+	frames_reach '192.0.2.1 2001:db8::1' "$(rootless --net=slirp4netns --allow-host-addresses --ipv6 -- \
+		sh -c "$(send_frames "$everywhere $everywhere_v6")")"
+	same 'a plain connection' 'hello 192.0.2.1' \
+		"$(rootless --net=slirp4netns --allow-host-addresses -- "$scratch/lib/tcp.py" get 192.0.2.1 8099)"
+	ln -sf runbuild "$scratch/bin/rootlesskit"
+	same 'as RootlessKit' 'hello 192.0.2.1' \
+		"$(as_user "$scratch/bin/rootlesskit" --net=slirp4netns "$scratch/lib/tcp.py" get 192.0.2.1 8099)"
+}
+
 test_the_name_server_still_answers_with_the_filter() {
 	needs_tun
 	needs_host
