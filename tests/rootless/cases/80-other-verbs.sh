@@ -116,13 +116,50 @@ test_killing_daemonless_leaves_no_process() {
 	stop_launcher
 }
 
-test_buildctl_daemonless_sh_works_with_the_launcher() {
+# BuildKit's own script, where the module is whose tools the tests use.
+needs_daemonless_sh() {
+	local cache version
+
 	needs_buildkit
-	# the script's own line: $helper $BUILDKITD $BUILDKITD_FLAGS --addr=$addr, unquoted
-	as_user sh -c 'set -eu; ROOTLESSKIT="runbuild rootless"; BUILDKITD_FLAGS="--oci-worker-binary='"$runbuild"'"
-		addr=unix://$XDG_RUNTIME_DIR/bk.sock
-		$ROOTLESSKIT buildkitd $BUILDKITD_FLAGS --addr=$addr >"$HOME/log" 2>&1 & pid=$!
-		for i in $(seq 100); do buildctl --addr=$addr debug workers >/dev/null 2>&1 && break; sleep 0.1; done
-		buildctl --addr=$addr debug workers; kill $pid; wait $pid || true' >"$scratch/out" 2>&1
-	contains "$scratch/out" 'linux/'
+	type -P go >/dev/null || skip 'go is not installed: no module of BuildKit'
+	cache=$(go env GOMODCACHE)
+	version=$(sed -nE 's#^(require)?[[:space:]]*github.com/moby/buildkit (v[^ ]+).*#\2#p' "$here/../buildkit/go.mod")
+	cache=$cache/github.com/moby/buildkit@$version/examples/buildctl-daemonless/buildctl-daemonless.sh
+	[[ -r $cache ]] || skip "BuildKit's module $version is not in the module cache"
+	install -m 0755 "$cache" "$scratch/bin/"
+	ln -sf runbuild "$scratch/bin/rootlesskit"
+	as_user mkdir -p "$scratch/home/context"
+	printf 'FROM scratch\nCOPY Dockerfile /copied\n' | as_user tee "$scratch/home/context/Dockerfile" >/dev/null
+}
+
+test_buildctl_daemonless_sh_works_with_the_launcher() {
+	local launcher
+
+	needs_daemonless_sh
+	for launcher in 'runbuild rootless' rootlesskit \
+		'rootlesskit --net=slirp4netns --copy-up=/etc --disable-host-loopback'; do
+		rm -rf "$scratch/home/result"
+		as_user deaths watch env ROOTLESSKIT="$launcher" BUILDCTL_CONNECT_RETRIES_MAX=100 \
+			BUILDKITD_FLAGS="--oci-worker-binary=$runbuild" buildctl-daemonless.sh build \
+			--frontend dockerfile.v0 --local context="$scratch/home/context" \
+			--local dockerfile="$scratch/home/context" --output type=local,dest="$scratch/home/result" \
+			>"$scratch/out" 2>&1 || fail "$launcher: $(cat "$scratch/out")"
+		[[ -f $scratch/home/result/copied ]] || fail "$launcher: $(cat "$scratch/out")"
+		nothing_was_left
+	done
+}
+
+test_buildctl_daemonless_sh_passes_a_failure_on() {
+	local status=0
+
+	needs_daemonless_sh
+	as_user env ROOTLESSKIT='runbuild rootless' BUILDCTL_CONNECT_RETRIES_MAX=100 buildctl-daemonless.sh \
+		build --frontend dockerfile.v0 --local context="$scratch/home/context" >"$scratch/out" 2>&1 || status=$?
+	same 'status' 1 "$status" || fail "$(cat "$scratch/out")"
+	# the daemon's words are the script's to show when it does not start
+	status=0
+	as_user env ROOTLESSKIT='runbuild rootless --net=none --publish=1:1/tcp' BUILDCTL_CONNECT_RETRIES_MAX=1 \
+		buildctl-daemonless.sh build >"$scratch/out" 2>&1 || status=$?
+	same 'status' 1 "$status"
+	contains "$scratch/out" 'could not connect to' '--publish needs a network' '[RB0001]'
 }
