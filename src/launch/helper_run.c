@@ -116,21 +116,27 @@ int helper_spawn(struct helper *helper, const char *path, const char *const argv
 	return helper_start(helper, path, argv, STDERR_FILENO);
 }
 
-char *helper_output(struct arena *arena, const char *path, const char *const argv[])
+/* Is there more, in time, and is the other end of `alive` still there? */
+static bool output_await(int output, int alive)
+{
+	struct pollfd fds[] = {{.fd = output, .events = POLLIN}, {.fd = alive}};
+
+	return poll(fds, 2, LIMIT_HELPER_SECONDS * 1000) > 0 && !fds[1].revents;
+}
+
+char *helper_output_while(struct arena *arena, const char *path, const char *const argv[],
+			  int alive)
 {
 	char *text = arena_alloc(arena, LIMIT_HELPER_OUTPUT + 1);
 	struct helper helper;
 	siginfo_t info = {0};
 	size_t len = 0;
+	ssize_t got;
 
 	if (!text || helper_start(&helper, path, argv, STDOUT_FILENO) < 0)
 		return NULL;
-	for (;;) {
-		struct pollfd fd = {.fd = helper.output, .events = POLLIN};
-		ssize_t got = -1;
-
-		if (poll(&fd, 1, LIMIT_HELPER_SECONDS * 1000) > 0)
-			got = read(helper.output, text + len, LIMIT_HELPER_OUTPUT - len);
+	while (output_await(helper.output, alive)) {
+		got = read(helper.output, text + len, LIMIT_HELPER_OUTPUT - len);
 		if (got <= 0)
 			break;
 		len += (size_t)got;
@@ -140,6 +146,11 @@ char *helper_output(struct arena *arena, const char *path, const char *const arg
 	fd_close(&helper.pidfd);
 	fd_close(&helper.output);
 	return text;
+}
+
+char *helper_output(struct arena *arena, const char *path, const char *const argv[])
+{
+	return helper_output_while(arena, path, argv, -1);
 }
 
 /* In the new process: standard output into the pipe, the rest is ours. */

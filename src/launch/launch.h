@@ -256,6 +256,10 @@ int helper_finish(struct helper *helper, char *tail, size_t tail_size);
 /* Runs a helper and returns what it wrote to standard output, cut to a limit; NULL: nothing. */
 char *helper_output(struct arena *arena, const char *path, const char *const argv[]);
 
+/* The same, but ended when the other end of the socket `alive` closes; -1: not watched. */
+char *helper_output_while(struct arena *arena, const char *path, const char *const argv[],
+			  int alive);
+
 /* An entry of passwd(5); both in the arena. */
 struct user {
 	const char *name;

@@ -11,7 +11,15 @@ static void net_exec(const struct net_exec *exec) __attribute__((noreturn));
 static void net_exec(const struct net_exec *exec)
 {
 	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
-	int null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
+	char byte;
+	int null;
+
+	if (exec->gate) {
+		fd_close(&exec->gate[1]);
+		if (sys_read(exec->gate[0], &byte, 1) != 1)
+			sys_exit(127);
+	}
+	null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
 
 	(void)sys_dup3(null, 0, 0);
 	(void)sys_dup3(null, 1, 0);

@@ -9,6 +9,7 @@ struct net_exec {
 	int keep[4]; /* descriptors to pass, -1: none */
 	int output;  /* becomes its standard error */
 	int dir;     /* its working directory, -1: ours */
+	int *gate;   /* pipe(2): it is executed when a byte comes through, never after an end */
 };
 
 /*

@@ -98,8 +98,11 @@ int net_check(struct net *net, struct rb_err *err);
  */
 int net_inside_set_up(const struct net *net, struct rb_err *err);
 
-/* In the namespace: blocks until the driver has configured it (pasta), at most 10 s. */
-int net_inside_await(const struct net *net, struct rb_err *err);
+/*
+ * In the namespace: blocks until the driver has configured it (pasta), at most 10 s, or the other
+ * end of the socket `alive` closes: the driver may have died with its parent.
+ */
+int net_inside_await(const struct net *net, int alive, struct rb_err *err);
 
 /*
  * Starts the helper for the namespace of process target and waits until it is ready; publishes the

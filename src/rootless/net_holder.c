@@ -51,7 +51,7 @@ static void holder_main(struct net *net, const struct rootless *r, int sock)
 	(void)send(sock, &answer, sizeof(answer), MSG_NOSIGNAL);
 	/* the parent asks once whether the driver has done its part; its end is ours */
 	while (recv(sock, &byte, 1, 0) == 1) {
-		answer.result = net_inside_await(net, &answer.err);
+		answer.result = net_inside_await(net, sock, &answer.err);
 		(void)send(sock, &answer, sizeof(answer), MSG_NOSIGNAL);
 	}
 	sys_exit(0);

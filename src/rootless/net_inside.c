@@ -52,10 +52,10 @@ static int netlink_error(char *answer, struct rb_err *err)
 	return -EIO;
 }
 
-static int netlink_run(const char *const argv[], struct rb_err *err)
+static int netlink_run(const char *const argv[], int alive, struct rb_err *err)
 {
 	CLEANUP_ARENA struct arena arena = {0};
-	char *answer = helper_output(&arena, argv[0], argv);
+	char *answer = helper_output_while(&arena, argv[0], argv, alive);
 
 	if (answer && str_eq(answer, "ok\n"))
 		return 0;
@@ -83,15 +83,15 @@ int net_inside_set_up(const struct net *net, struct rb_err *err)
 				    NULL};
 
 	if (options->driver != NET_SLIRP4NETNS)
-		return netlink_run(loopback, err);
+		return netlink_run(loopback, -1, err);
 	snprintf(mtu, sizeof(mtu), "%u", options->mtu ? options->mtu : 65520);
 	snprintf(prefix, sizeof(prefix), "%u", addresses.prefix);
-	return net_tap_create(ifname, err) < 0 ? -EACCES : netlink_run(link, err);
+	return net_tap_create(ifname, err) < 0 ? -EACCES : netlink_run(link, -1, err);
 }
 
-int net_inside_await(const struct net *net, struct rb_err *err)
+int net_inside_await(const struct net *net, int alive, struct rb_err *err)
 {
 	const char *const argv[] = {net->netlink, "await-route", NULL};
 
-	return net->options->driver == NET_PASTA ? netlink_run(argv, err) : 0;
+	return net->options->driver == NET_PASTA ? netlink_run(argv, alive, err) : 0;
 }

@@ -2,7 +2,8 @@
 /*
  * pasta(1). Runs in the parent. It is kept in the foreground, as our child; it joins the target's
  * user namespace, which clears the death signal that net_spawn() sets, and it does not end with
- * the namespace. So a guard, a process of a few pages, waits for our end and then ends pasta.
+ * the namespace. So a guard, a process of a few pages, waits for our end and then ends pasta, which
+ * is executed when the guard is there.
  */
 #include "base/strbuf.h"
 #include "rootless/net_private.h"
@@ -121,6 +122,7 @@ int pasta_start(struct net *net, struct rb_err *err)
 {
 	struct net_exec exec = {
 		.path = net->helper, .argv = pasta_argv(net), .keep = {-1, -1, -1, -1}, .dir = -1};
+	int gate[2] = {-1, -1};
 	int pipes[2];
 	int rc;
 
@@ -133,11 +135,17 @@ int pasta_start(struct net *net, struct rb_err *err)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "pasta");
 	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
 		return err_set(err, RB_PASTA_FAILED, errno, "pipe");
-	exec.output = pipes[1];
-	rc = net_spawn(&exec, &net->pidfd);
-	close(pipes[1]);
 	net->output = pipes[0];
+	exec.output = pipes[1];
+	exec.gate = gate;
+	rc = pipe2(gate, O_CLOEXEC) < 0 ? -errno : net_spawn(&exec, &net->pidfd);
+	close(pipes[1]);
+	fd_close(&gate[0]);
 	if (rc > 0)
 		rc = guard_start(net);
+	/* from here on somebody ends it, whatever happens to us */
+	if (rc == 0 && write(gate[1], "", 1) != 1)
+		rc = -errno;
+	fd_close(&gate[1]);
 	return rc < 0 ? err_set(err, RB_PASTA_FAILED, -rc, "cannot start pasta") : 0;
 }

@@ -319,7 +319,7 @@ static int child_network(struct rootless *r, int netns, struct rb_err *err)
 		fd_close(&netns);
 		return rc;
 	}
-	rc = net_inside_await(&r->net, err);
+	rc = net_inside_await(&r->net, r->child_sock, err);
 	return rc == 0 ? child_resolv_conf(r, err) : rc;
 }
 

@@ -220,6 +220,21 @@ test_pasta_ends_with_the_launcher_however_that_ends() {
 	nothing_is_left
 }
 
+# Inside, a process waits for what pasta does, which may have died with the launcher.
+test_killing_the_launcher_of_a_pasta_at_any_system_call_leaves_nothing() {
+	needs_pasta
+	as_user deaths sweep parent runbuild rootless --net=pasta --state-dir="$scratch/home/swept" -- \
+		sh -c 'setsid sleep 300 & exit' 2>"$scratch/err"
+	as_user deaths sweep inner runbuild rootless --net=pasta --state-dir="$scratch/home/swept" -- \
+		sh -c 'setsid sleep 300 & exit' 2>"$scratch/err"
+}
+
+test_killing_the_launcher_of_a_detached_pasta_at_any_system_call_leaves_nothing() {
+	needs_pasta
+	as_user deaths sweep parent runbuild rootless --net=pasta --detach-netns --state-dir="$scratch/home/swept" -- \
+		sh -c 'setsid sleep 300 & exit' 2>"$scratch/err"
+}
+
 test_a_pasta_that_fails_is_quoted() {
 	needs_tun
 	rm -rf "$scratch/home/bin"
