@@ -18,6 +18,7 @@ with_services() {
 	trap end_services EXIT
 	services=()
 	for service in 0.0.0.0 ::; do
+		: >"$scratch/service$service"
 		"$scratch/lib/tcp.py" serve "$service" 8099 hello >"$scratch/service$service" 2>&1 &
 		services+=("$!")
 		await 10 grep -q ready "$scratch/service$service" || fail "$(cat "$scratch/service$service")"
@@ -104,6 +105,7 @@ test_the_hosts_other_addresses_can_be_opened_alone() {
 test_the_name_server_still_answers_with_the_filter() {
 	needs_tun
 	needs_host
+	: >"$scratch/resolver.out"
 	"$scratch/lib/resolver.py" 127.0.0.53 53 192.0.2.7 >"$scratch/resolver.out" 2>&1 &
 	services=("$!")
 	trap end_services EXIT
