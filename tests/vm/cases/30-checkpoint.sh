@@ -108,8 +108,9 @@ test_checkpoint_sends_memory_to_a_page_server() {
 	local server before
 
 	mkdir -p "$scratch/paged" "$scratch/pages"
+	printf '0\n' >"$scratch/rootfs/root/count"
 	"$runtime" run --detach --bundle "$(criu_bundle)" counter </dev/null >/dev/null 2>&1
-	counts_on
+	await 60 count_is_above 3
 	criu page-server --images-dir "$scratch/pages" --address 127.0.0.1 --port 7654 >"$scratch/server.log" 2>&1 </dev/null &
 	server=$!
 	await 60 grep -qs ':1DE6 00000000:0000 0A' /proc/net/tcp || fail "page server: $(cat "$scratch/server.log")"
