@@ -5,13 +5,14 @@
 # JSON, finds the cause of a failure in the log, and is the parent of what runs.
 
 start_client() {
-	[[ $as == root ]] || skip_everything 'containerd wants root'
-	needs_program containerd ctr containerd-shim-runc-v2
+	needs_program containerd ctr containerd-shim-runc-v2 nsenter
 	client_environment=()
-	store=/run/private-containerd state_roots=(/run/containerd/runc)
+	store=$home/containerd state_roots=(/run/containerd/runc)
 	# ctr puts each container below its namespace
 	cgroups_of_client='default'
-	mkdir "$store"
+	install -d -o "$user_id" "$store"
+	# the runtime makes the destinations of mounts in there
+	chown -R "$user_id" "$scratch/rootfs"
 	cat >"$store/config.toml" <<-E
 		version = 2
 		root = "$store/root"
@@ -22,9 +23,8 @@ start_client() {
 		[grpc]
 		address = "$store/sock"
 	E
-	exec_as_caller containerd -c "$store/config.toml" >"$store/log" 2>&1 &
-	daemon=$!
-	await 20 answers || refuse "containerd: $(tail -n 5 "$store/log")"
+	start_daemon host /run containerd -c "$store/config.toml"
+	await 30 answers || refuse "containerd: $(tail -n 5 "$store/log")"
 	containers=0
 }
 
@@ -42,7 +42,7 @@ daemon_ended() {
 }
 
 ctr() {
-	as_caller ctr --address "$store/sock" "$@"
+	beside_daemon ctr --address "$store/sock" "$@"
 }
 
 # run OPTION… NAME COMMAND…: the folder of the suite as its root.
@@ -53,6 +53,8 @@ run() {
 		options+=("$1")
 		shift
 	done
+	# ctr asks for 1024 shares by itself, which a group without the controller cannot give
+	[[ $as == root ]] || grep -qw cpu /sys/fs/cgroup/cgroup.controllers || options+=(--cpu-shares=0)
 	ctr run --runc-binary "$runtime" --runtime io.containerd.runc.v2 --env PATH=/bin \
 		"${options[@]}" --rootfs "$scratch/rootfs" "$@"
 }
@@ -183,6 +185,8 @@ test_metrics() {
 test_limits() {
 	local memory=/sys/fs/cgroup/memory/default/limits/memory.limit_in_bytes
 
+	grep -qw memory /sys/fs/cgroup/cgroup.controllers 2>/dev/null || [[ -d ${memory%/*/*/*} ]] ||
+		skip 'no memory controller is delegated here: v2 limits have their tests in the guest'
 	started limits --memory-limit=67108864
 	[[ -e $memory ]] || memory=/sys/fs/cgroup/default/limits/memory.max
 	same 'the limit' 67108864 "$(<"$memory")"

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash disable=SC2154 # the suite sets and reads
+# shellcheck shell=bash disable=SC2034,SC2154 # the suite sets and reads
 #
 # Calls of a client, and what is expected of them.
+
+# of a daemon that start_daemon started
+daemon_network=host
 
 # prints TEXT COMMAND…: COMMAND succeeds, prints TEXT and no error.
 prints() {
@@ -38,7 +41,7 @@ shows() {
 on_terminal() {
 	{
 		declare -f
-		declare -p client_environment as user user_id owner home scratch runtime packaged store
+		declare -p client_environment as user user_id owner home scratch runtime packaged store daemon_network
 		printf 'stty rows 31 cols 97\n'
 		printf '%q ' "$@"
 	} >"$scratch/on-terminal"
@@ -65,4 +68,37 @@ needs_all_capabilities() {
 	last=$(</proc/sys/kernel/cap_last_cap)
 	(($((16#$(awk '$1 == "CapBnd:" { print $2 }' /proc/self/status))) == (2 << last) - 1)) ||
 		skip 'this machine has not all capabilities, and runc wants all or none'
+}
+
+# start_daemon NETWORK FOLDERS COMMAND…: a daemon in the background; an ordinary user's is
+# root in namespaces that the launcher makes, under the name that the daemons'
+# own scripts call, with writable copies of FOLDERS. Its words are
+# in $store/log. Sets daemon and daemon_network.
+start_daemon() {
+	local folder folders=() launcher=()
+
+	# shellcheck disable=SC2086 # words
+	for folder in $2; do
+		folders+=("--copy-up=$folder")
+	done
+	if [[ $as == user ]]; then
+		[[ ${runtime##*/} == runbuild ]] || skip_everything 'the launcher under test is runbuild'
+		ln -s "$runtime" "$scratch/bin/rootlesskit"
+		launcher=(rootlesskit --state-dir="$home/launcher" --net="$1" "${folders[@]}" --propagation=rslave)
+	fi
+	daemon_network=$1
+	shift 2
+	exec_as_caller "${launcher[@]}" "$@" >"$store/log" 2>&1 &
+	daemon=$!
+	[[ $as == root ]] || await 20 test -s "$home/launcher/child_pid" || refuse "the launcher: $(tail -n 5 "$store/log")"
+}
+
+# beside_daemon COMMAND…: where the daemon sees the same files and ids.
+beside_daemon() {
+	local enter=() network=()
+
+	# the machine's own is not the user's to enter
+	[[ $daemon_network == host ]] || network=(--net)
+	[[ $as == root ]] || enter=(nsenter --user --preserve-credentials --mount "${network[@]}" --target "$(<"$home/launcher/child_pid")" --)
+	as_caller "${enter[@]}" "$@"
 }
