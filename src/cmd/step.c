@@ -229,6 +229,8 @@ static int run_loop(struct foreground *f, struct rb_err *err)
 		tty_pump_end(&f->pump);
 	}
 	step_progress_end(&f->progress);
+	while (!job_poststop(&f->job))
+		wait_once(f);
 	r = job_finish(&f->job, err);
 	if (r < 0 || !f->daemon_died)
 		return r;

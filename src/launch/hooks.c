@@ -4,13 +4,13 @@
  * parent (and in `delete`). runtime-spec config.md#posix-platform-hooks: the state comes on
  * standard input; a hook's standard output goes to standard error, because ours is the step's.
  */
+#include <time.h>
 #include "base/file.h"
 #include "base/log.h"
 #include "launch/launch_private.h"
 
 static void hook_child(const char *path, char *const argv[], char *const envp[], int input)
 {
-
 	(void)sys_dup3(input, 0, 0);
 	(void)sys_dup3(2, 1, 0);
 	(void)sys_close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
@@ -19,82 +19,158 @@ static void hook_child(const char *path, char *const argv[], char *const envp[],
 	sys_exit(127);
 }
 
-/* 0: ended by itself; -ETIME: killed when its time was up. */
-static int hook_wait(int pidfd, uint64_t seconds, siginfo_t *info)
+static int64_t now_ms(void)
 {
-	struct pollfd fd = {.fd = pidfd, .events = POLLIN};
-	struct timespec timeout = {.tv_sec = (time_t)seconds};
-	int r = 1;
+	struct timespec now;
 
-	if (seconds) {
-		do
-			r = sys_ppoll(&fd, 1, &timeout);
-		while (r == -EINTR);
-	}
-	if (r == 0)
-		(void)sys_pidfd_send_signal(pidfd, SIGKILL);
-	if (sys_wait_pidfd(pidfd, info, WEXITED) < 0)
-		return -ECHILD;
-	return r == 0 ? -ETIME : 0;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-int hook_run(const char *path, char *const argv[], char *const envp[], const char *state,
-	     size_t state_len, uint64_t seconds, struct rb_err *err)
+int hook_start(struct hook *hook, const char *path, char *const argv[], char *const envp[],
+	       const char *state, size_t state_len, uint64_t seconds, struct rb_err *err)
 {
 	CLEANUP_FD int input = fd_from_bytes("state", state, state_len);
-	CLEANUP_FD int pidfd = -1;
 	struct clone_args args = {
 		.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
-		.pidfd = (uint64_t)(uintptr_t)&pidfd,
+		.pidfd = (uint64_t)(uintptr_t)&hook->pidfd,
 		.exit_signal = SIGCHLD,
 	};
-	siginfo_t info = {0};
-	char text[64];
 	pid_t pid;
-	int r;
 
+	hook->pidfd = -1;
 	if (input < 0)
 		return err_set(err, RB_HOOK, -input, "hook '%s'", path);
 	pid = sys_clone3(&args);
 	if (pid == 0)
 		hook_child(path, argv, envp, input);
-	if (pid < 0)
+	if (pid < 0) {
+		hook->pidfd = -1;
 		return err_set(err, RB_HOOK, -pid, "hook '%s'", path);
-	r = hook_wait(pidfd, seconds, &info);
-	if (r == -ETIME)
-		err_set(err, RB_HOOK, 0, "'%s' ran out of time (%" PRIu64 " s)", path, seconds);
+	}
+	hook->path = path;
+	hook->seconds = seconds;
+	hook->deadline_ms = seconds && seconds < INT32_MAX ? now_ms() + (int64_t)seconds * 1000
+							   : INT64_MAX;
+	return 0;
+}
+
+size_t hook_poll(const struct hook *hook, struct pollfd *fd, int64_t *deadline_ms)
+{
+	*fd = (struct pollfd){.fd = hook->pidfd, .events = POLLIN};
+	if (hook->deadline_ms < *deadline_ms)
+		*deadline_ms = hook->deadline_ms;
+	return 1;
+}
+
+/* 1: it runs, and has time left; 0: it has ended, or its time has. */
+static int hook_await(const struct hook *hook, bool wait)
+{
+	struct pollfd fd;
+	int64_t deadline = INT64_MAX;
+	int r;
+
+	(void)hook_poll(hook, &fd, &deadline);
+	do {
+		int64_t left = deadline - now_ms();
+
+		if (left < 0)
+			left = 0;
+		r = poll(&fd, 1, !wait ? 0 : left > INT_MAX ? -1 : (int)left);
+	} while (r < 0 && errno == EINTR);
+	return r == 0 && !wait && now_ms() < deadline;
+}
+
+int hook_finish(struct hook *hook, bool wait, struct rb_err *err)
+{
+	siginfo_t info = {0};
+	char text[64];
+	bool late;
+
+	if (hook_await(hook, wait))
+		return 1;
+	late = hook->deadline_ms <= now_ms() &&
+	       sys_wait_pidfd(hook->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && !info.si_pid;
+	if (late)
+		(void)sys_pidfd_send_signal(hook->pidfd, SIGKILL);
+	if (sys_wait_pidfd(hook->pidfd, &info, WEXITED) < 0)
+		info.si_code = CLD_EXITED; /* somebody else has taken its status */
+	fd_close(&hook->pidfd);
+	if (late)
+		err_set(err, RB_HOOK, 0, "'%s' ran out of time (%" PRIu64 " s)", hook->path,
+			hook->seconds);
 	else if (info.si_code != CLD_EXITED)
-		err_set(err, RB_HOOK, 0, "error running hook '%s': signal: %s", path,
+		err_set(err, RB_HOOK, 0, "error running hook '%s': signal: %s", hook->path,
 			signal_text(info.si_status, text));
 	else if (info.si_status == 127)
-		err_set(err, RB_HOOK, 0, "'%s': exit status 127 (or it cannot be executed)", path);
+		err_set(err, RB_HOOK, 0, "'%s': exit status 127 (or it cannot be executed)",
+			hook->path);
 	else if (info.si_status != 0)
-		err_set(err, RB_HOOK, 0, "'%s': exit status %d", path, info.si_status);
+		err_set(err, RB_HOOK, 0, "'%s': exit status %d", hook->path, info.si_status);
 	else
 		return 0;
-	return r < 0 ? r : -ECANCELED;
+	return -ECANCELED;
+}
+
+void hook_kill(struct hook *hook)
+{
+	siginfo_t info;
+
+	if (hook->pidfd < 0)
+		return;
+	(void)sys_pidfd_send_signal(hook->pidfd, SIGKILL);
+	(void)sys_wait_pidfd(hook->pidfd, &info, WEXITED);
+	fd_close(&hook->pidfd);
+}
+
+/* The next of a kind; a failure is a line of the log. */
+static void queue_start(struct hook_queue *queue, const struct spec_hook *hook,
+			const struct strbuf *state, struct rb_err *err)
+{
+	static char *const no_env[] = {NULL};
+
+	queue->argv[0] = hook->path;
+	queue->argv[1] = NULL;
+	(void)hook_start(&queue->running, hook->path,
+			 (char *const *)(hook->args.n ? hook->args.v : queue->argv),
+			 hook->env.n ? (char *const *)hook->env.v : no_env, state->text, state->len,
+			 hook->timeout_s, err);
+}
+
+bool hooks_advance(struct hook_queue *queue, const struct spec *spec, enum spec_hook_kind kind,
+		   const struct state_record *record, const struct state_annotation *annotations,
+		   pid_t pid, bool wait)
+{
+	const struct spec_hooks *hooks = &spec->hooks[kind];
+	CLEANUP_STRBUF struct strbuf state = {0};
+
+	if (queue->next == hooks->n && queue->running.pidfd < 0)
+		return true;
+	state_json(record, annotations, spec->n_annotations, pid ? "running" : "stopped", pid,
+		   &state);
+	for (;;) {
+		struct rb_err err = {0};
+		size_t number = queue->next;
+
+		if (queue->running.pidfd >= 0) {
+			number--;
+			if (hook_finish(&queue->running, wait, &err) == 1)
+				return false;
+		} else if (queue->next == hooks->n || state.failed) {
+			return true;
+		} else {
+			queue_start(queue, &hooks->v[queue->next++], &state, &err);
+		}
+		if (err.code)
+			log_warn("error running %s hook #%zu: %s", spec_hook_names[kind], number,
+				 err.what);
+	}
 }
 
 void hooks_run(const struct spec *spec, enum spec_hook_kind kind, const struct state_record *record,
 	       const struct state_annotation *annotations, pid_t pid)
 {
-	static char *const no_env[] = {NULL};
-	const struct spec_hooks *hooks = &spec->hooks[kind];
-	CLEANUP_STRBUF struct strbuf state = {0};
+	struct hook_queue queue = {.running = {.pidfd = -1}};
 
-	state_json(record, annotations, spec->n_annotations, pid ? "running" : "stopped", pid,
-		   &state);
-	for (size_t i = 0; i < hooks->n && !state.failed; i++) {
-		const struct spec_hook *hook = &hooks->v[i];
-		const char *own_argv[] = {hook->path, NULL};
-		struct rb_err err;
-		int r = hook_run(hook->path,
-				 (char *const *)(hook->args.n ? hook->args.v : own_argv),
-				 hook->env.n ? (char *const *)hook->env.v : no_env, state.text,
-				 state.len, hook->timeout_s, &err);
-
-		if (r < 0)
-			log_warn("error running %s hook #%zu: %s", spec_hook_names[kind], i,
-				 err.what);
-	}
+	(void)hooks_advance(&queue, spec, kind, record, annotations, pid, true);
 }

@@ -79,6 +79,21 @@ int resource_finish(const struct cgroup *group, const struct resource_progress *
 int scope_call(struct arena *arena, const char *const *words, struct rb_err *err);
 const char *scope_manager(struct arena *arena);
 
+/* A hook that runs; pidfd -1: none does. */
+struct hook {
+	int pidfd;
+	const char *path;
+	uint64_t seconds;
+	int64_t deadline_ms; /* CLOCK_MONOTONIC; INT64_MAX: no limit */
+};
+
+/* Those of a kind, one after the other. */
+struct hook_queue {
+	size_t next;
+	struct hook running;
+	const char *argv[2];
+};
+
 /* The network of a step that the plan gives it. */
 struct launch_network {
 	struct slirp slirp; /* pidfd -1: not ours */
@@ -110,6 +125,7 @@ struct launch {
 	bool exec_reported;
 	size_t next_op; /* of the parent's list */
 	struct launch_network net;
+	struct hook hook;   /* of the op that is being carried out */
 	uint32_t guard_key; /* 0: not with a shared guard */
 };
 
@@ -135,7 +151,7 @@ void launch_network_kill(struct launch *launch);
 /*
  * The same in pieces, for a loop that serves several children: launch_begin() prepares,
  * launch_advance() goes on until it would have to wait (0: call again once launch->sock is
- * readable) or is through (1). After an error of either nothing is left.
+ * readable, or launch->hook has ended or run out of time: hook_poll()) or is through (1). After an error of either nothing is left.
  */
 int launch_begin(struct launch *launch, const struct plan *plan,
 		 const struct launch_context *context, struct rb_err *err);
@@ -212,18 +228,26 @@ int descriptor_send(const char *path, int fd, const char *text, size_t len);
 int console_send(const char *path, int master, struct rb_err *err);
 
 /*
- * Runs one hook in the runtime's own namespaces with the state on its standard input; seconds 0
- * means no limit. Errors: RB_HOOK.
+ * One hook in the runtime's own namespaces with the state on its standard input, which hook_start()
+ * copies; path must live as long as it runs; seconds 0 means no limit. hook_finish() returns 1
+ * while it runs (never when it may wait), and then it is gone, killed if its time is over. Errors
+ * of both: RB_HOOK.
  */
-int hook_run(const char *path, char *const argv[], char *const envp[], const char *state,
-	     size_t state_len, uint64_t seconds, struct rb_err *err);
+int hook_start(struct hook *hook, const char *path, char *const argv[], char *const envp[],
+	       const char *state, size_t state_len, uint64_t seconds, struct rb_err *err);
+size_t hook_poll(const struct hook *hook, struct pollfd *fd, int64_t *deadline_ms);
+int hook_finish(struct hook *hook, bool wait, struct rb_err *err);
+void hook_kill(struct hook *hook);
 
 /*
  * Hooks whose failure is only logged, poststart (pid > 0) and poststop: all of a kind are run;
- * runtime.md#lifecycle.
+ * runtime.md#lifecycle. hooks_advance() is the same in pieces: true when all have ended.
  */
 void hooks_run(const struct spec *spec, enum spec_hook_kind kind, const struct state_record *record,
 	       const struct state_annotation *annotations, pid_t pid);
+bool hooks_advance(struct hook_queue *queue, const struct spec *spec, enum spec_hook_kind kind,
+		   const struct state_record *record, const struct state_annotation *annotations,
+		   pid_t pid, bool wait);
 
 /*
  * `start`: waits on the connection to a created container until its program runs (0), or it hands

@@ -233,26 +233,32 @@ static int run_release(struct launch *l, const struct plan_op *op, struct rb_err
 	return r < 0 ? err_set(err, RB_INTERNAL, -r, "handshake") : 0;
 }
 
-static int run_hook(struct launch *l, const struct plan_op *op, struct rb_err *err)
+static int start_hook(struct launch *l, const struct plan_op *op, struct rb_err *err)
 {
 	CLEANUP_STRBUF struct strbuf state = {0};
-	bool poststart = op->arg[1] == HOOK_POSTSTART;
 	struct arena *arena = l->context->arena;
 	char **argv = list_pointers(arena, l->plan, op->list, 0, NULL);
 	char **envp = list_pointers(arena, l->plan, op->list2, 0, NULL);
-	int r;
 
-	state_for_hooks(l, poststart ? "running" : "creating", &state);
+	state_for_hooks(l, op->arg[1] == HOOK_POSTSTART ? "running" : "creating", &state);
 	if (!argv || !envp || state.failed)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "hook");
-	r = hook_run(plan_str(l->plan, op->str[0]), argv, envp, state.text, state.len, op->arg[0],
-		     err);
+	return hook_start(&l->hook, plan_str(l->plan, op->str[0]), argv, envp, state.text,
+			  state.len, op->arg[0], err);
+}
+
+static int run_hook(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	int r = l->hook.pidfd < 0 ? start_hook(l, op, err) : 0;
+
 	if (r == 0)
-		return 0;
+		r = hook_finish(&l->hook, !l->context->may_return, err);
+	if (r >= 0)
+		return r;
 	err_context(err, "error running %s hook #%u", spec_hook_names[op->arg[1]],
 		    (unsigned)op->arg[2]);
 	err_origin(err, plan_str(l->plan, op->origin));
-	if (!poststart)
+	if (op->arg[1] != HOOK_POSTSTART)
 		return r;
 	/* runtime.md#lifecycle: a failing poststart hook is logged, the container goes on */
 	log_warn("%s", err->what);
@@ -400,6 +406,7 @@ static void launch_undo(struct launch *l)
 {
 	siginfo_t info;
 
+	hook_kill(&l->hook);
 	if (l->pidfd >= 0) {
 		(void)sys_pidfd_send_signal(l->pidfd, SIGKILL);
 		(void)sys_wait_pidfd(l->pidfd, &info, WEXITED);
@@ -435,6 +442,7 @@ int launch_begin(struct launch *launch, const struct plan *plan,
 		.pid_file_dir = -1,
 		.listener = -1,
 		.net = {.keeper = -1, .lease = -1},
+		.hook = {.pidfd = -1},
 	};
 	slirp_init(&launch->net.slirp);
 	launch->child.sock = -1;

@@ -226,6 +226,12 @@ int params_known(struct arena *arena, const struct json_node *params, const char
 	return -EINVAL;
 }
 
+/* Pointers are told from the parameters on, as a description is written. */
+static const char *below_params(const char *pointer)
+{
+	return str_starts(pointer, "/params") ? pointer + strlen("/params") : pointer;
+}
+
 enum worker_kind kind_of(const struct rb_err *err)
 {
 	static const struct {
@@ -235,15 +241,24 @@ enum worker_kind kind_of(const struct rb_err *err)
 		{RB_UNSUPPORTED, RB_UNSUPPORTED, KIND_UNSUPPORTED},
 		{RB_BAD_ID, RB_BAD_SIGNAL, KIND_INVALID_PARAMS},
 		{RB_CONFIG_SYNTAX, RB_CONFIG_VERSION, KIND_INVALID_PARAMS},
-		{RB_IDMAP_HELPER_MISSING, RB_IDMAP_SETUID_BOUND, KIND_IDMAP},
+		{RB_SUBID_NONE, RB_SUBID_SYMLINK, KIND_IDMAP},
+		{RB_IDMAP_SETUID_BOUND, RB_IDMAP_SETUID_BOUND, KIND_IDMAP},
+		{RB_SUBID_FEW, RB_SUBID_OWN, KIND_IDMAP},
 		{RB_ROOTFS, RB_ROOTFS, KIND_ROOTFS},
 		{RB_MOUNT, RB_DEVICE, KIND_MOUNT},
 		{RB_SECCOMP, RB_SECCOMP, KIND_SECCOMP},
 		{RB_TERMINAL, RB_TERMINAL, KIND_TTY},
 		{RB_HOOK, RB_HOOK, KIND_HOOK},
 		{RB_CGROUP, RB_CGROUP, KIND_CGROUP},
+		{RB_LSM, RB_LSM, KIND_UNSUPPORTED},
+		{RB_CGROUP_CONTROLLER, RB_SYSTEMD, KIND_CGROUP},
+		{RB_NETDEV, RB_NETDEV, KIND_NET},
+		{RB_RDT, RB_RDT, KIND_CGROUP},
 		{RB_EXEC_NOT_FOUND, RB_CWD, KIND_EXEC_FAILED},
 		{RB_SLIRP_MISSING, RB_TUN, KIND_NET},
+		{RB_RESOLV_CONF, RB_RESOLV_CONF, KIND_NET},
+		{RB_NETLINK, RB_NETLINK_PROGRAM, KIND_NET},
+		{RB_STEP_NET, RB_NET_FILTER, KIND_NET},
 		{RB_SNAP_LAYER, RB_SNAP_OPTION, KIND_ROOTFS},
 		{RB_STEP_MEMBER, RB_STEP_MEMBER, KIND_UNKNOWN_MEMBER},
 		{RB_STEP_FDS, RB_STEP_FDS, KIND_BAD_FDS},
@@ -253,13 +268,9 @@ enum worker_kind kind_of(const struct rb_err *err)
 	for (size_t i = 0; i < ARRAY_LEN(ranges); i++)
 		if (err->code >= ranges[i].first && err->code <= ranges[i].last)
 			return ranges[i].kind;
-	return KIND_INTERNAL;
-}
-
-/* Pointers are told from the parameters on, as a description is written. */
-static const char *below_params(const char *pointer)
-{
-	return str_starts(pointer, "/params") ? pointer + strlen("/params") : pointer;
+	if (err->code == RB_NAMESPACE && str_starts(below_params(err->origin), "/net"))
+		return KIND_NET;
+	return err->errnum == EPERM || err->errnum == EACCES ? KIND_DENIED : KIND_INTERNAL;
 }
 
 void reply_error(struct strbuf *out, const char *id, enum worker_kind kind,

@@ -38,9 +38,13 @@ void job_init(struct job *job, struct engine *engine, const struct step *step)
 	job->step = step;
 	job->state = JOB_NEW;
 	job->began_us = job_now_us();
-	job->launch = (struct launch){
-		.pidfd = -1, .monitor_pidfd = -1, .sock = -1, .tty_master = -1};
+	job->launch = (struct launch){.pidfd = -1,
+				      .monitor_pidfd = -1,
+				      .sock = -1,
+				      .tty_master = -1,
+				      .hook = {.pidfd = -1}};
 	job->net.ns = -1;
+	job->poststop.running.pidfd = -1;
 }
 
 void job_snap_spec(const struct engine *engine, const struct step_snapshot *snapshot,
@@ -148,8 +152,24 @@ static int look_into_root(struct job *job, struct rb_err *err)
 
 static void fill_context(struct job *job)
 {
-	job->record = (struct state_record){.id = job->step->id, .cgroup = ""};
+	const struct spec *spec = &job->spec;
+	struct state_annotation *notes = arena_array(&job->arena, spec->n_annotations + 1,
+						     sizeof(*notes));
+
+	for (size_t i = 0; notes && i < spec->n_annotations; i++)
+		notes[i] = (struct state_annotation){spec->annotations[i].key,
+						     spec->annotations[i].value};
+	/* what hooks are told */
+	job->record = (struct state_record){
+		.id = job->step->id,
+		.oci_version = spec->oci_version ? spec->oci_version : "",
+		.bundle = job->step->bundle ? job->step->bundle : "",
+		.cgroup = "",
+	};
+	job->annotations = notes;
 	job->context = (struct launch_context){
+		.annotations = notes,
+		.n_annotations = notes ? spec->n_annotations : 0,
 		.arena = &job->arena,
 		.record = job->inside ? NULL : &job->record,
 		.init_pidfd = job->inside ? job->inside->launch.pidfd : -1,
@@ -374,7 +394,11 @@ size_t job_poll(const struct job *job, struct pollfd *fds, int64_t *deadline_ms)
 {
 	size_t n = 0;
 
-	if (job->state == JOB_LAUNCHING)
+	if (job->state == JOB_LAUNCHING && job->launch.hook.pidfd >= 0)
+		n += hook_poll(&job->launch.hook, fds + n, deadline_ms);
+	else if (job->state == JOB_ENDED && job->poststop.running.pidfd >= 0)
+		n += hook_poll(&job->poststop.running, fds + n, deadline_ms);
+	else if (job->state == JOB_LAUNCHING)
 		fds[n++] = (struct pollfd){.fd = job->launch.sock, .events = POLLIN};
 	else if (job->state == JOB_RUNNING)
 		fds[n++] = (struct pollfd){.fd = job->launch.pidfd, .events = POLLIN};
@@ -400,6 +424,14 @@ bool job_reap(struct job *job)
 		job->signal = info.si_status;
 	job->state = JOB_ENDED;
 	return true;
+}
+
+bool job_poststop(struct job *job)
+{
+	if (job->state != JOB_ENDED || job->inside || !job->annotations)
+		return true;
+	return hooks_advance(&job->poststop, &job->spec, HOOK_POSTSTOP, &job->record,
+			     job->annotations, 0, false);
 }
 
 bool job_check_daemons(struct job *job, struct rb_err *err)
@@ -480,6 +512,7 @@ int job_finish(struct job *job, struct rb_err *err)
 		cgroup_figures(&job->launch.group, &job->figures);
 		job->has_figures = true;
 	}
+	hook_kill(&job->poststop.running);
 	launch_end(&job->launch);
 	if (job->launch.cgroup && !job->inside) {
 		cgroup_kill(job->launch.cgroup);

@@ -59,6 +59,8 @@ struct job {
 	struct spec spec;   /* the step's, completed */
 	struct handed handed;
 	struct state_record record;
+	const struct state_annotation *annotations;
+	struct hook_queue poststop;
 	struct launch_context context;
 	struct launch launch;
 	enum job_state state;
@@ -102,6 +104,9 @@ size_t job_poll(const struct job *job, struct pollfd *fds, int64_t *deadline_ms)
 
 /* Has the program ended? Then its result is in the job. */
 bool job_reap(struct job *job);
+
+/* The hooks that follow the end of its program: have all of them ended? */
+bool job_poststop(struct job *job);
 
 /* Has a daemon of its snapshots died under it? Then it is killed. */
 bool job_check_daemons(struct job *job, struct rb_err *err);

@@ -449,7 +449,10 @@ static void check_deadlines(struct run *run, int64_t now)
 		(void)job_signal(&run->job, SIGTERM, JOB_INIT);
 		run->kill_us = now + (int64_t)run->step.grace_ms * 1000;
 	}
-	if (run->job.state == JOB_ENDED && now >= run->orphan_us && !streams_ended(run)) {
+	if (run->job.state == JOB_ENDED && now >= run->orphan_us) {
+		run->orphan_us = INT64_MAX;
+		if (streams_ended(run))
+			return;
 		run->truncated = "orphan";
 		for (size_t i = 0; i < ARRAY_LEN(run->streams); i++)
 			run->streams[i].ended = true;
@@ -482,7 +485,7 @@ void run_turn(struct run *run)
 		tell_exited(run);
 	}
 	check_deadlines(run, job_now_us());
-	if (run->job.state == JOB_ENDED && streams_ended(run))
+	if (run->job.state == JOB_ENDED && streams_ended(run) && job_poststop(&run->job))
 		answer(run);
 }
 

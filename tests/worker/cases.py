@@ -792,6 +792,99 @@ def test_a_root_and_a_mount_can_be_descriptors():
         os.rmdir(base() + "/m")
 
 
+def config_of(args, **more):
+    """A whole configuration; what is not given is what an empty one means."""
+    return {"ociVersion": "1.0.2", "root": {"path": base(), "readonly": True},
+            "process": {"args": args, "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}},
+            "linux": {"namespaces": [{"type": kind} for kind in ("mount", "pid")]}, **more}
+
+
+def test_what_cannot_be_set_up_is_told_by_its_kind():
+    unlimited = 1 << 40
+    cases = {
+        "exec-failed": [step("s", "", process={"args": ["no-such-program"]}), step("s", "", process={"cwd": "/bin/sh"})],
+        "rootfs": [{**step("s", "true"), "rootfs": {"path": "/no/such/root"}}],
+        "mount": [step("s", "true", mounts=[{"dest": "/m", "src": "/no/such/source"}])],
+        "user-not-found": [step("s", "true", process={"user": "nobody-of-this-name"})],
+        # more than the hard limit wants CAP_SYS_RESOURCE of the host
+        "denied": [step("s", "true", process={"rlimits": [{"type": "NOFILE", "soft": unlimited, "hard": unlimited}]})],
+        "hook": [{"step": "s", "oci": config_of(["true"], hooks={"prestart": [
+            {"path": "/bin/sh", "args": ["sh", "-c", "exit 3"]}]})}],
+        "unsupported": [step("s", "true", process={"apparmor": "no-profile"})]
+        if not os.path.isdir("/sys/kernel/security/apparmor") else [],
+    }
+    with Setup() as client:
+        for kind, requests in cases.items():
+            for request in requests:
+                error = refusal(lambda p=request: client.run(p, timeout=DEADLINE))
+                same(f"the kind of {error}", kind, error.kind)
+        same("and then", {}, client.call("ping"))
+
+
+def hooks_into(top, kind, script, **more):
+    """A configuration with one hook, which sees the folder as HERE."""
+    return config_of(["sh", "-c", "echo step"], annotations={"a": "note"}, hooks={kind: [
+        {"path": "/bin/sh", "args": ["sh", "-c", script], "env": [f"HERE={top}", "PATH=/usr/bin:/bin"], **more}]})
+
+
+def test_hooks_are_told_the_state_and_run_around_the_step():
+    with tempfile.TemporaryDirectory(dir=Setup.scratch / "s") as top, Setup() as client:
+        for kind, status in (("prestart", "creating"), ("createRuntime", "creating"), ("poststart", "running"),
+                             ("poststop", "stopped")):
+            client.run({"step": kind, "oci": hooks_into(top, kind, 'cat > "$HERE/state"')}, timeout=DEADLINE)
+            state = json.loads(pathlib.Path(top, "state").read_text())
+            same(f"{kind} is told", (kind, status, {"a": "note"}, status != "stopped"),
+                 (state["id"], state["status"], state["annotations"], state.get("pid", 0) > 0))
+
+
+def test_a_hook_does_not_keep_the_others_waiting():
+    with tempfile.TemporaryDirectory(dir=Setup.scratch / "s") as top, Setup() as client:
+        for kind in ("prestart", "poststart", "poststop"):
+            fifo = f"{top}/{kind}"
+            os.mkfifo(fifo)
+            request = client.request("step.run", {"step": kind, "oci": hooks_into(
+                top, kind, f'touch "$HERE/{kind}.runs"; cat {fifo}')})
+            wait_until("the hook runs", lambda name=kind: os.path.exists(f"{top}/{name}.runs"))
+            same("another step", 3, client.run(step("other", "exit 3"), timeout=DEADLINE)["code"])
+            with open(fifo, "w", encoding="ascii"):
+                pass
+            same(f"the end of the step with {kind}", 0, events_until(client, answer_to(request))[-1]["result"]["code"])
+
+
+def test_a_hook_ends_at_its_time_or_with_the_step():
+    with tempfile.TemporaryDirectory(dir=Setup.scratch / "s") as top, Setup() as client:
+        sleep = 'echo $$ > "$HERE/pid"; exec sleep 1000'
+        error = refusal(lambda: client.run({"step": "late", "oci": hooks_into(top, "prestart", sleep, timeout=1)},
+                                           timeout=DEADLINE))
+        same("out of time", ("hook", True), (error.kind, "ran out of time (1 s)" in str(error)))
+        same("after its end", 0, client.run({"step": "after", "oci": hooks_into(top, "poststop", sleep, timeout=1)},
+                                            timeout=DEADLINE)["code"])
+        os.unlink(f"{top}/pid")
+        request = client.request("step.run", {"step": "a", "oci": hooks_into(top, "prestart", sleep)})
+        wait_until("the hook runs", lambda: os.path.exists(f"{top}/pid") and pathlib.Path(top, "pid").read_text())
+        client.request("step.cancel", {"step": "a"})
+        same("cancelled", "cancelled-before-start", events_until(client, answer_to(request))[-1]["error"]["data"]["kind"])
+        pid = pathlib.Path(top, "pid").read_text().strip()
+        wait_until("it is gone", lambda: not os.path.exists(f"/proc/{pid}"))
+
+
+@only_on(*SOCKETS)
+def test_what_cannot_be_set_up_of_descriptors_is_told_by_its_kind():
+    # of the host: not ours to enter
+    net = os.open("/proc/self/ns/net", os.O_RDONLY)
+    program = os.memfd_create("bpf")
+    os.write(program, struct.pack("=HBBI", 0xffff, 0, 0, 0))  # no instruction of classic BPF
+    os.lseek(program, 0, os.SEEK_SET)
+    with Setup() as client:
+        for kind, request, fd in (("net", step("s", "true", net={"mode": "netns", "netnsFd": 0}), net),
+                                  ("seccomp", step("s", "true", security={"seccomp": {"bpfFd": 0}}), program)):
+            error = refusal(lambda p=request, f=fd: client.call("step.run", p, fds=[f], timeout=DEADLINE))
+            same(f"the kind of {error}", kind, error.kind)
+        same("and then", {}, client.call("ping"))
+    os.close(net)
+    os.close(program)
+
+
 @only_on(*SOCKETS)
 def test_a_descriptor_of_the_wrong_kind_is_refused():
     with Setup() as client:
