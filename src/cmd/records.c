@@ -212,7 +212,7 @@ static int replay_main(struct arena *arena, const struct globals *globals, const
 {
 	const char *path;
 	CLEANUP_FD int records = -1;
-	int r = step_nest(arena, globals, NULL, 0, err);
+	int r = step_nest(arena, globals, err);
 
 	if (r != -EAGAIN)
 		return r;

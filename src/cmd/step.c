@@ -383,21 +383,7 @@ int step_run(const struct step_run *run, struct rb_err *err)
 	return r;
 }
 
-/* slirp4netns serves the launcher's network namespace, which the step inside then shares. */
-static void share_network(char **command, size_t n)
-{
-	static const char word[] = "slirp4netns";
-
-	for (size_t i = 0; i < n; i++) {
-		if (str_eq(command[i], "--net=slirp4netns"))
-			command[i] = (char *)"--net=host";
-		else if (i > 0 && str_eq(command[i], word) && str_eq(command[i - 1], "--net"))
-			command[i] = (char *)"host";
-	}
-}
-
-int step_nest(struct arena *arena, const struct globals *globals, const char *net, size_t n_words,
-	      struct rb_err *err)
+int step_nest(struct arena *arena, const struct globals *globals, struct rb_err *err)
 {
 	struct rootless_options options = {.net = NET_HOST};
 	char self[LIMIT_PATH_BYTES];
@@ -410,14 +396,6 @@ int step_nest(struct arena *arena, const struct globals *globals, const char *ne
 	if (r < 0)
 		return r;
 	if (host_has_cap(&host, CAP_NUMBER_SYS_ADMIN)) {
-		if (net && str_eq(net, "slirp4netns")) {
-			err_set(err, RB_UNSUPPORTED, 0,
-				"--net slirp4netns is for ordinary users: here the network is the "
-				"caller's");
-			err_fix(err,
-				"use --net host, which shares the network around this command");
-			return -ENOTSUP;
-		}
 		r = self_seal(&host, globals->argv, err);
 		return r < 0 ? r : -EAGAIN;
 	}
@@ -433,10 +411,6 @@ int step_nest(struct arena *arena, const struct globals *globals, const char *ne
 	memcpy(command, globals->argv, n * sizeof(*command));
 	command[0] = self;
 	options.command = command;
-	if (net && str_eq(net, "slirp4netns")) {
-		options.net.driver = NET_SLIRP4NETNS;
-		share_network(command, n - n_words);
-	}
 	return rootless_run(arena, &options, err);
 }
 
@@ -478,7 +452,7 @@ static int step_main(struct arena *arena, const struct globals *globals, const v
 		strbuf_add_char(&text, '\n');
 		return print_all(&text, err);
 	}
-	r = step_nest(arena, globals, options->net, (size_t)argc, err);
+	r = step_nest(arena, globals, err);
 	if (r != -EAGAIN)
 		return r;
 	run.text = text.text;

@@ -55,8 +55,7 @@ int step_run(const struct step_run *run, struct rb_err *err);
  * -EAGAIN when there is no need: this process may mount. n_words is the number of words behind
  * the options.
  */
-int step_nest(struct arena *arena, const struct globals *globals, const char *net, size_t n_words,
-	      struct rb_err *err);
+int step_nest(struct arena *arena, const struct globals *globals, struct rb_err *err);
 
 /* "A path", "M path", "D path": lines for people, from the text of a "changes" array. */
 void step_changes_text(struct arena *arena, const char *json, struct strbuf *out);

@@ -216,13 +216,13 @@ static int add_process(const struct step_options *options, char *const *argv, st
 static int add_net(const struct step_options *options, struct strbuf *out, struct rb_err *err)
 {
 	static const char *const known[] = {"none", "host", "slirp4netns"};
+	static const char *const modes[] = {"none", "host", "slirp"};
 	const char *net = options->net ? options->net : "none";
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
 		if (!str_eq(net, known[i]))
 			continue;
-		/* slirp4netns is around the launcher: see step_nest() */
-		strbuf_printf(out, ",\"net\":{\"mode\":\"%s\"}", i == 0 ? "none" : "host");
+		strbuf_printf(out, ",\"net\":{\"mode\":\"%s\"}", modes[i]);
 		return 0;
 	}
 	return usage(err, "use none, host or slirp4netns", "unknown network '%.40s'", net);

@@ -84,7 +84,7 @@ static int worker_main(struct arena *arena, const struct globals *globals, const
 			arguments->warm);
 		return -EINVAL;
 	}
-	r = step_nest(arena, globals, NULL, 0, err);
+	r = step_nest(arena, globals, err);
 	return r == -EAGAIN ? worker_run(&worker, err) : r;
 }
 

@@ -96,9 +96,10 @@ struct hook_queue {
 
 /* The network of a step that the plan gives it. */
 struct launch_network {
-	struct slirp slirp; /* pidfd -1: not ours */
-	int keeper;         /* what a keeper says; -1: none */
-	int lease;          /* the connection to a pool; -1: none */
+	struct slirp slirp;  /* pidfd -1: not ours */
+	int keeper;          /* what a keeper says; -1: none */
+	int lease;           /* the connection to a pool; -1: none */
+	int64_t deadline_ms; /* CLOCK_MONOTONIC: for getting ready */
 };
 
 struct launch {
@@ -139,23 +140,33 @@ int launch_start(struct launch *launch, const struct plan *plan,
 
 /*
  * What must be watched while the program runs (room for NETWORK_POLL): its network. Once something
- * of it is ready, launch_network_event() looks, and logs the end of the network.
+ * of it is ready, launch_network_event() looks, and logs the end of the network;
+ * launch_network_is_lost() hands the words to the caller instead.
  */
 enum { NETWORK_POLL = 3 };
 size_t launch_network_poll(const struct launch *launch, struct pollfd *fds);
 void launch_network_event(struct launch *launch);
+bool launch_network_is_lost(struct launch *launch, struct rb_err *err);
 
-/* The program has ended: so does the network, and launch_end() need not wait long for it. */
+/*
+ * The program has ended: so does the network, and launch_end() need not wait long for it; not at
+ * all once launch_network_is_gone().
+ */
 void launch_network_kill(struct launch *launch);
+bool launch_network_is_gone(struct launch *launch);
 
 /*
  * The same in pieces, for a loop that serves several children: launch_begin() prepares,
- * launch_advance() goes on until it would have to wait (0: call again once launch->sock is
- * readable, or launch->hook has ended or run out of time: hook_poll()) or is through (1). After an error of either nothing is left.
+ * launch_advance() goes on until it would have to wait (0: call again once a descriptor of
+ * launch_poll() is ready or at its deadline, CLOCK_MONOTONIC; while launch->hook runs, of
+ * hook_poll()) or is through (1). After an error of either nothing is left. launch_poll() has room
+ * for LAUNCH_POLL.
  */
+enum { LAUNCH_POLL = 2 };
 int launch_begin(struct launch *launch, const struct plan *plan,
 		 const struct launch_context *context, struct rb_err *err);
 int launch_advance(struct launch *launch, struct rb_err *err);
+size_t launch_poll(const struct launch *launch, struct pollfd *fds, int64_t *deadline_ms);
 
 /*
  * A plan in two parts: launch_begin() and launch_advance() as usual with the first. Then the child

@@ -6,6 +6,7 @@
  * slirp4netns and ends with whichever ends first. A lent network is the pool's: it ends with our
  * connection to it.
  */
+#include <time.h>
 #include "base/file.h"
 #include "base/log.h"
 #include "launch/launch_private.h"
@@ -83,8 +84,17 @@ int launch_network_take(struct launch *l, const struct plan_op *op, struct rb_er
 	return 0;
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 int launch_network_start(struct launch *l, const struct plan_op *op, struct rb_err *err)
 {
+	l->net.deadline_ms = now_ms() + NETWORK_READY_MS;
 	return network_spawn(l, op, &l->net.slirp, l->context->arena, err);
 }
 
@@ -179,7 +189,7 @@ int launch_network_await(struct launch *l, struct rb_err *err)
 	if (l->net.keeper >= 0)
 		return keeper_await(l, err);
 	r = slirp_await(&l->net.slirp, l->context->may_return ? 0 : NETWORK_READY_MS);
-	if (r == -ETIMEDOUT && l->context->may_return)
+	if (r == -ETIMEDOUT && l->context->may_return && now_ms() < l->net.deadline_ms)
 		return 1;
 	if (r < 0) {
 		r = slirp_failed(&l->net.slirp, r, NETWORK_READY_MS, err);
@@ -206,6 +216,22 @@ int launch_network_close(struct launch *l, const struct plan_op *op, struct rb_e
 	return r;
 }
 
+size_t launch_poll(const struct launch *l, struct pollfd *fds, int64_t *deadline_ms)
+{
+	const struct plan_op *ops = plan_parent_ops(l->plan);
+
+	/* what the child says meanwhile is read later: asking for it would not let us sleep */
+	if (l->next_op < l->plan->n_parent && ops[l->next_op].kind == OP_AWAIT_NETWORK) {
+		fds[0] = (struct pollfd){.fd = l->net.slirp.ready, .events = POLLIN};
+		fds[1] = (struct pollfd){.fd = l->net.slirp.pidfd, .events = POLLIN};
+		if (l->net.deadline_ms < *deadline_ms)
+			*deadline_ms = l->net.deadline_ms;
+		return 2;
+	}
+	fds[0] = (struct pollfd){.fd = l->sock, .events = POLLIN};
+	return 1;
+}
+
 /* What the step's network wants to be watched for; room for NETWORK_POLL. */
 size_t launch_network_poll(const struct launch *l, struct pollfd *fds)
 {
@@ -220,18 +246,14 @@ size_t launch_network_poll(const struct launch *l, struct pollfd *fds)
 	return n;
 }
 
-/* The step goes on without a network: what it was doing fails, and it may know what to do. */
-static void network_lost(const char *how)
+static bool network_lost(const char *how, struct rb_err *err)
 {
-	struct rb_err err = {0};
-
-	err_set(&err, RB_STEP_NET, 0, "the step has lost its network: slirp4netns has ended%s",
-		how);
-	err_fix(&err, "run the step again; was slirp4netns killed, or did memory run out?");
-	log_error(&err);
+	err_set(err, RB_STEP_NET, 0, "the step has lost its network: slirp4netns has ended%s", how);
+	err_fix(err, "run the step again; was slirp4netns killed, or did memory run out?");
+	return true;
 }
 
-void launch_network_event(struct launch *l)
+bool launch_network_is_lost(struct launch *l, struct rb_err *err)
 {
 	struct slirp *slirp = &l->net.slirp;
 	char how[sizeof(slirp->said) + 64];
@@ -240,19 +262,28 @@ void launch_network_event(struct launch *l)
 
 	if (l->net.lease >= 0 && recv(l->net.lease, &byte, 1, MSG_DONTWAIT) == 0) {
 		fd_close(&l->net.lease);
-		network_lost("");
+		return network_lost("", err);
 	}
 	slirp_listen(slirp);
 	if (slirp->pidfd < 0 || sys_wait_pidfd(slirp->pidfd, &info, WEXITED | WNOHANG) < 0 ||
 	    info.si_pid == 0)
-		return;
+		return false;
 	slirp_listen(slirp);
 	fd_close(&slirp->pidfd);
 	snprintf(how, sizeof(how), " with %s %d%s%s",
 		 info.si_code == CLD_EXITED ? "status" : "signal", info.si_status,
 		 slirp->said[0] ? ", saying: " : "", slirp->said);
-	network_lost(how);
 	slirp_end(slirp);
+	return network_lost(how, err);
+}
+
+/* The step goes on without a network: what it was doing fails, and it may know what to do. */
+void launch_network_event(struct launch *l)
+{
+	struct rb_err err = {0};
+
+	if (launch_network_is_lost(l, &err))
+		log_error(&err);
 }
 
 /*
@@ -278,6 +309,20 @@ void launch_network_kill(struct launch *l)
 	fd_close(&l->net.slirp.exit_fd);
 	if (l->net.slirp.pidfd >= 0 && l->net.keeper < 0)
 		(void)sys_pidfd_send_signal(l->net.slirp.pidfd, SIGKILL);
+}
+
+bool launch_network_is_gone(struct launch *l)
+{
+	siginfo_t info = {0};
+	struct slirp *slirp = &l->net.slirp;
+
+	if (slirp->pidfd < 0)
+		return true;
+	slirp_listen(slirp);
+	if (sys_wait_pidfd(slirp->pidfd, &info, WEXITED | WNOHANG) == 0 && info.si_pid == 0)
+		return false;
+	fd_close(&slirp->pidfd);
+	return true;
 }
 
 void launch_network_end(struct launch *l, bool wait)

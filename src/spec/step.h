@@ -62,6 +62,7 @@ struct step {
 	int filter_fd;                   /* index of compiled BPF, or STEP_NO_FD */
 	enum step_net net;
 	int netns_fd;            /* index, or STEP_NO_FD */
+	const char *net_cidr;    /* of STEP_NET_SLIRP: "10.0.2.0/24", or NULL */
 	const char *hosts;       /* text of /etc/hosts, or NULL */
 	const char *resolv;      /* text of /etc/resolv.conf, or NULL */
 	const char *resolv_path; /* a file to show there instead, or NULL */

@@ -3,18 +3,12 @@
  * One step's life. Runs in the worker or in `runbuild step`, outside the step's namespaces, as
  * root of the user namespace around it. Nothing here waits: what needs time is a state.
  */
-#include <sys/statfs.h>
 #include <linux/capability.h>
-#include <linux/magic.h>
 #include <time.h>
 #include "base/file.h"
 #include "base/sys.h"
 #include "worker/job.h"
 #include "worker/pool.h"
-
-#ifndef NSFS_MAGIC
-#define NSFS_MAGIC 0x6e736673
-#endif
 
 int64_t job_now_us(void)
 {
@@ -38,11 +32,15 @@ void job_init(struct job *job, struct engine *engine, const struct step *step)
 	job->step = step;
 	job->state = JOB_NEW;
 	job->began_us = job_now_us();
-	job->launch = (struct launch){.pidfd = -1,
-				      .monitor_pidfd = -1,
-				      .sock = -1,
-				      .tty_master = -1,
-				      .hook = {.pidfd = -1}};
+	job->launch = (struct launch){
+		.pidfd = -1,
+		.monitor_pidfd = -1,
+		.sock = -1,
+		.tty_master = -1,
+		.hook = {.pidfd = -1},
+		.net = {.keeper = -1, .lease = -1},
+	};
+	slirp_init(&job->launch.net.slirp);
 	job->net.ns = -1;
 	job->poststop.running.pidfd = -1;
 }
@@ -59,31 +57,6 @@ void job_snap_spec(const struct engine *engine, const struct step_snapshot *snap
 		.cache_dir = engine->root.fd,
 	};
 	(void)snap_driver_parse(snapshot->driver, &ret_spec->driver); /* checked by step_parse() */
-}
-
-/* A network namespace of the peer; it is joined by its name in our /proc. */
-static int add_network(struct job *job, struct rb_err *err)
-{
-	struct spec_namespace *namespaces;
-	struct statfs fs;
-	int fd;
-
-	if (job->step->netns_fd == STEP_NO_FD)
-		return 0;
-	fd = job->fds[job->step->netns_fd];
-	if (fstatfs(fd, &fs) < 0 || (unsigned long)fs.f_type != NSFS_MAGIC)
-		return err_set(err, RB_STEP_FDS, EINVAL, "descriptor %d is not a namespace",
-			       job->step->netns_fd);
-	snprintf(job->net_path, sizeof(job->net_path), "/proc/self/fd/%d", fd);
-	namespaces = arena_array(&job->arena, job->spec.n_namespaces, sizeof(*namespaces));
-	if (!namespaces)
-		return err_set(err, RB_NO_MEMORY, ENOMEM, "namespaces");
-	memcpy(namespaces, job->spec.namespaces, job->spec.n_namespaces * sizeof(*namespaces));
-	for (size_t i = 0; i < job->spec.n_namespaces; i++)
-		if (namespaces[i].type == CLONE_NEWNET)
-			namespaces[i].path = job->net_path;
-	job->spec.namespaces = namespaces;
-	return 0;
 }
 
 /* A compiled filter of the peer; the kernel judges it. */
@@ -296,6 +269,7 @@ static int launch(struct job *job, struct rb_err *err)
 		.keep_stdio_owner = true,
 		.no_record = true,
 		.no_new_keyring = job->inside != NULL,
+		.network = job->network,
 		.console = job->spec.process.terminal ? CONSOLE_OWN : CONSOLE_NONE,
 	};
 	int r = choose_filter(job, &options, err);
@@ -347,9 +321,9 @@ int job_begin(struct job *job, struct rb_err *err)
 	job->state = JOB_MOUNTING;
 	if (job->inside)
 		return 0;
-	r = job_add_mounts(job, err);
+	r = job_add_network(job, err);
 	if (r == 0)
-		r = add_network(job, err);
+		r = job_add_mounts(job, err);
 	return r < 0 ? fail(job, r) : 0;
 }
 
@@ -399,11 +373,13 @@ size_t job_poll(const struct job *job, struct pollfd *fds, int64_t *deadline_ms)
 	else if (job->state == JOB_ENDED && job->poststop.running.pidfd >= 0)
 		n += hook_poll(&job->poststop.running, fds + n, deadline_ms);
 	else if (job->state == JOB_LAUNCHING)
-		fds[n++] = (struct pollfd){.fd = job->launch.sock, .events = POLLIN};
+		n += launch_poll(&job->launch, fds, deadline_ms);
 	else if (job->state == JOB_RUNNING)
 		fds[n++] = (struct pollfd){.fd = job->launch.pidfd, .events = POLLIN};
 	if (job->state == JOB_MOUNTING || job->state == JOB_RUNNING)
 		n += handed_poll(&job->handed, fds + n, deadline_ms);
+	if (job->state == JOB_RUNNING || job->state == JOB_CLOSING)
+		n += launch_network_poll(&job->launch, fds + n);
 	return n;
 }
 
@@ -411,8 +387,10 @@ bool job_reap(struct job *job)
 {
 	siginfo_t info = {0};
 
+	if (job->state == JOB_CLOSING && launch_network_is_gone(&job->launch))
+		job->state = JOB_ENDED;
 	if (job->state != JOB_RUNNING)
-		return job->state > JOB_RUNNING;
+		return job->state > JOB_CLOSING;
 	if (SYS_CALL(SYS_waitid, P_PIDFD, job->launch.pidfd, &info, WEXITED | WNOHANG | __WALL,
 		     &job->usage) < 0 ||
 	    !info.si_pid)
@@ -422,8 +400,9 @@ bool job_reap(struct job *job)
 		job->code = info.si_status;
 	else
 		job->signal = info.si_status;
-	job->state = JOB_ENDED;
-	return true;
+	launch_network_kill(&job->launch);
+	job->state = launch_network_is_gone(&job->launch) ? JOB_ENDED : JOB_CLOSING;
+	return job->state == JOB_ENDED;
 }
 
 bool job_poststop(struct job *job)
@@ -436,7 +415,8 @@ bool job_poststop(struct job *job)
 
 bool job_check_daemons(struct job *job, struct rb_err *err)
 {
-	if (job->state != JOB_RUNNING || !handed_is_dead(&job->handed, err))
+	if (job->state != JOB_RUNNING ||
+	    (!handed_is_dead(&job->handed, err) && !launch_network_is_lost(&job->launch, err)))
 		return false;
 	(void)job_signal(job, SIGKILL, JOB_INIT);
 	return true;

@@ -42,7 +42,8 @@ enum job_state {
 	JOB_MOUNTING,  /* waits for the daemons of its snapshots */
 	JOB_LAUNCHING, /* the child sets itself up */
 	JOB_RUNNING,
-	JOB_ENDED, /* reaped, not released */
+	JOB_CLOSING, /* reaped; its network is on its way */
+	JOB_ENDED,   /* reaped, not released */
 	JOB_RELEASED,
 };
 
@@ -74,6 +75,9 @@ struct job {
 	struct job_stub *stubs;
 	size_t n_stubs;
 	char net_path[32];
+	struct plan_network network;   /* what the plan is to make for it */
+	const char *resolv;            /* text of its /etc/resolv.conf, or NULL */
+	const char *resolv_path;       /* a file to show there instead, or NULL */
 	const struct sock_filter *bpf; /* what an exec inside gets as well */
 	size_t n_bpf;
 	const char *driver; /* of the root's snapshot; NULL without */
@@ -99,7 +103,7 @@ int job_begin(struct job *job, struct rb_err *err);
 int job_advance(struct job *job, struct rb_err *err);
 
 /* What to wait for; room for JOB_POLL entries. *deadline_ms (CLOCK_MONOTONIC) may be lowered. */
-enum { JOB_POLL = LIMIT_SNAPSHOTS + 1 };
+enum { JOB_POLL = LIMIT_SNAPSHOTS + LAUNCH_POLL + NETWORK_POLL };
 size_t job_poll(const struct job *job, struct pollfd *fds, int64_t *deadline_ms);
 
 /* Has the program ended? Then its result is in the job. */
@@ -108,7 +112,7 @@ bool job_reap(struct job *job);
 /* The hooks that follow the end of its program: have all of them ended? */
 bool job_poststop(struct job *job);
 
-/* Has a daemon of its snapshots died under it? Then it is killed. */
+/* Has a daemon of its snapshots, or of its network, died under it? Then it is killed. */
 bool job_check_daemons(struct job *job, struct rb_err *err);
 
 enum job_target { JOB_INIT, JOB_GROUP, JOB_ALL };
@@ -152,6 +156,12 @@ void job_remove_files(const struct job *job);
 
 /* Nothing that is mounted below this clone shows where it was cloned: MS_SLAVE. -errno. */
 int job_isolate(int mount);
+
+/*
+ * job_network.c: what "net" asks for, before job_add_mounts(). Errors: RB_STEP_NET,
+ * RB_SLIRP_MISSING, RB_TUN.
+ */
+int job_add_network(struct job *job, struct rb_err *err);
 
 /* job_user.c: names to numbers in the root file system that is open as `root`. */
 int job_find_user(struct arena *arena, int root, const struct step *step,

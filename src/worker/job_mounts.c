@@ -217,7 +217,7 @@ void job_remove_files(const struct job *job)
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		snprintf(file, sizeof(file), "%s.%s", job->step->id, names[i]);
-		if (i == 0 ? job->step->hosts != NULL : job->step->resolv != NULL)
+		if (i == 0 ? job->step->hosts != NULL : job->resolv != NULL)
 			(void)unlinkat(job->engine->directory_fd, file, 0);
 	}
 }
@@ -240,8 +240,7 @@ static int add_mounts(struct job *job, struct rb_err *err)
 	if (r == 0)
 		r = add_file(job, "hosts", step->hosts, NULL, "/etc/hosts", err);
 	if (r == 0)
-		r = add_file(job, "resolv", step->resolv, step->resolv_path, "/etc/resolv.conf",
-			     err);
+		r = add_file(job, "resolv", job->resolv, job->resolv_path, "/etc/resolv.conf", err);
 	return r;
 }
 

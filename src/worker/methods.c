@@ -110,7 +110,9 @@ static void add_features(const struct call *call, struct strbuf *out)
 	strbuf_add(out, "\"features\":[\"io.inband\",");
 	if (call->connection->is_socket)
 		strbuf_add(out, "\"io.fds\",\"net.netns\",");
-	strbuf_add(out, "\"eof.drain\",\"tty\",\"net.none\",\"net.host\",\"snap.overlay\",");
+	strbuf_add(
+		out,
+		"\"eof.drain\",\"tty\",\"net.none\",\"net.host\",\"net.slirp\",\"snap.overlay\",");
 	if (fuse >= 0 && helper_find(call->arena, "fuse-overlayfs"))
 		strbuf_add(out, "\"snap.fuse\",");
 	if (worker->engine.host.cgroup_mode == HOST_CGROUP_V2)
@@ -325,7 +327,8 @@ static const char *state_name(const struct run *run)
 	case JOB_NEW:
 	case JOB_MOUNTING: return "mounting";
 	case JOB_LAUNCHING: return "starting";
-	case JOB_RUNNING: return "running";
+	case JOB_RUNNING:
+	case JOB_CLOSING: return "running";
 	default: return "ended";
 	}
 }

@@ -427,7 +427,9 @@ static void answer(struct run *run)
 	int r = job_finish(&run->job, &err);
 
 	if (r < 0 || run->daemon_died) {
-		run_fail(run, KIND_ROOTFS, r < 0 ? &err : &run->daemon_err, NULL);
+		if (r == 0)
+			err = run->daemon_err;
+		run_fail(run, err.code == RB_STEP_NET ? KIND_NET : KIND_ROOTFS, &err, NULL);
 		return;
 	}
 	keep_record(run);
@@ -480,7 +482,8 @@ void run_turn(struct run *run)
 		return;
 	if (!run->daemon_died && job_check_daemons(&run->job, &run->daemon_err))
 		run->daemon_died = true;
-	if (run->job.state == JOB_RUNNING && job_reap(&run->job)) {
+	if ((run->job.state == JOB_RUNNING || run->job.state == JOB_CLOSING) &&
+	    job_reap(&run->job)) {
 		run->orphan_us = job_now_us() + ORPHAN_US;
 		tell_exited(run);
 	}
@@ -566,9 +569,8 @@ bool run_may_pump(const struct run *run, unsigned number)
 	const struct stream *stream = &run->streams[number];
 	uint64_t window = run->step.io.window;
 
-	return stream->fd >= 0 && !stream->ended &&
-	       (run->job.state == JOB_RUNNING || run->job.state == JOB_ENDED) &&
-	       (window == 0 || stream->off - stream->acked < window);
+	return stream->fd >= 0 && !stream->ended && run->job.state >= JOB_RUNNING &&
+	       run->job.state <= JOB_ENDED && (window == 0 || stream->off - stream->acked < window);
 }
 
 static void send_output(struct run *run, unsigned number, const char *bytes, size_t len, bool last)

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which network a step gets, and which name servers in it. Runs before the plan is made; starts
+ * nothing.
+ */
+#include <sys/statfs.h>
+#include <linux/magic.h>
+#include "base/file.h"
+#include "base/sys.h"
+#include "net/filter.h"
+#include "net/policy.h"
+#include "worker/job.h"
+
+#ifndef NSFS_MAGIC
+#define NSFS_MAGIC 0x6e736673
+#endif
+
+/* A network namespace of the peer; it is joined by its name in our /proc. */
+static int enter_namespace(struct job *job, struct rb_err *err)
+{
+	struct spec_namespace *namespaces;
+	struct statfs fs;
+	int fd;
+
+	if (job->step->netns_fd == STEP_NO_FD)
+		return 0;
+	fd = job->fds[job->step->netns_fd];
+	if (fstatfs(fd, &fs) < 0 || (unsigned long)fs.f_type != NSFS_MAGIC)
+		return err_set(err, RB_STEP_FDS, EINVAL, "descriptor %d is not a namespace",
+			       job->step->netns_fd);
+	snprintf(job->net_path, sizeof(job->net_path), "/proc/self/fd/%d", fd);
+	namespaces = arena_array(&job->arena, job->spec.n_namespaces, sizeof(*namespaces));
+	if (!namespaces)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "namespaces");
+	memcpy(namespaces, job->spec.namespaces, job->spec.n_namespaces * sizeof(*namespaces));
+	for (size_t i = 0; i < job->spec.n_namespaces; i++)
+		if (namespaces[i].type == CLONE_NEWNET)
+			namespaces[i].path = job->net_path;
+	job->spec.namespaces = namespaces;
+	return 0;
+}
+
+/* "cidr" of the description. */
+static int read_addresses(const struct step *step, struct net_policy *policy, struct rb_err *err)
+{
+	if (!step->net_cidr)
+		return 0;
+	if (net_cidr_read(step->net_cidr, &policy->network, &policy->prefix) < 0) {
+		err_set(err, RB_STEP_NET, 0, "'%.40s' is no network for a step", step->net_cidr);
+		err_origin(err, "/net/cidr");
+		err_fix(err, "for example 10.0.2.0/24; it needs between 1 and 25 bits");
+		return -EINVAL;
+	}
+	policy->dns = policy->network + 3;
+	return 0;
+}
+
+/* A file that the caller mounts there itself is the caller's business. */
+static bool mounts_resolv_conf(const struct step *step)
+{
+	for (size_t i = 0; i < step->spec.n_mounts; i++)
+		if (str_eq(step->spec.mounts[i].destination, "/etc/resolv.conf"))
+			return true;
+	return false;
+}
+
+/* Name servers that the step asks for, else the host's; where it cannot reach them, slirp4netns. */
+static int choose_servers(struct job *job, const struct net_policy *policy, struct rb_err *err)
+{
+	struct net_hosts *hosts = arena_alloc(&job->arena, sizeof(*hosts));
+	const char *path = job->resolv_path ? job->resolv_path : "/etc/resolv.conf";
+	const char *text;
+	char *read = NULL;
+	int r;
+
+	if (!hosts)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "network");
+	if (!job->resolv && mounts_resolv_conf(job->step) && !job->resolv_path)
+		return 0;
+	r = job->resolv
+		    ? 0
+		    : file_read_at(&job->arena, AT_FDCWD, path, LIMIT_RESOLV_BYTES, &read, NULL);
+	if (r < 0 && job->resolv_path)
+		return err_set(err, RB_MOUNT_SOURCE, -r, "cannot read '%s'", path);
+	if ((r = net_hosts_read(hosts, err)) < 0)
+		return r;
+	job->resolv_path = NULL;
+	if (!job->resolv)
+		job->resolv = read ? read : "";
+	text = net_resolv_conf(&job->arena, policy, hosts, job->resolv, job->resolv);
+	if (text)
+		job->resolv = text;
+	return 0;
+}
+
+static int add_slirp(struct job *job, struct rb_err *err)
+{
+	struct net_policy policy;
+	int r;
+
+	net_policy_slirp(&policy);
+	if ((r = read_addresses(job->step, &policy, err)) < 0 ||
+	    (r = net_policy_find(&job->arena, &policy, err)) < 0 ||
+	    (r = choose_servers(job, &policy, err)) < 0)
+		return r;
+	job->network = (struct plan_network){
+		.mode = PLAN_NETWORK_SLIRP,
+		.helper = policy.helper,
+		.network = policy.network,
+		.prefix = policy.prefix,
+		.dns = policy.dns,
+	};
+	return 0;
+}
+
+int job_add_network(struct job *job, struct rb_err *err)
+{
+	job->resolv = job->step->resolv;
+	job->resolv_path = job->step->resolv_path;
+	return job->step->net == STEP_NET_SLIRP ? add_slirp(job, err) : enter_namespace(job, err);
+}

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2154,SC2016,SC2034 # scratch: set by the suite; scripts of steps
+#
+# The network of one step without a daemon: `step --net=slirp4netns`, and the
+# worker's net mode slirp, which are the same engine.
+
+readonly look_once='for p in "127.0.0.1 9001" "198.51.100.5 9003" "10.0.2.2 9001"; do
+	echo "to $p: $(nc -w 2 $p </dev/null 2>&1 | head -c 40)."; done
+	for a in "127.0.0.1 9001" "0.0.0.0 9004" "198.51.100.5 9003"; do echo "raw $a: $(raw $a)"; done
+	cat /etc/resolv.conf; nslookup -type=a a.example.test. || true
+	unixcat @runbuild-stepnet'
+
+# A client of abstract sockets, for the step.
+make_unixcat() {
+	[[ -x $scratch/base/bin/unixcat ]] || cc -O1 -Wall -static -o "$scratch/base/bin/unixcat" "$here/unixcat.c" ||
+		skip 'no static C compiler'
+	chmod 0755 "$scratch/base/bin/unixcat"
+}
+
+# own_step NET SCRIPT: in the background, its output in $scratch/step.log.
+own_step() {
+	trap end_step EXIT
+	exec_as_user runbuild step --net="$1" --rootfs "$scratch/step-base" -- sh -c "$2" >"$scratch/step.log" 2>&1 &
+	launcher=$!
+}
+
+# request NET SCRIPT: what makes a worker run a step.
+request() {
+	printf '%s\n' '{"jsonrpc":"2.0","id":1,"method":"hello","params":{"versions":[1]}}'
+	jq -cn --arg net "$1" --arg script "$2" --arg root "$scratch/step-base" '{jsonrpc: "2.0", id: 2, method: "step.run",
+		params: {step: "a", process: {args: ["/bin/sh", "-c", $script], env: ["PATH=/bin"]},
+		rootfs: {path: $root}, net: {mode: $net}}}'
+}
+
+# own_worker NET SCRIPT: likewise, by a worker that lives until its peer goes.
+own_worker() {
+	trap end_step EXIT
+	rm -f "$scratch/to-worker"
+	mkfifo "$scratch/to-worker"
+	exec_as_user runbuild worker --stdio <"$scratch/to-worker" >"$scratch/step.log" 2>&1 &
+	launcher=$!
+	exec 7>"$scratch/to-worker"
+	request "$1" "$2" >&7
+}
+
+prepare_own_step() {
+	make_unixcat
+	[[ -d $scratch/step-base ]] || {
+		cp -a "$scratch/base" "$scratch/step-base"
+		chown -R "$user:" "$scratch/step-base"
+	}
+}
+
+worker_answers() {
+	grep -q '"id":2,' "$scratch/step.log"
+}
+
+# What the step printed, whoever ran it.
+printed() {
+	jq -rRj 'fromjson? | select(.method == "step.output") | .params.text // (.params.data | @base64d)' \
+		"$scratch/step.log" >"$scratch/printed"
+}
+
+saw_nothing_of_the_host() {
+	contains "$1" 'to 127.0.0.1 9001: ' 'to 198.51.100.5 9003: ' 'to 10.0.2.2 9001: ' \
+		'nameserver 10.0.2.3' '192.0.2.7' 'abstract: closed' || fail "$(cat "$1")"
+	! grep -qE 'SERVICE|: reached' "$1" || fail 'the step has reached the host' "$(cat "$1")"
+	same 'raw frames that were sent' 3 "$(grep -c '^raw .*: closed' "$1")"
+}
+
+test_a_step_with_slirp4netns_does_not_reach_the_host() {
+	prepare_own_step
+	own_step slirp4netns "$look_once"
+	wait "$launcher" || fail "$(cat "$scratch/step.log")"
+	launcher=
+	saw_nothing_of_the_host "$scratch/step.log"
+	all_gone
+}
+
+test_a_step_in_the_network_of_the_host_reaches_it() {
+	prepare_own_step
+	own_step host "$look_once"
+	wait "$launcher" || fail "$(cat "$scratch/step.log")"
+	launcher=
+	contains "$scratch/step.log" 'to 127.0.0.1 9001: SERVICE' 'to 198.51.100.5 9003: SERVICE' 'abstract: SERVICE' ||
+		fail "$(cat "$scratch/step.log")"
+}
+
+test_a_step_of_a_worker_does_not_reach_the_host() {
+	prepare_own_step
+	own_worker slirp "$look_once"
+	await 20 worker_answers || fail "$(cat "$scratch/step.log")"
+	printed
+	saw_nothing_of_the_host "$scratch/printed"
+	await 5 none_of slirp4netns || fail 'slirp4netns outlives its step'
+	exec 7>&-
+	wait "$launcher" || true
+	launcher=
+	all_gone
+}
+
+# One listens until the other has tried.
+two_steps() {
+	prepare_own_step
+	own_worker "$1" 'nc -ll -p 7007 -e echo SERVICE & echo up; read x </dev/zero'
+	await 10 grep -q up "$scratch/step.log" || fail "$(cat "$scratch/step.log")"
+	request "$1" 'for i in 1 2 3; do for h in 127.0.0.1 10.0.2.100 198.51.100.5; do
+		echo "to $h: $(nc -w 1 $h 7007 </dev/null 2>&1)"; done; done' |
+		sed -n '2s/"step":"a"/"step":"b"/;2s/"id":2/"id":3/p' >&7
+	await 30 grep -q '"id":3,' "$scratch/step.log" || fail "$(cat "$scratch/step.log")"
+	printed
+	contains "$scratch/printed" 'to 127.0.0.1: ' 'to 10.0.2.100: ' || fail "$(cat "$scratch/printed")"
+	exec 7>&-
+	wait "$launcher" || true
+	launcher=
+	all_gone
+}
+
+test_two_steps_of_a_worker_do_not_reach_each_other() {
+	two_steps slirp
+	! grep -q SERVICE "$scratch/printed" || fail 'one step reaches the other'
+}
+
+test_two_steps_of_a_worker_meet_in_the_network_of_the_host() {
+	two_steps host
+	contains "$scratch/printed" 'to 127.0.0.1: SERVICE' || fail "$(cat "$scratch/printed")"
+}
+
+test_a_killed_slirp4netns_ends_the_step() {
+	local status=0
+
+	prepare_own_step
+	own_step slirp4netns 'echo up; sleep 60; echo went on'
+	await 10 step_says up || fail "$(cat "$scratch/step.log")"
+	kill_first slirp4netns
+	wait "$launcher" || status=$?
+	launcher=
+	same 'status' 125 "$status"
+	contains "$scratch/step.log" 'the step has lost its network: slirp4netns has ended with signal 9' '[RB0613]' ||
+		fail "$(cat "$scratch/step.log")"
+	all_gone
+}
+
+test_a_killed_slirp4netns_ends_the_step_of_a_worker_alone() {
+	prepare_own_step
+	own_worker slirp 'echo up; sleep 60; echo went on'
+	await 10 step_says '"up' || fail "$(cat "$scratch/step.log")"
+	kill_first slirp4netns
+	await 10 worker_answers || fail "$(cat "$scratch/step.log")"
+	contains "$scratch/step.log" 'the step has lost its network' '"kind":"net"' 'RB0613' || fail "$(cat "$scratch/step.log")"
+	printf '%s\n' '{"jsonrpc":"2.0","id":4,"method":"ping"}' >&7
+	await 5 grep -q '"id":4,"result"' "$scratch/step.log" || fail "$(cat "$scratch/step.log")"
+	exec 7>&-
+	wait "$launcher" || true
+	launcher=
+	all_gone
+}
+
+test_nothing_is_left_when_a_process_of_a_step_is_killed() {
+	local how name
+
+	prepare_own_step
+	for how in own_step own_worker; do
+		for name in runbuild runbuild-guard launcher; do
+			rm -f "$scratch/step-base/done"
+			if [[ $how == own_step ]]; then
+				own_step slirp4netns "$until_done"
+			else
+				own_worker slirp "$until_done"
+			fi
+			await 10 grep -q up "$scratch/step.log" || fail "$(cat "$scratch/step.log")"
+			if [[ $name == launcher ]]; then
+				kill -KILL "$launcher"
+			else
+				kill_first "$name"
+			fi
+			exec 7>&-
+			# for a killed guard there is another one: the step goes on
+			[[ $name != runbuild-guard ]] || touch "$scratch/step-base/done"
+			wait "$launcher" 2>/dev/null || true
+			launcher=
+			all_gone || fail "after the death of $name, $how"
+		done
+	done
+}
+
+for name in a_step_with_slirp4netns_does_not_reach_the_host a_step_in_the_network_of_the_host_reaches_it \
+	a_step_of_a_worker_does_not_reach_the_host two_steps_of_a_worker_do_not_reach_each_other \
+	two_steps_of_a_worker_meet_in_the_network_of_the_host \
+	a_killed_slirp4netns_ends_the_step a_killed_slirp4netns_ends_the_step_of_a_worker_alone \
+	nothing_is_left_when_a_process_of_a_step_is_killed; do
+	run_test "$name"
+done
