@@ -57,6 +57,7 @@
 	X(RB_SUBID_FEW, 218)                                                                       \
 	X(RB_SUBID_SHARED, 219)                                                                    \
 	X(RB_SUBID_OWN, 220)                                                                       \
+	X(RB_SUBID_OVERLAP, 221)                                                                   \
 	/* host: the user's session */                                                             \
 	X(RB_RUNTIME_DIR, 250)                                                                     \
 	X(RB_LOGIN, 251)                                                                           \

@@ -78,6 +78,19 @@ void log_line(enum log_level level, const char *fmt, ...)
 		log_emit(STDERR_FILENO, level, msg);
 }
 
+void log_warn_code(enum rb_code code, const char *fix, const char *fmt, ...)
+{
+	struct rb_err err = {.code = code};
+	char line[sizeof(err) + 64];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(err.what, sizeof(err.what), fmt, args);
+	va_end(args);
+	err_fix(&err, "%s", fix);
+	log_warn("%s", err_line(&err, line, sizeof(line)));
+}
+
 void log_error(const struct rb_err *err)
 {
 	CLEANUP_STRBUF struct strbuf line = {0};

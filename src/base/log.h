@@ -21,5 +21,8 @@ void log_line(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 #define log_warn(...)  log_line(LOG_WARN, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
 
+/* A warning that says what can be done and has a code, worded as an error is: err_line(). */
+void log_warn_code(enum rb_code code, const char *fix, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
 /* The final error of a command: into the log file, and plain to standard error. */
 void log_error(const struct rb_err *err);

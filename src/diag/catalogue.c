@@ -136,6 +136,10 @@ static const struct catalogue_entry entries[] = {
 	 "A range in /etc/subuid or /etc/subgid contains the user's own id. It is mapped already, so "
 	 "it is left out here, but other programs fail with \"Invalid argument\".",
 	 "Change the range to one that begins at 100000 or above."},
+	{RB_SUBID_OVERLAP, "overlapping subordinate ids",
+	 "Two lines of one user in /etc/subuid or /etc/subgid overlap. Both are used, as one range; "
+	 "other programs fail with \"Invalid argument\".",
+	 "Make the two lines one."},
 	{RB_RUNTIME_DIR, "runtime directory",
 	 "XDG_RUNTIME_DIR is not set, or is no directory of the user with mode 0700. Daemons then "
 	 "look for places that only root may write to.",
@@ -150,7 +154,8 @@ static const struct catalogue_entry entries[] = {
 	{RB_PROXY, "proxy on loopback",
 	 "A proxy variable names the loopback interface. A step with a network of its own has "
 	 "another one, so what it fetches hangs or is refused.",
-	 "Let the proxy listen on an address of the host, or use --allow-host-loopback and 10.0.2.2."},
+	 "Name a proxy on another machine, or one on an address of the host with "
+	 "--allow-host-addresses. For --step-net only the former does."},
 	{RB_TRIAL_TIME, "trial took too long",
 	 "A trial of 'runbuild doctor' did not end in time: a helper program or a file system hangs.",
 	 "Look for processes in state D, and run the named program by hand."},

@@ -79,14 +79,17 @@ void child_allow_ping(const struct rootless *r)
  * /sys shows the network namespace it was mounted in, so a new namespace needs a new mount. The
  * cgroup tree stays. Where it is refused (parts of the outer /sys are hidden, as in a container)
  * the outer one stays and names the outer interfaces, which is a blemish and no error.
+ * Where the outer one is read-only, so must be the new one: mount_namespaces(7).
  */
 void child_mount_sys(void)
 {
-	CLEANUP_FD int sys = fs_mount("sysfs", NULL, NULL,
-				      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	const uint64_t flags = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+	CLEANUP_FD int sys = fs_mount("sysfs", NULL, NULL, flags);
 	CLEANUP_FD int cgroup = sys_open_tree(AT_FDCWD, "/sys/fs/cgroup",
 					      OPEN_TREE_CLONE | AT_RECURSIVE);
 
+	if (sys == -EPERM)
+		sys = fs_mount("sysfs", NULL, NULL, flags | MOUNT_ATTR_RDONLY);
 	if (sys < 0 || sys_move_mount(sys, "", AT_FDCWD, "/sys", MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return;
 	if (cgroup >= 0)

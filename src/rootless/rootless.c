@@ -282,19 +282,23 @@ static void become_subreaper(struct rootless *r)
 /* A masked /proc around us: go on with the outer one and its process ids, if that is allowed. */
 static int without_proc(struct rootless *r, struct rb_err *err)
 {
+#define UNMASK_PROC                                                                                \
+	"docker: --security-opt systempaths=unconfined; Kubernetes: procMount: Unmasked with "     \
+	"hostUsers: false"
+
 	end_child(r);
 	if (r->options->pidns == PIDNS_YES) {
 		err_set(err, RB_PROC_REFUSED, EPERM,
 			"parts of the outer /proc are hidden, so a new one is refused");
-		err_fix(err,
-			"docker: --security-opt systempaths=unconfined; Kubernetes: procMount: "
-			"Unmasked with hostUsers: false; or leave --pidns out");
+		err_fix(err, UNMASK_PROC "; or leave --pidns out");
 		return -EPERM;
 	}
 	r->pid_namespace = false;
 	become_subreaper(r);
-	log_warn("a new /proc is refused here, so there is no pid namespace either; the command "
-		 "sees the outer processes");
+	log_warn_code(RB_PROC_REFUSED, UNMASK_PROC "; or --pidns=false, without this warning",
+		      "a new /proc is refused here, so there is no pid namespace either; the "
+		      "command sees the outer processes");
+#undef UNMASK_PROC
 	return set_up(r, err);
 }
 

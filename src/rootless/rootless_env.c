@@ -4,7 +4,9 @@
  * lack. Runs in the parent, before any namespace exists.
  */
 #include "base/env.h"
+#include "base/log.h"
 #include "base/num.h"
+#include "net/proxy.h"
 #include "rootless/rootless_private.h"
 
 struct environment {
@@ -97,9 +99,34 @@ static const char *runtime_directory(struct rootless *r)
 		return path;
 	path = arena_printf(r->arena, "/tmp/runbuild-%u", r->uid);
 	if (!path || (mkdir(path, 0700) < 0 && errno != EEXIST) || lstat(path, &st) < 0 ||
-	    !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
+	    !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077)) {
+		log_warn_code(RB_RUNTIME_DIR,
+			      "export XDG_RUNTIME_DIR, a directory of yours with mode 0700",
+			      "XDG_RUNTIME_DIR is no directory that can be written to, and "
+			      "/tmp/runbuild-%u cannot take its place",
+			      r->uid);
 		return NULL;
+	}
 	return path;
+}
+
+/* What looks for such a proxy in the new network hangs or is refused, and does not say why. */
+static void warn_of_proxy(const struct rootless_options *options)
+{
+	const struct net_options *net = &options->net;
+	const char *set;
+	const char *name = proxy_on_loopback(&set);
+	bool apart = net->driver != NET_HOST && !net->detached && !net->allow_host_loopback;
+	bool steps_apart = options->step_net_chosen && options->step_net != NET_POLICY_HOST;
+
+	if (!name || (!apart && !steps_apart))
+		return;
+	log_warn_code(RB_PROXY,
+		      steps_apart ? "name a proxy on another machine"
+				  : "name a proxy on another machine, or one on an address of "
+				    "this host with --allow-host-addresses",
+		      "%s is on this host's loopback interface, which %s cannot reach", name,
+		      apart ? "the command" : "steps");
 }
 
 /*
@@ -135,6 +162,7 @@ int rootless_environment(struct rootless *r, struct rb_err *err)
 
 	if (environment_copy(&env, environ) < 0)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "environment");
+	warn_of_proxy(r->options);
 	environment_listen(&env);
 	if (!user || str_eq(user, "root"))
 		environment_set(&env, "USER", r->user);

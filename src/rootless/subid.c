@@ -76,8 +76,9 @@ static size_t ranges_merge(struct subid_range *ranges, size_t n, const char *fil
 		}
 		if (ranges[i].start < end &&
 		    !(ranges[i].start == last->start && ranges[i].count == last->count))
-			log_warn("%s: lines %u and %u overlap; using both as one range", file,
-				 last->line, ranges[i].line);
+			log_warn_code(RB_SUBID_OVERLAP, "make the two lines one",
+				      "%s: lines %u and %u overlap; using both as one range", file,
+				      last->line, ranges[i].line);
 		if (next_end > end)
 			last->count = (uint32_t)(next_end - last->start);
 	}
@@ -93,8 +94,9 @@ static size_t ranges_cut(struct subid_range *ranges, size_t n, uint32_t id, cons
 
 		if (id < ranges[i].start || offset >= ranges[i].count)
 			continue;
-		log_warn("%s: line %u contains the user's own id %u, which is left out of it", file,
-			 ranges[i].line, id);
+		log_warn_code(RB_SUBID_OWN, "change it to a range that starts at 100000 or above",
+			      "%s: line %u contains the user's own id %u, which is left out of it",
+			      file, ranges[i].line, id);
 		after = ranges[i].count - offset - 1;
 		if (after) {
 			memmove(&ranges[i + 2], &ranges[i + 1], (n - i - 1) * sizeof(*ranges));
@@ -142,9 +144,10 @@ static void ranges_warn_shared(const struct subid_range *ranges, size_t n, const
 		if (!line.valid || line.owner[0] == '#' || line_is_for(&line, user, uid) ||
 		    !ranges_meet(ranges, n, &line, &first, &last))
 			continue;
-		log_warn("%s: line %u gives %u-%u to %.*s as well: files of one are the other's; "
-			 "give each user a range of their own",
-			 file, number, first, last, (int)line.owner_len, line.owner);
+		log_warn_code(
+			RB_SUBID_SHARED, "give each user a range of their own",
+			"%s: line %u gives %u-%u to %.*s as well: files of one are the other's",
+			file, number, first, last, (int)line.owner_len, line.owner);
 		return;
 	}
 }

@@ -74,21 +74,34 @@ static void usermap_none(const struct usermap *map, const char *text, struct rb_
 		err_fix(err, "ask its administrator for a range, or use --idmap=single");
 }
 
+static const char *few_fix(const struct usermap *map, const char *text, char *fix, size_t size)
+{
+	uint32_t block = subid_free_block(text);
+
+	if (map->file[0] != '/')
+		return "ask the administrator of that database for a larger range";
+	snprintf(fix, size, "sudo usermod --add-sub%ss %u-%u %s", map->gid ? "gid" : "uid", block,
+		 block + 65535, map->r->user);
+	return fix;
+}
+
 /* Fewer ids than images use, or ids that an outer namespace does not have. */
-static void usermap_warn(const struct usermap *map, const struct subid_range *ranges, size_t n,
-			 uint64_t lost)
+static void usermap_warn(const struct usermap *map, const char *text,
+			 const struct subid_range *ranges, size_t n, uint64_t lost)
 {
 	uint64_t total = 0;
+	char fix[160];
 
 	for (size_t i = 0; i < n; i++)
 		total += ranges[i].count;
 	if (lost)
-		log_warn("%s: %" PRIu64 " of the ids do not exist in this user namespace; give the "
-			 "outer container a larger range",
-			 map->file, lost);
+		log_warn_code(RB_SUBID_FEW, "give the outer container a larger range",
+			      "%s: %" PRIu64 " of the ids do not exist in this user namespace",
+			      map->file, lost);
 	if (total < 65535)
-		log_warn("%s: only %" PRIu64 " ids are mapped; images use ids up to 65534",
-			 map->file, total + 1);
+		log_warn_code(RB_SUBID_FEW, few_fix(map, text, fix, sizeof(fix)),
+			      "%s: only %" PRIu64 " ids are mapped; images use ids up to 65534",
+			      map->file, total + 1);
 }
 
 static int usermap_read(struct usermap *map, const char **ret_map, struct rb_err *err)
@@ -112,7 +125,7 @@ static int usermap_read(struct usermap *map, const char **ret_map, struct rb_err
 	*ret_map = ranges ? subid_map_text(r->arena, map->own_id, ranges, n) : NULL;
 	if (!*ret_map)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "%s", map->file);
-	usermap_warn(map, ranges, n, lost);
+	usermap_warn(map, text, ranges, n, lost);
 	return 0;
 }
 

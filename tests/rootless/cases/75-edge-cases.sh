@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154 # inner shells; the suite sets and reads
+#
+# Hosts that are odd: what is worth knowing is a warning with a code and a
+# remedy, what is harmless is not mentioned.
+
+# warns_with CODE TEXT… -- COMMAND…: it succeeds with this one line on standard
+# error.
+warns_with() {
+	local code=$1 texts=()
+
+	shift
+	while [[ $1 != -- ]]; do
+		texts+=("$1")
+		shift
+	done
+	shift
+	"$@" >"$scratch/out" 2>"$scratch/err" || fail "status $?: $(cat "$scratch/err")"
+	contains "$scratch/err" "[$code]" '; fix: ' level=warning "${texts[@]}"
+	same 'lines' 1 "$(grep -c '' "$scratch/err")"
+}
+
+# with_subuids TEXT COMMAND…: with these lines in /etc/subuid.
+with_subuids() {
+	printf '%s' "$1" >"$scratch/subuid"
+	shift
+	in_host 'cover "$scratch/subuid" /etc/subuid' "$@"
+}
+
+test_odd_ranges_are_warnings_with_a_code() {
+	needs_host
+	warns_with RB0221 'lines 1 and 2 overlap' 'one' -- \
+		with_subuids "$user:100000:65536"$'\n'"$user:120000:65536"$'\n' runbuild rootless -- true
+	warns_with RB0220 "line 1 contains the user's own id $user_id" '100000' -- \
+		with_subuids "$user:$user_id:70000"$'\n' runbuild rootless -- true
+	warns_with RB0219 'line 2 gives 165535-165535 to other' 'a range of their own' -- \
+		with_subuids "$user:100000:65536"$'\n'"other:165535:1"$'\n' runbuild rootless -- true
+	warns_with RB0218 'only 11 ids' "sudo usermod --add-subuids 165536-231071 $user" -- \
+		with_subuids "$user:100000:10"$'\n'"other:100010:65526"$'\n' runbuild rootless -- true
+	same 'identical lines' '' "$(with_subuids "$user:100000:65536"$'\n'"$user:100000:65536"$'\n' runbuild rootless -- true 2>&1)"
+}
+
+test_more_ranges_than_the_kernel_takes_are_counted() {
+	needs_host
+	local apart adjacent long
+
+	apart=$(awk -v user="$user" 'BEGIN { for (i = 0; i < 400; i++) print user ":" 100000 + 2 * i ":1" }')
+	adjacent=$(awk -v user="$user" 'BEGIN { for (i = 0; i < 400; i++) print user ":" 100000 + 200 * i ":200" }')
+	long=$(awk -v user="$user" 'BEGIN { for (i = 0; i < 300; i++) print user ":40000" 10000 + 2 * i ":1" }')
+	fails_with 125 RB0212 '401 lines' '340' 'larger ranges' -- quietly with_subuids "$apart" runbuild rootless -- true
+	fails_with 125 RB0212 'bytes' '4095' 'larger ranges' -- quietly with_subuids "$long" runbuild rootless -- true
+	same 'neighbours' '1 100000 80000' \
+		"$(with_subuids "$adjacent" runbuild rootless -- sed -n 2p /proc/self/uid_map | tr -s ' ' | sed 's/^ //')"
+}
+
+# quietly COMMAND…: without its warnings, which are not what is looked at.
+quietly() {
+	local status=0
+
+	"$@" 2>"$scratch/all" || status=$?
+	grep -v level=warning "$scratch/all" >&2 || true
+	return "$status"
+}
+
+test_a_process_without_a_mapped_uid_is_named() {
+	local status=0
+
+	as_user unshare --user runbuild rootless --idmap=single -- true 2>"$scratch/err" || status=$?
+	same 'status' 125 "$status"
+	contains "$scratch/err" '[RB0200]' 'no mapped uid' '; fix: ' 'uid_map'
+}
+
+# A refusal whose cause only a sysctl tells: a chroot that cannot be told, and
+# files in place of the sysctls.
+refused_with_sysctl() {
+	mkdir "$scratch/root" "$scratch/kernel"
+	printf '%s\n' "$2" >"$scratch/kernel/$1"
+	chmod -R a+rX "$scratch/kernel"
+	wrap=(unshare --mount sh -c "mount --rbind / $scratch/root && mount --bind $scratch/kernel $scratch/root/proc/sys/kernel &&
+		exec chroot $scratch/root \"\$@\"" sh)
+}
+
+test_the_sysctl_of_debian_kernels_is_named() {
+	needs_host
+	refused_with_sysctl unprivileged_userns_clone 0
+	fails_with 125 RB0200 'unprivileged_userns_clone is 0' 'sysctl -w kernel.unprivileged_userns_clone=1' -- rootless -- true
+}
+
+test_the_restriction_of_apparmor_is_named() {
+	needs_host
+	refused_with_sysctl apparmor_restrict_unprivileged_userns 1
+	fails_with 125 RB0200 'AppArmor restricts' '/etc/apparmor.d/runbuild' 'userns,' -- rootless -- true
+}
+
+test_a_uid_without_a_passwd_entry_works_with_its_own_id() {
+	needs_host
+	install -d -o 4242 "$scratch/nobody"
+	setpriv --reuid=4242 --regid=4242 --clear-groups --inh-caps=-all env -i PATH="$PATH" TMPDIR="$scratch/nobody" \
+		"$runbuild" rootless --idmap=single -- sh -c 'echo "$(id -u) $USER"' >"$scratch/out" 2>"$scratch/err"
+	same 'ids' '0 4242' "$(cat "$scratch/out")"
+	same 'said' '' "$(cat "$scratch/err")"
+}
+
+test_a_read_only_sys_is_no_matter() {
+	needs_host
+	same 'interfaces and words' lo "$(in_host 'mount -o remount,bind,ro /sys' runbuild rootless --net=none -- ls /sys/class/net 2>&1)"
+}
+
+test_a_masked_proc_is_a_warning_with_its_remedy() {
+	warns_with RB0306 'no pid namespace' 'systempaths=unconfined' 'procMount' -- \
+		rootless -- sh -c 'mount -t tmpfs tmpfs /proc/fs && exec runbuild rootless -- true'
+}
+
+test_a_missing_fuse_device_is_no_matter() {
+	needs_host
+	same 'said' '' "$(in_host 'mkdir "$scratch/dev2"; mount -t tmpfs -o mode=0755 tmpfs "$scratch/dev2"; cp -a /dev/. "$scratch/dev2/"
+		rm "$scratch/dev2/fuse"; mount --bind "$scratch/dev2" /dev' runbuild rootless -- true 2>&1)"
+}
+
+test_a_proxy_that_the_network_cuts_off_is_a_warning_without_its_value() {
+	local url=http://u:pa55w0rd@127.0.0.1:3128
+
+	warns_with RB0253 'HTTPS_PROXY is on' 'the command cannot reach' --allow-host-addresses -- \
+		as_user env HTTPS_PROXY="$url" runbuild rootless --net=none -- true
+	! grep -q pa55w0rd "$scratch/err" || fail 'the value is shown'
+	warns_with RB0253 'http_proxy is on' 'steps cannot reach' 'another machine' -- \
+		as_user env http_proxy="$url" runbuild rootless --step-net=none -- true
+	same 'network of the host' '' "$(as_user env HTTPS_PROXY="$url" runbuild rootless -- true 2>&1)"
+	same 'a proxy elsewhere' '' "$(as_user env HTTPS_PROXY=http://192.0.2.1:3128 runbuild rootless --net=none -- true 2>&1)"
+}
+
+test_a_runtime_directory_that_cannot_be_made_is_named() {
+	needs_host
+	local place=/tmp/runbuild-$user_id
+
+	as_user mkdir -p -m 0700 "$place"
+	warns_with RB0250 "$place" 'export XDG_RUNTIME_DIR' -- \
+		in_host "cover \"\$scratch/lib\" $place" env -u XDG_RUNTIME_DIR runbuild rootless -- true
+}
+
+# Mount flags that the host has set stay set: a remount without them is refused
+# in a user namespace (runc, until it kept them: "operation not permitted").
+test_a_step_below_a_nosuid_nodev_mount_runs() {
+	needs_host
+	local store=$scratch/home/store busybox
+
+	# shellcheck source=../../lib/bundle.sh
+	source "$here/../lib/bundle.sh"
+	busybox=$(find_busybox) || skip 'no static busybox'
+	mkdir "$store"
+	in_host 'mount -t tmpfs -o nosuid,nodev,mode=0777 tmpfs "$scratch/home/store"' \
+		runbuild rootless -- sh -euc 'cd "$1"; mkdir -p rootfs/bin volume; cp "$2" rootfs/bin/sh; ln -sf sh rootfs/bin/cat
+			runbuild spec --bundle . && jq --arg dir "$1/volume" ".process.terminal = false | .root.readonly = true |
+				.process.args = [\"/bin/sh\", \"-c\", \"cat /proc/self/mountinfo\"] |
+				.mounts += [{destination: \"/volume\", type: \"bind\", source: \$dir, options: [\"rbind\", \"ro\"]}]" config.json >changed.json && mv changed.json config.json
+			exec runbuild run --bundle "$1" nosuid' sh "$store" "$busybox" >"$scratch/out" 2>"$scratch/err" || fail "$(cat "$scratch/err")"
+	grep -E ' (/|/volume) ro,nosuid,nodev' "$scratch/out" >"$scratch/flags"
+	same 'read-only mounts' 2 "$(grep -c '' "$scratch/flags")"
+}
