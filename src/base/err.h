@@ -95,6 +95,7 @@
 	X(RB_EXEC_FORMAT, 402)                                                                     \
 	X(RB_EXEC_FAILED, 403)                                                                     \
 	X(RB_CWD, 404)                                                                             \
+	X(RB_EXEC_SIGNAL, 405)                                                                     \
 	/* containers and their state */                                                           \
 	X(RB_STATE_ROOT, 500)                                                                      \
 	X(RB_STATE_MISSING, 501)                                                                   \

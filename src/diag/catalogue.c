@@ -229,6 +229,11 @@ static const struct catalogue_entry entries[] = {
 	 "Check the program that the message names."},
 	{RB_CWD, "working directory", "process.cwd cannot be entered.",
 	 "It must be a directory inside the root that the user may enter."},
+	{RB_EXEC_SIGNAL, "ended by a signal",
+	 "A signal ended the command of a launcher under the name rootlesskit, whose exit status, 255, "
+	 "does not tell which.",
+	 "If nobody sent it: see what the command said before, and the kernel's log (dmesg) for memory "
+	 "that ran out."},
 	{RB_STATE_ROOT, "state directory",
 	 "The directory for state cannot be made or opened, belongs to another user, or is "
 	 "writable by others.",

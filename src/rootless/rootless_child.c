@@ -249,11 +249,32 @@ static void kill_rest(const struct rootless *r)
 		descendants_end(&nobody);
 }
 
+/* 255 does not say which, so that is put into words, as its users know them: "killed". */
+static void command_signalled(const struct rootless *r, int sig)
+{
+	const char *text = sigdescr_np(sig);
+	struct rb_err err = {0};
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s", text ? text : "no name");
+	if (name[0] >= 'A' && name[0] <= 'Z')
+		name[0] = (char)(name[0] - 'A' + 'a');
+	err_set(&err, RB_EXEC_SIGNAL, 0, "%s was ended by signal %d: %s", r->options->command[0],
+		sig, name);
+	err_fix(&err, "%s",
+		sig == SIGKILL ? "did memory run out? See the kernel's log (dmesg)"
+			       : "see what the command said before");
+	(void)message_send(r->child_sock, MSG_ERROR, &err);
+}
+
 static int status_of(const struct rootless *r, int status)
 {
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
-	return r->options->compatible ? 255 : 128 + WTERMSIG(status);
+	if (!r->options->compatible)
+		return 128 + WTERMSIG(status);
+	command_signalled(r, WTERMSIG(status));
+	return 255;
 }
 
 /* Reaps; true when the command itself has ended, with its status. */

@@ -65,20 +65,140 @@ test_networks_of_others_are_refused_or_replaced_with_a_word() {
 	contains "$scratch/err" 'using slirp4netns'
 }
 
-# RootlessKit's own integration checks, in our words.
+# RootlessKit's own integration checks, in our words. Each of the ways that a
+# command can be supervised:
+reapers=('--pidns=false' '--pidns --reaper=auto' '--pidns --reaper=true' '--pidns --reaper=false' '--pidns=false --reaper=true')
+
+# start_rootlesskit OPTION…: one in the background that sleeps; sets kit, inner, state.
+start_rootlesskit() {
+	ln -sf runbuild "$scratch/bin/rootlesskit"
+	state=$scratch/home/rk
+	exec_as_user "$scratch/bin/rootlesskit" --state-dir="$state" "$@" sleep infinity >"$scratch/kit.out" 2>&1 &
+	kit=$!
+	trap 'kill -KILL "$kit" 2>/dev/null || true' EXIT
+	await 20 test -s "$state/child_pid" || fail "$(cat "$scratch/kit.out")"
+	inner=$(cat "$state/child_pid")
+}
+
+# sleeps PID: has it a child that executes sleep by now?
+sleeps() {
+	local pid
+
+	# shellcheck disable=SC2013
+	for pid in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do
+		[[ $(cat "/proc/$pid/comm" 2>/dev/null) != sleep ]] || return 0
+	done
+	return 1
+}
+
+test_rootlesskit_exit_status_is_the_commands() {
+	local reaper status code
+
+	for reaper in "${reapers[@]}"; do
+		for code in 0 42; do
+			status=0
+			# shellcheck disable=SC2086 # words
+			rootlesskit $reaper sh -ec "exit $code" || status=$?
+			same "status with $reaper" "$code" "$status"
+		done
+	done
+}
+
+test_rootlesskit_a_signal_to_the_child_reaches_the_command_and_is_named() {
+	local reaper status
+
+	for reaper in "${reapers[@]}"; do
+		# shellcheck disable=SC2086 # words
+		start_rootlesskit $reaper
+		await 20 sleeps "$inner" || fail 'no sleep'
+		status=0
+		kill -USR1 "$inner"
+		wait "$kit" || status=$?
+		same "status with $reaper" 255 "$status"
+		contains "$scratch/kit.out" '[RB0405]' 'user defined signal 1'
+	done
+}
 
 test_rootlesskit_death_of_the_parent_ends_the_child_and_the_state_dir_is_reusable() {
+	local reaper status
+
+	for reaper in "${reapers[@]}"; do
+		# shellcheck disable=SC2086 # words
+		start_rootlesskit $reaper
+		status=0
+		kill -KILL "$kit"
+		wait "$kit" || status=$?
+		same 'status' 137 "$status"
+		await 10 eval "! kill -0 $inner 2>/dev/null" || fail "the child lives with $reaper"
+		rootlesskit --state-dir="$state" true
+	done
+}
+
+test_rootlesskit_a_killed_one_is_restarted_without_its_ports() {
+	needs_tun
+	start_rootlesskit --port-driver=builtin --net=slirp4netns
+	same 'a port' 201 "$("$scratch/lib/api.py" "$state/api.sock" POST /v1/ports \
+		'{"proto":"tcp","parentIP":"127.0.0.1","parentPort":8097,"childPort":80}' | cut -d' ' -f1)"
+	kill -KILL "$kit"
+	wait "$kit" || true
+	same 'ports' '200 []' "$(rootlesskit --state-dir="$state" --port-driver=builtin --net=slirp4netns \
+		sh -c '"$1" "$ROOTLESSKIT_STATE_DIR/api.sock" GET /v1/ports' sh "$scratch/lib/api.py")"
+}
+
+test_rootlesskit_mounts_of_the_host_arrive_as_propagation_says() {
+	needs_host
+	local mode expected seen
+
+	mkdir "$scratch/spread"
+	mount --make-rshared /
+	for mode in private:no rprivate:no slave:yes rslave:yes shared:yes rshared:yes; do
+		start_rootlesskit --propagation="${mode%:*}"
+		trap 'kill -KILL "$kit" 2>/dev/null || true; umount "$scratch/spread" 2>/dev/null || true; mount --make-rprivate /' EXIT
+		mount -t tmpfs none "$scratch/spread"
+		touch "$scratch/spread/after_mount"
+		expected=${mode#*:} seen=no
+		[[ ! -e /proc/$inner/root$scratch/spread/after_mount ]] || seen=yes
+		same "seen with ${mode%:*}" "$expected" "$seen"
+		umount "$scratch/spread"
+		kill "$kit"
+		wait "$kit" || true
+	done
+}
+
+test_rootlesskit_without_a_reaper_output_status_and_terminal_are_the_commands() {
 	local status=0
 
+	same 'output' hello "$(rootlesskit --reaper=false echo hello)"
+	rootlesskit --reaper=false sh -c 'exit 42' || status=$?
+	same 'status' 42 "$status"
+	type -P script >/dev/null || skip 'script is not installed'
 	ln -sf runbuild "$scratch/bin/rootlesskit"
-	exec_as_user "$scratch/bin/rootlesskit" --state-dir="$scratch/home/rk" sleep 1000 &
-	await 10 test -s "$scratch/home/rk/child_pid"
-	inner=$(cat "$scratch/home/rk/child_pid")
-	kill -KILL $!
-	wait $! || status=$?
-	same 'status' 137 "$status"
-	await 2 eval "! kill -0 $inner 2>/dev/null" || fail 'the child lives'
-	rootlesskit --state-dir="$scratch/home/rk" true
+	as_user script -qec 'rootlesskit --reaper=false sh -c "test -t 0 && : </dev/tty && echo DONE"' /dev/null >"$scratch/out" 2>&1 </dev/null
+	contains "$scratch/out" DONE
+}
+
+test_rootlesskit_ipv6_leads_to_the_host() {
+	needs_tun
+	needs_host
+	ip addr add fd42:7::1/128 dev lo
+	: >"$scratch/six.out"
+	"$scratch/lib/tcp.py" serve fd42:7::1 8094 'hello ipv6' >"$scratch/six.out" 2>&1 &
+	server=$!
+	trap 'kill "$server"; ip addr del fd42:7::1/128 dev lo' EXIT
+	await 10 grep -q ready "$scratch/six.out" || fail "$(cat "$scratch/six.out")"
+	rootlesskit --net=slirp4netns --ipv6 "$scratch/lib/tcp.py" get fd42:7::1 8094 >"$scratch/out"
+	contains "$scratch/out" 'hello ipv6'
+}
+
+test_rootlesskit_socket_activation_passes_every_socket() {
+	local n
+
+	ln -sf runbuild "$scratch/bin/rootlesskit"
+	for n in 1 2 3; do
+		same "$n sockets" "$n 1" "$(as_user sh -c 'LISTEN_FDS=$1 LISTEN_PID=$$ LISTEN_FDNAMES=a:b:c exec rootlesskit sh -c "
+			test \$LISTEN_PID = \$\$ && test \$LISTEN_FDNAMES = a:b:c && for fd in 3 4 5; do test ! -e /proc/self/fd/\$fd || n=\$((n + 1)); done
+			echo \$n \$((LISTEN_FDS == n))"' sh "$n" 3</dev/null 4</dev/null 5</dev/null)"
+	done
 }
 
 test_rootlesskit_socket_activation_passes() {
