@@ -34,6 +34,7 @@ static const struct probe probes[] = {
 	{"dev-net-tun",     0,                         FINDING_WARNING, probe_tun},
 	{"slirp4netns",     0,                         FINDING_WARNING, probe_slirp},
 	{"pasta",           0,                         FINDING_WARNING, probe_pasta},
+	{"step-net",        0,                         FINDING_WARNING, probe_step_net},
 	{"runtime-dir",     0,                         FINDING_WARNING, probe_runtime_dir},
 	{"login",           0,                         FINDING_WARNING, probe_login},
 	{"cgroup",          0,                         FINDING_WARNING, probe_cgroup},
@@ -49,7 +50,8 @@ static bool needs_userns(const struct probe *probe)
 {
 	return probe->run != probe_userns &&
 	       (probe->namespaces & CLONE_NEWUSER || probe->run == probe_idmaps ||
-		probe->run == probe_tun || probe->run == probe_slirp);
+		probe->run == probe_tun || probe->run == probe_slirp ||
+		probe->run == probe_step_net);
 }
 
 static struct finding *find(struct doctor_report *report, const char *name)

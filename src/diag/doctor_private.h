@@ -87,6 +87,7 @@ void probe_remove(struct doctor *doctor, struct finding *finding);
 /* probe_network.c */
 void probe_tun(struct doctor *doctor, struct finding *finding);
 void probe_slirp(struct doctor *doctor, struct finding *finding);
+void probe_step_net(struct doctor *doctor, struct finding *finding);
 void probe_pasta(struct doctor *doctor, struct finding *finding);
 void probe_resolver(struct doctor *doctor, struct finding *finding);
 void probe_ping(struct doctor *doctor, struct finding *finding);

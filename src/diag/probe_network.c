@@ -3,14 +3,14 @@
  * A network of one's own, and what of the host's configuration does not reach into it. Nothing
  * leaves the host: slirp4netns is started on an empty network namespace and ended.
  */
-#include <arpa/inet.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
 #include <sys/ioctl.h>
-#include "base/env.h"
 #include "base/file.h"
 #include "diag/doctor_private.h"
 #include "host/helper.h"
+#include "net/filter.h"
+#include "net/proxy.h"
 
 static void tun_refused(int errnum, struct finding *finding)
 {
@@ -78,8 +78,14 @@ static void last_words(int output, char *said, size_t size)
 	memcpy(said, at, strlen(at) + 1);
 }
 
-/* "1" on the ready pipe: slirp4netns(1), --ready-fd. Errors: RB_SLIRP_FAILED. */
-static int slirp_try(const char *path, pid_t target, struct rb_err *err)
+/* Asked about slirp4netns once it runs; its pidfd. */
+typedef int slirp_question(int pidfd, struct rb_err *err);
+
+/*
+ * "1" on the ready pipe: slirp4netns(1), --ready-fd. ask, if not NULL, has the last word. Errors:
+ * RB_SLIRP_FAILED.
+ */
+static int slirp_try(const char *path, pid_t target, slirp_question *ask, struct rb_err *err)
 {
 	CLEANUP_FD int pidfd = -1;
 	CLEANUP_FD int output = -1;
@@ -112,9 +118,10 @@ static int slirp_try(const char *path, pid_t target, struct rb_err *err)
 	if (r < 0)
 		return err_set(err, RB_SLIRP_FAILED, -r, "cannot start slirp4netns");
 	if (got == 1 && byte == '1') {
+		r = ask ? ask(pidfd, err) : 0;
 		(void)sys_pidfd_send_signal(pidfd, SIGKILL);
 		(void)sys_wait_pidfd(pidfd, &info, WEXITED);
-		return 0;
+		return r;
 	}
 	(void)sys_wait_pidfd(pidfd, &info, WEXITED);
 	last_words(output, said, sizeof(said));
@@ -125,21 +132,33 @@ static int slirp_try(const char *path, pid_t target, struct rb_err *err)
 	return -EPIPE;
 }
 
-static bool tun_works(const struct doctor *doctor)
+static bool works(const struct doctor *doctor, const char *name)
 {
 	for (size_t i = 0; i < doctor->report->n; i++)
-		if (str_eq(doctor->report->v[i].name, "dev-net-tun"))
+		if (str_eq(doctor->report->v[i].name, name))
 			return doctor->report->v[i].status == FINDING_OK;
 	return false;
+}
+
+static int slirp_try_network(const struct doctor *doctor, const char *path, slirp_question *ask,
+			     struct rb_err *err)
+{
+	struct target target;
+	int r = target_start(doctor, CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS, true, &target,
+			     err);
+
+	if (r < 0)
+		return r;
+	r = slirp_try(path, target.pid, ask, err);
+	target_end(&target);
+	return r;
 }
 
 void probe_slirp(struct doctor *doctor, struct finding *finding)
 {
 	const char *path = helper_find(doctor->arena, "slirp4netns");
 	const char *const argv[] = {path, "--version", NULL};
-	struct target target;
 	char version[80];
-	int r;
 
 	if (!path) {
 		found(finding, FINDING_WARNING, RB_SLIRP_MISSING, 0, "slirp4netns not found");
@@ -149,20 +168,38 @@ void probe_slirp(struct doctor *doctor, struct finding *finding)
 	}
 	if (program_first_line(path, argv, version, sizeof(version)) != 0)
 		snprintf(version, sizeof(version), "slirp4netns of no known version");
-	if (!tun_works(doctor)) {
+	if (!works(doctor, "dev-net-tun")) {
 		found_info(finding, "%s; not started, because /dev/net/tun cannot be used",
 			   version);
 		return;
 	}
 	finding->status = FINDING_WARNING;
-	r = target_start(doctor, CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS, true, &target,
-			 &finding->err);
-	if (r < 0)
-		return;
-	r = slirp_try(path, target.pid, &finding->err);
-	target_end(&target);
-	if (r == 0)
+	if (slirp_try_network(doctor, path, NULL, &finding->err) == 0)
 		found_ok(finding, "%s; makes a network", version);
+}
+
+/* What closes the host to raw frames of a step: net/filter.h. Here it lets nothing pass. */
+static int filter_try(int pidfd, struct rb_err *err)
+{
+	static const struct sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+
+	return net_filter_attach(pidfd, nothing, ARRAY_LEN(nothing), err);
+}
+
+/* The network of one step: rootless --step-net. slirp4netns is of use only with the filter. */
+void probe_step_net(struct doctor *doctor, struct finding *finding)
+{
+	const char *path = helper_find(doctor->arena, "slirp4netns");
+
+	if (!path || !works(doctor, "slirp4netns")) {
+		found_info(finding, "--step-net=slirp4netns not tried: it needs slirp4netns and "
+				    "/dev/net/tun; --step-net=none does without them");
+		return;
+	}
+	finding->status = FINDING_WARNING;
+	if (slirp_try_network(doctor, path, filter_try, &finding->err) == 0)
+		found_ok(finding, "each step can have its own, closed to the host: runbuild "
+				  "rootless --step-net=slirp4netns");
 }
 
 void probe_pasta(struct doctor *doctor, struct finding *finding)
@@ -177,23 +214,6 @@ void probe_pasta(struct doctor *doctor, struct finding *finding)
 		found_ok(finding, "%s", version);
 	else
 		found_info(finding, "%.200s does not say its version", path);
-}
-
-/* 127.0.0.0/8, ::1, or a name for them. */
-static bool is_loopback(const char *host, size_t len)
-{
-	char text[64];
-	struct in6_addr six;
-
-	if (len >= sizeof(text))
-		return false;
-	memcpy(text, host, len);
-	text[len] = '\0';
-	if (str_eq(text, "localhost") || str_eq(text, "ip6-localhost"))
-		return true;
-	return (str_starts(text, "127.") && strspn(text, "0123456789.") == len) ||
-	       (inet_pton(AF_INET6, text, &six) == 1 &&
-		memcmp(&six, &in6addr_loopback, sizeof(six)) == 0);
 }
 
 /* resolv.conf(5): "nameserver ADDRESS" lines; how many, and how many of them on loopback. */
@@ -211,7 +231,7 @@ static unsigned count_servers(const char *text, unsigned *ret_loopback)
 		at += strspn(at, " \t");
 		len = strcspn(at, " \t\n%");
 		n++;
-		*ret_loopback += is_loopback(at, len);
+		*ret_loopback += proxy_host_is_loopback(at, len);
 	}
 	return n;
 }
@@ -261,46 +281,14 @@ void probe_ping(struct doctor *doctor, struct finding *finding)
 	}
 }
 
-/* scheme://user:password@HOST:PORT/ -> HOST. Nothing else of the value is ever shown. */
-static bool proxy_is_loopback(const char *value)
-{
-	const char *host = strstr(value, "://") ? strstr(value, "://") + 3 : value;
-	size_t len = strcspn(host, "/?#");
-	const char *at = memrchr(host, '@', len);
-
-	if (at) {
-		len -= (size_t)(at + 1 - host);
-		host = at + 1;
-	}
-	if (*host == '[')
-		return is_loopback(host + 1, strcspn(host + 1, "]"));
-	for (size_t i = 0; i < len; i++)
-		if (host[i] == ':')
-			len = i;
-	return is_loopback(host, len);
-}
-
 void probe_proxy(struct doctor *doctor UNUSED, struct finding *finding)
 {
-	const struct {
-		const char *name, *value;
-	} variables[] = {
-		{"HTTP_PROXY", env_get("HTTP_PROXY")},   {"HTTPS_PROXY", env_get("HTTPS_PROXY")},
-		{"ALL_PROXY", env_get("ALL_PROXY")},     {"http_proxy", env_get("http_proxy")},
-		{"https_proxy", env_get("https_proxy")}, {"all_proxy", env_get("all_proxy")},
-	};
-	const char *set = NULL;
+	const char *set;
+	const char *loopback = proxy_on_loopback(&set);
 
-	for (size_t i = 0; i < ARRAY_LEN(variables); i++) {
-		if (!variables[i].value)
-			continue;
-		set = variables[i].name;
-		if (proxy_is_loopback(variables[i].value)) {
-			found(finding, FINDING_WARNING, RB_PROXY, 0,
-			      "%s is on the loopback interface, which steps cannot reach",
-			      variables[i].name);
-			return;
-		}
-	}
-	found_ok(finding, set ? "%s can be reached from steps" : "none is set", set);
+	if (loopback)
+		found(finding, FINDING_WARNING, RB_PROXY, 0,
+		      "%s is on the loopback interface, which steps cannot reach", loopback);
+	else
+		found_ok(finding, set ? "%s can be reached from steps" : "none is set", set);
 }

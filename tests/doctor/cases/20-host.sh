@@ -194,7 +194,7 @@ test_a_kernel_without_filters_is_named() {
 	wrap=("$scratch/bin/seccomp-run" seccomp=EINVAL -- "$(type -P env)")
 	examine as_user "${doctor[@]}" "$scratch/home/store"
 	finds seccomp-filter error RB0309 CONFIG_SECCOMP_FILTER
-	only_these seccomp-filter slirp4netns
+	only_these seccomp-filter slirp4netns step-net
 	exits_with 1
 }
 

@@ -70,7 +70,7 @@ test_a_missing_tun_device_is_named() {
 	examine_host 'mount -t tmpfs tmpfs /dev/net'
 	finds dev-net-tun warning RB0602 'modprobe tun'
 	finds slirp4netns info - 'not started'
-	only_these dev-net-tun slirp4netns
+	only_these dev-net-tun slirp4netns step-net
 	exits_with 0
 }
 
@@ -89,7 +89,7 @@ test_slirp4netns_that_is_missing_is_named() {
 	type -P slirp4netns >/dev/null || skip 'slirp4netns is not installed'
 	examine_host "$hide_program hide_program slirp4netns"
 	finds slirp4netns warning RB0600 'not found' 'apt install slirp4netns'
-	only_these slirp4netns
+	only_these slirp4netns step-net
 	exits_with 0
 }
 

@@ -43,7 +43,7 @@ test_what_hangs_is_ended_and_named() {
 	same 'left' '' "$(alone '(exec_as_user env PATH="$scratch/home/bin:/usr/bin:/usr/sbin" "$runbuild" doctor --format json "$scratch/home/store") >"$scratch/report"')"
 	without_helpers
 	finds slirp4netns warning RB0254 '15 s'
-	only_these slirp4netns
+	only_these slirp4netns step-net
 }
 
 hang='cp "$(command -v sleep)" "$scratch/sleep"; mkdir -p "$scratch/hang"; printf "#!/bin/sh\nexec $scratch/sleep 1000\n" >"$scratch/home/bin/slirp4netns"; chmod 0755 "$scratch/home/bin/slirp4netns"; '
