@@ -73,11 +73,12 @@ test_a_process_without_a_mapped_uid_is_named() {
 # A refusal whose cause only a sysctl tells: a chroot that cannot be told, and
 # files in place of the sysctls.
 refused_with_sysctl() {
-	mkdir "$scratch/root" "$scratch/kernel"
+	mkdir -p "$scratch/apart" "$scratch/kernel"
+	rm -f "$scratch/kernel"/*
 	printf '%s\n' "$2" >"$scratch/kernel/$1"
 	chmod -R a+rX "$scratch/kernel"
-	wrap=(unshare --mount sh -c "mount --rbind / $scratch/root && mount --bind $scratch/kernel $scratch/root/proc/sys/kernel &&
-		exec chroot $scratch/root \"\$@\"" sh)
+	wrap=(unshare --mount sh -c "mount --rbind / $scratch/apart && mount --bind $scratch/kernel $scratch/apart/proc/sys/kernel &&
+		exec chroot $scratch/apart \"\$@\"" sh)
 }
 
 test_the_sysctl_of_debian_kernels_is_named() {
