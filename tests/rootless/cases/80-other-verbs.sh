@@ -136,6 +136,7 @@ test_buildctl_daemonless_sh_works_with_the_launcher() {
 	local launcher
 
 	needs_daemonless_sh
+	clear_folders # of what was killed before
 	for launcher in 'runbuild rootless' rootlesskit \
 		'rootlesskit --net=slirp4netns --copy-up=/etc --disable-host-loopback'; do
 		rm -rf "$scratch/home/result"
