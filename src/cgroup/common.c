@@ -7,6 +7,7 @@
  */
 #include <dirent.h>
 #include <linux/magic.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include "base/file.h"
 #include "base/num.h"
@@ -408,7 +409,7 @@ static int pids_add_text(struct pid_list *pids, const char *text)
 	return 0;
 }
 
-enum { GROUP_DEPTH_MAX = 16 };
+enum { GROUP_DEPTH_MAX = 16, SCOPE_MS = 2000 };
 
 /* The group's processes, then those of the groups below. */
 static int pids_collect(struct pid_list *pids, int group, unsigned depth)
@@ -546,6 +547,23 @@ static int group_remove(int parent, const char *name, unsigned depth)
 }
 
 /* A group is busy until its last process is reaped, which is a matter of milliseconds. */
+/*
+ * systemd ends a scope, and removes its group, when it hears that the group is empty. The kernel
+ * tells that a moment later, and never of a group that is gone by then: the unit would stay. A
+ * group that stays all the same is removed after SCOPE_MS.
+ */
+static void await_systemd(int parent, const char *name)
+{
+	const char *end = strrchr(name, '.');
+	struct stat status;
+	unsigned waited = 0;
+
+	if (!end || !str_eq(end, ".scope") || stat("/run/systemd/system", &status) < 0)
+		return;
+	while (fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && waited < SCOPE_MS)
+		(void)cgroup_nap(&waited);
+}
+
 static int member_remove(struct arena *arena, const struct cgroup_member *root, const char *path)
 {
 	struct cgroup_member above = {.fd = fd_dup(root->fd, 3), .v2 = root->v2};
@@ -555,6 +573,8 @@ static int member_remove(struct arena *arena, const struct cgroup_member *root, 
 	int r = parent && name[1] && path_is_clean(path) ? group_enter(&above, parent, false)
 							 : -EINVAL;
 
+	if (r == 0 && root->v2)
+		await_systemd(above.fd, name + 1);
 	if (r == 0)
 		do
 			r = group_remove(above.fd, name + 1, GROUP_DEPTH_MAX);

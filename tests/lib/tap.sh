@@ -89,6 +89,16 @@ report_test() {
 	esac
 }
 
+# What a program of an earlier test said must not count for the next one.
+# shellcheck disable=SC2154 # scratch: set by the suite
+forget_output() {
+	local file
+
+	for file in "$scratch"/{out,err} "$scratch"/*.{out,err}; do
+		[[ ! -f $file ]] || rm -f "$file"
+	done
+}
+
 # run_test NAME: runs test_NAME unless --only leaves it out; sets last_status.
 # Never call it in a condition: set -e would then mean nothing inside.
 # shellcheck disable=SC2154 # only, scratch: set by the suite
@@ -99,8 +109,7 @@ run_test() {
 	# shellcheck disable=SC2053 # --only is a pattern
 	[[ -z $only || $name == $only ]] || return 0
 	mkdir -p "$scratch/tests"
-	# what a program of an earlier test said must not count for this one
-	rm -f "$scratch"/{out,err} "$scratch"/*.{out,err}
+	forget_output
 	began=$(microseconds)
 	set +e
 	(
