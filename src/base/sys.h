@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/base.h"
 
@@ -251,6 +252,15 @@ static inline int sys_wait_pidfd(int pidfd, siginfo_t *info, int options)
 		r = SYS_CALL(SYS_waitid, P_PIDFD, pidfd, info, options | __WALL, NULL);
 	while (r == -EINTR);
 	return r;
+}
+
+/* CLOCK_MONOTONIC */
+static inline int64_t sys_now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* Kills a child, waits for it and closes its pidfd; -1: there is none. */

@@ -546,7 +546,6 @@ static int group_remove(int parent, const char *name, unsigned depth)
 	return unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-/* A group is busy until its last process is reaped, which is a matter of milliseconds. */
 /*
  * systemd ends a scope, and removes its group, when it hears that the group is empty. The kernel
  * tells that a moment later, and never of a group that is gone by then: the unit would stay. A
@@ -564,6 +563,7 @@ static void await_systemd(int parent, const char *name)
 		(void)cgroup_nap(&waited);
 }
 
+/* A group is busy until its last process is reaped, which is a matter of milliseconds. */
 static int member_remove(struct arena *arena, const struct cgroup_member *root, const char *path)
 {
 	struct cgroup_member above = {.fd = fd_dup(root->fd, 3), .v2 = root->v2};

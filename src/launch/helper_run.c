@@ -25,25 +25,17 @@ static void helper_exec(const char *path, const char *const argv[], int output, 
 	sys_exit(127);
 }
 
-static int64_t monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* The first line of what the helper says, until it ends or its time is up. */
 static bool helper_listen(int pidfd, int output, char *tail, size_t size)
 {
-	int64_t deadline = monotonic_ms() + LIMIT_HELPER_SECONDS * 1000;
+	int64_t deadline = sys_now_ms() + LIMIT_HELPER_SECONDS * 1000;
 	size_t len = 0;
 
 	tail[0] = '\0';
 	for (;;) {
 		struct pollfd fds[] = {{.fd = output, .events = POLLIN},
 				       {.fd = pidfd, .events = POLLIN}};
-		int64_t left = deadline - monotonic_ms();
+		int64_t left = deadline - sys_now_ms();
 		char sink[256];
 		ssize_t got;
 		int r = left <= 0 ? 0 : poll(fds, 2, (int)left);

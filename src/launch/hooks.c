@@ -4,7 +4,6 @@
  * parent (and in `delete`). runtime-spec config.md#posix-platform-hooks: the state comes on
  * standard input; a hook's standard output goes to standard error, because ours is the step's.
  */
-#include <time.h>
 #include "base/file.h"
 #include "base/log.h"
 #include "launch/launch_private.h"
@@ -17,14 +16,6 @@ static void hook_child(const char *path, char *const argv[], char *const envp[],
 	sys_signals_reset();
 	(void)sys_execve(path, argv, envp);
 	sys_exit(127);
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 int hook_start(struct hook *hook, const char *path, char *const argv[], char *const envp[],
@@ -50,7 +41,7 @@ int hook_start(struct hook *hook, const char *path, char *const argv[], char *co
 	}
 	hook->path = path;
 	hook->seconds = seconds;
-	hook->deadline_ms = seconds && seconds < INT32_MAX ? now_ms() + (int64_t)seconds * 1000
+	hook->deadline_ms = seconds && seconds < INT32_MAX ? sys_now_ms() + (int64_t)seconds * 1000
 							   : INT64_MAX;
 	return 0;
 }
@@ -72,13 +63,13 @@ static int hook_await(const struct hook *hook, bool wait)
 
 	(void)hook_poll(hook, &fd, &deadline);
 	do {
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - sys_now_ms();
 
 		if (left < 0)
 			left = 0;
 		r = poll(&fd, 1, !wait ? 0 : left > INT_MAX ? -1 : (int)left);
 	} while (r < 0 && errno == EINTR);
-	return r == 0 && !wait && now_ms() < deadline;
+	return r == 0 && !wait && sys_now_ms() < deadline;
 }
 
 int hook_finish(struct hook *hook, bool wait, struct rb_err *err)
@@ -89,7 +80,7 @@ int hook_finish(struct hook *hook, bool wait, struct rb_err *err)
 
 	if (hook_await(hook, wait))
 		return 1;
-	late = hook->deadline_ms <= now_ms() &&
+	late = hook->deadline_ms <= sys_now_ms() &&
 	       sys_wait_pidfd(hook->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && !info.si_pid;
 	if (late)
 		(void)sys_pidfd_send_signal(hook->pidfd, SIGKILL);
@@ -114,13 +105,7 @@ int hook_finish(struct hook *hook, bool wait, struct rb_err *err)
 
 void hook_kill(struct hook *hook)
 {
-	siginfo_t info;
-
-	if (hook->pidfd < 0)
-		return;
-	(void)sys_pidfd_send_signal(hook->pidfd, SIGKILL);
-	(void)sys_wait_pidfd(hook->pidfd, &info, WEXITED);
-	fd_close(&hook->pidfd);
+	sys_pidfd_end(&hook->pidfd);
 }
 
 /* The next of a kind; a failure is a line of the log. */

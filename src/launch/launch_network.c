@@ -6,7 +6,6 @@
  * slirp4netns and ends with whichever ends first. A lent network is the pool's: it ends with our
  * connection to it.
  */
-#include <time.h>
 #include "base/file.h"
 #include "base/log.h"
 #include "launch/launch_private.h"
@@ -84,17 +83,9 @@ int launch_network_take(struct launch *l, const struct plan_op *op, struct rb_er
 	return 0;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int launch_network_start(struct launch *l, const struct plan_op *op, struct rb_err *err)
 {
-	l->net.deadline_ms = now_ms() + NETWORK_READY_MS;
+	l->net.deadline_ms = sys_now_ms() + NETWORK_READY_MS;
 	return network_spawn(l, op, &l->net.slirp, l->context->arena, err);
 }
 
@@ -189,7 +180,7 @@ int launch_network_await(struct launch *l, struct rb_err *err)
 	if (l->net.keeper >= 0)
 		return keeper_await(l, err);
 	r = slirp_await(&l->net.slirp, l->context->may_return ? 0 : NETWORK_READY_MS);
-	if (r == -ETIMEDOUT && l->context->may_return && now_ms() < l->net.deadline_ms)
+	if (r == -ETIMEDOUT && l->context->may_return && sys_now_ms() < l->net.deadline_ms)
 		return 1;
 	if (r < 0) {
 		r = slirp_failed(&l->net.slirp, r, NETWORK_READY_MS, err);

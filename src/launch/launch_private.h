@@ -68,7 +68,5 @@ int launch_scope(struct launch *l, const struct plan_op *op, struct rb_err *err)
 int launch_receive(int sock, int flags, struct handshake *record, int *ret_fd);
 void launch_drop_plan(struct launch *l);
 
-/* launch_run.c */
-
-/* One op of the parent's list. 1: it would have to wait, and the caller prefers to come back. */
+/* launch_run.c: one op of the parent's list. 1: it would have to wait, and the caller prefers to come back. */
 int launch_op(struct launch *l, const struct plan_op *op, struct rb_err *err);

@@ -296,13 +296,13 @@ test_buildkit_builds() {
 
 test_buildkit_builds_stages_with_mounts_and_users() {
 	build stages '# syntax-free' 'FROM base AS one' 'RUN mkdir /out && echo one >/out/file' \
-		'FROM base AS two' 'COPY --from=one /out /in' 'WORKDIR /work' 'RUN chown app /work' 'USER app' \
-		'RUN --mount=type=tmpfs,target=/scratch touch /scratch/x && id -u >/work/id' \
+		'FROM base AS two' 'COPY --from=one /out /in' 'WORKDIR /kept' 'RUN chown app /kept' 'USER app' \
+		'RUN --mount=type=tmpfs,target=/spare touch /spare/x && id -u >/kept/id' \
 		'RUN --mount=type=cache,target=/cache,uid=1000 echo cached >/cache/file' \
-		'RUN --mount=type=cache,target=/cache,uid=1000 cp /cache/file /work/cached' \
-		'RUN --mount=type=bind,from=one,source=/out,target=/bound cat /bound/file >/work/bound' ||
+		'RUN --mount=type=cache,target=/cache,uid=1000 cp /cache/file /kept/cached' \
+		'RUN --mount=type=bind,from=one,source=/out,target=/bound cat /bound/file >/kept/bound' ||
 		fail "$(<"$scratch/out")"
-	prints 'one 1000 cached one' run stages sh -c 'echo $(cat /in/file /work/id /work/cached /work/bound)'
+	prints 'one 1000 cached one' run stages sh -c 'echo $(cat /in/file /kept/id /kept/cached /kept/bound)'
 }
 
 test_buildkit_reports_a_failing_step() {

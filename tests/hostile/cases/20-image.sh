@@ -137,8 +137,8 @@ test_image_console_that_is_a_link_stays_inside() {
 
 test_image_cwd_behind_a_link_stays_inside() {
 	hostile_bundle cwdlink
-	ln -s "$scratch/outside" "$rootfs/work"
-	edit_config '.process.cwd = "/work/new"'
+	ln -s "$scratch/outside" "$rootfs/kept"
+	edit_config '.process.cwd = "/kept/new"'
 	set_script 'pwd -P; echo x >file'
 	capture timeout 30 "$runbuild" --root "$state_root" run --bundle "$bundle" hostile
 	((status == 0)) || refused 1 '[RB0'
