@@ -29,6 +29,7 @@ struct launch_context {
 	int start_socket;           /* create: listening; else -1 */
 	const int *handed;          /* detached mounts that the plan takes by number */
 	size_t n_handed;
+	int net_dir;         /* where the step's slirp4netns makes its API socket; or -1 */
 	int lease, netns;    /* of a pool, for a plan that takes them; borrowed */
 	const int *used_net; /* a namespace to enter instead of a new one; NULL: none */
 	const int *stdio;    /* 0, 1 and 2 of the child; NULL: ours */
@@ -96,9 +97,12 @@ struct hook_queue {
 
 /* The network of a step that the plan gives it. */
 struct launch_network {
-	struct slirp slirp;  /* pidfd -1: not ours */
-	int keeper;          /* what a keeper says; -1: none */
-	int lease;           /* the connection to a pool; -1: none */
+	struct slirp slirp; /* pidfd -1: not ours */
+	int keeper;         /* what a keeper says; -1: none */
+	int lease;          /* the connection to a pool; -1: none */
+	int api;            /* on which slirp4netns answers; -1: not asked */
+	char answer[256];
+	size_t answer_len;
 	int64_t deadline_ms; /* CLOCK_MONOTONIC: for getting ready */
 };
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "launch/launch_private.h"
 #include "net/filter.h"
+#include "net/slirp_api.h"
 #include "base/fd_message.h"
 
 enum { NETWORK_READY_MS = 10000 };
@@ -53,7 +54,10 @@ static int network_spawn(struct launch *l, const struct plan_op *op, struct slir
 		.network = (uint32_t)(op->arg[0] >> 32),
 		.prefix = (unsigned)(op->arg[0] & 0xff),
 		.configure = true,
-		.dir = -1,
+		.no_dns = op->arg[2] & SLIRP_NO_DNS,
+		.allow_host_loopback = op->arg[2] & SLIRP_HOST_LOOPBACK,
+		.dir = op->str[1] ? l->context->net_dir : -1,
+		.api_socket = op->str[1] ? plan_str(l->plan, op->str[1]) : NULL,
 	};
 	int r = open_namespaces(l->pid, &netns, &userns);
 
@@ -194,7 +198,8 @@ int launch_network_close(struct launch *l, const struct plan_op *op, struct rb_e
 	struct net_hosts *hosts = arena_alloc(l->context->arena, sizeof(*hosts));
 	struct sock_filter *program = arena_array(l->context->arena, NET_FILTER_INSNS,
 						  sizeof(*program));
-	const struct net_closure closure = {.hosts = hosts, .dns = (uint32_t)op->arg[0]};
+	const struct net_closure closure = {
+		.hosts = hosts, .dns = (uint32_t)op->arg[0], .published = op->arg[1] != 0};
 	int r = hosts && program ? net_hosts_read(hosts, err)
 				 : err_set(err, RB_NO_MEMORY, ENOMEM, "network");
 
@@ -204,6 +209,67 @@ int launch_network_close(struct launch *l, const struct plan_op *op, struct rb_e
 	/* the keeper's is not ours to end */
 	if (l->net.keeper >= 0)
 		fd_close(&l->net.slirp.pidfd);
+	return r;
+}
+
+/* 1: more has to come, and the caller prefers to come back. */
+static int publish_listen(struct launch *l)
+{
+	struct launch_network *net = &l->net;
+
+	for (;;) {
+		struct pollfd fd = {.fd = net->api, .events = POLLIN};
+		int64_t left = net->deadline_ms - sys_now_ms();
+		int n = poll(&fd, 1, l->context->may_return ? 0 : left < 0 ? 0 : (int)left);
+		ssize_t got;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n == 0)
+			return l->context->may_return && left > 0 ? 1 : -ETIMEDOUT;
+		got = recv(net->api, net->answer + net->answer_len,
+			   sizeof(net->answer) - net->answer_len, 0);
+		if (got <= 0)
+			return got < 0 ? -errno : 0;
+		net->answer_len += (size_t)got;
+		if (net->answer_len == sizeof(net->answer))
+			return -EMSGSIZE;
+	}
+}
+
+static int publish_ask(struct launch *l, const struct plan_op *op)
+{
+	CLEANUP_STRBUF struct strbuf request = {0};
+	const struct port_spec spec = {
+		.udp = op->arg[2] != 0,
+		.parent_ip = (uint32_t)(op->arg[0] >> 32),
+		.parent_port = (uint16_t)op->arg[0],
+		.child_ip = (uint32_t)(op->arg[1] >> 32),
+		.child_port = (uint16_t)op->arg[1],
+	};
+
+	l->net.answer_len = 0;
+	l->net.deadline_ms = sys_now_ms() + NETWORK_READY_MS;
+	slirp_api_add_port(&request, &spec, 0);
+	return slirp_api_ask(l->context->net_dir, plan_str(l->plan, op->str[0]), &request,
+			     &l->net.api);
+}
+
+int launch_network_publish(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	const struct json_node *result;
+	int r = l->net.api < 0 ? publish_ask(l, op) : 0;
+
+	if (r == 0)
+		r = publish_listen(l);
+	if (r == 1)
+		return 1;
+	fd_close(&l->net.api);
+	r = r < 0 ? slirp_api_failed(r, err)
+		  : slirp_api_result(l->context->arena, l->net.answer, l->net.answer_len, &result,
+				     err);
+	if (r < 0)
+		err_origin(err, plan_str(l->plan, op->origin));
 	return r;
 }
 
@@ -218,6 +284,12 @@ size_t launch_poll(const struct launch *l, struct pollfd *fds, int64_t *deadline
 		if (l->net.deadline_ms < *deadline_ms)
 			*deadline_ms = l->net.deadline_ms;
 		return 2;
+	}
+	if (l->net.api >= 0) {
+		fds[0] = (struct pollfd){.fd = l->net.api, .events = POLLIN};
+		if (l->net.deadline_ms < *deadline_ms)
+			*deadline_ms = l->net.deadline_ms;
+		return 1;
 	}
 	fds[0] = (struct pollfd){.fd = l->sock, .events = POLLIN};
 	return 1;
@@ -323,4 +395,5 @@ void launch_network_end(struct launch *l, bool wait)
 		fd_close(&l->net.slirp.pidfd);
 	slirp_end(&l->net.slirp);
 	fd_close(&l->net.keeper);
+	fd_close(&l->net.api);
 }

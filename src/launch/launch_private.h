@@ -45,12 +45,13 @@ int launch_net_device(struct launch *l, const struct plan_op *op, struct rb_err 
 /* resctrl.c: OP_RESCTRL */
 int launch_resctrl(struct launch *l, const struct plan_op *op, struct rb_err *err);
 
-/* launch_network.c: OP_TAKE_NETWORK to OP_CLOSE_NETWORK; await as launch_advance() */
+/* launch_network.c: OP_TAKE_NETWORK to OP_PUBLISH_PORT; await, publish as launch_advance() */
 int launch_network_take(struct launch *l, const struct plan_op *op, struct rb_err *err);
 int launch_network_start(struct launch *l, const struct plan_op *op, struct rb_err *err);
 int launch_network_keep(struct launch *l, const struct plan_op *op, struct rb_err *err);
 int launch_network_await(struct launch *l, struct rb_err *err);
 int launch_network_close(struct launch *l, const struct plan_op *op, struct rb_err *err);
+int launch_network_publish(struct launch *l, const struct plan_op *op, struct rb_err *err);
 /* Ends it; wait: until it is over, which takes some milliseconds. */
 void launch_network_end(struct launch *l, bool wait);
 

@@ -372,6 +372,7 @@ int launch_op(struct launch *l, const struct plan_op *op, struct rb_err *err)
 	case OP_KEEP_NETWORK: return launch_network_keep(l, op, err);
 	case OP_AWAIT_NETWORK: return launch_network_await(l, err);
 	case OP_CLOSE_NETWORK: return launch_network_close(l, op, err);
+	case OP_PUBLISH_PORT: return launch_network_publish(l, op, err);
 	case OP_CGROUP: return launch_cgroup_find(l, op, err);
 	case OP_CGROUP_WRITE: return launch_cgroup_write(l, op, err);
 	case OP_CGROUP_DEVICES: return launch_cgroup_devices(l, op, err);
@@ -441,7 +442,7 @@ int launch_begin(struct launch *launch, const struct plan *plan,
 		.tty_master = -1,
 		.pid_file_dir = -1,
 		.listener = -1,
-		.net = {.keeper = -1, .lease = -1},
+		.net = {.keeper = -1, .lease = -1, .api = -1},
 		.hook = {.pidfd = -1},
 	};
 	slirp_init(&launch->net.slirp);

@@ -153,7 +153,7 @@ const char *net_resolv_conf(struct arena *arena, const struct net_policy *policy
 {
 	const struct resolver resolver = {.policy = policy, .hosts = hosts, .own = own};
 	CLEANUP_STRBUF struct strbuf out = {0};
-	bool replaced = false;
+	bool changed = false;
 	bool any = false;
 	char dns[16];
 
@@ -165,19 +165,20 @@ const char *net_resolv_conf(struct arena *arena, const struct net_policy *policy
 			strbuf_add_bytes(&out, text, len);
 			strbuf_add_char(&out, '\n');
 			any |= server;
-		} else if (!replaced) {
-			strbuf_printf(&out, "nameserver %s\n",
-				      slirp_address_text(policy->dns, dns));
-			replaced = true;
+		} else {
+			if (!changed && policy->dns)
+				strbuf_printf(&out, "nameserver %s\n",
+					      slirp_address_text(policy->dns, dns));
+			changed = true;
 		}
 		text += len + (text[len] == '\n');
 	}
 	/* resolv.conf(5): without a server it is the one on 127.0.0.1 */
-	if (!replaced && !any)
+	if (!changed && !any && policy->dns)
 		strbuf_printf(&out, "nameserver %s\n", slirp_address_text(policy->dns, dns));
-	else if (!replaced)
+	else if (!changed)
 		return NULL;
-	return out.failed ? NULL : arena_strdup(arena, out.text);
+	return out.failed ? NULL : arena_strdup(arena, out.text ? out.text : "");
 }
 
 int net_lease_take(const struct net_policy *policy, int *ret_lease, int *ret_netns)

@@ -19,7 +19,7 @@ struct net_policy {
 	const char *pool;   /* NULL: no pool */
 	uint32_t network;   /* IPv4, host byte order */
 	unsigned prefix;
-	uint32_t dns; /* where slirp4netns answers questions */
+	uint32_t dns; /* where slirp4netns answers questions; 0: nowhere */
 };
 
 /* "host", "none" or "slirp4netns"; -EINVAL. */

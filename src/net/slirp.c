@@ -102,6 +102,8 @@ static char **slirp_argv(struct arena *arena, const struct slirp_options *option
 		argv[n++] = arena_strdup(arena, "--enable-seccomp");
 	if (!options->allow_host_loopback)
 		argv[n++] = arena_strdup(arena, "--disable-host-loopback");
+	if (options->no_dns)
+		argv[n++] = arena_strdup(arena, "--disable-dns");
 	if (options->ipv6)
 		argv[n++] = arena_strdup(arena, "--enable-ipv6");
 	if (options->api_socket)

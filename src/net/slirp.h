@@ -17,6 +17,7 @@ struct slirp_options {
 	bool configure;     /* it makes the tap, with addresses and routes, and raises loopback */
 	bool ipv6;
 	bool allow_host_loopback;
+	bool no_dns; /* it answers no questions */
 	bool no_sandbox, no_seccomp;
 	pid_t target;           /* a process in the namespace; or */
 	int netns, userns;      /* the namespace, and the user namespace to enter first; -1: none */

@@ -164,11 +164,15 @@ enum plan_slot {
 	X(OP_TAKE_NETWORK,    "take_network")    /* the namespace that a pool at str[0] has lent -> slot: \
 						    unix(7) SCM_RIGHTS */ \
 	X(OP_STEP_NETWORK,    "step_network")    /* str[0] slirp4netns, arg[0] network<<32|bits, arg[1] \
-						    MTU, for the child's namespace; it ends with us: \
-						    clone(2), execve(2) */ \
+						    MTU, arg[2] enum plan_slirp, for the child's namespace; \
+						    it ends with us: clone(2), execve(2); str[1] its API \
+						    socket */ \
 	X(OP_KEEP_NETWORK,    "keep_network")    /* the same by a process that ends with the child: \
 						    poll(2), pidfd_send_signal(2) */ \
 	X(OP_AWAIT_NETWORK,   "await_network")   /* until it is ready: poll(2), read(2) */ \
+	X(OP_PUBLISH_PORT,    "publish_port")    /* arg[0] the host's address<<32|port, arg[1] that in the \
+						    network, arg[2] 1: udp; by slirp4netns, asked at its \
+						    socket str[0]: unix(7) */ \
 	X(OP_CLOSE_NETWORK,   "close_network")   /* towards this host, but for questions to arg[0]: a \
 						    filter on the tap: rtnetlink(7), pidfd_getfd(2), \
 						    ioctl(2) TUNATTACHFILTER */ \
@@ -257,6 +261,13 @@ enum plan_cgroup_kind {
 	CGROUP_FILES,    /* made in the cgroup file system */
 	CGROUP_SCOPE,    /* a scope unit of systemd, with the child in it; list: its properties */
 	CGROUP_EXISTING, /* exec: the container's; list: groups below it, "[CONTROLLERS:]PATH" */
+};
+
+/* How the slirp4netns of OP_STEP_NETWORK is different from the usual one. */
+enum plan_slirp {
+	SLIRP_NO_DNS = 1 << 0,        /* it answers no questions */
+	SLIRP_HOST_LOOPBACK = 1 << 1, /* its gateway is the host's 127.0.0.1 */
+	SLIRP_PORTS = 1 << 2,         /* clients of published ports are answered */
 };
 
 /* What OP_RESCTRL may do to the class. */
@@ -349,12 +360,24 @@ enum plan_network_mode {
 	PLAN_NETWORK_LENT,  /* the same, made by a pool before it was needed */
 };
 
+struct plan_port {
+	bool udp;
+	uint32_t parent_ip, child_ip; /* IPv4, host byte order */
+	uint16_t parent_port, child_port;
+	const char *origin;
+};
+
 struct plan_network {
 	enum plan_network_mode mode;
 	const char *helper; /* of slirp4netns */
 	const char *pool;
 	uint32_t network, dns; /* IPv4, host byte order */
 	unsigned prefix;
+	uint32_t mtu;           /* 0: the usual one */
+	unsigned slirp;         /* enum plan_slirp */
+	const char *api_socket; /* a name; NULL: no ports */
+	const struct plan_port *ports;
+	size_t n_ports;
 	const char
 		*resolv_conf; /* the text in place of the mount's source; NULL: the mount's own */
 };

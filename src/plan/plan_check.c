@@ -18,7 +18,8 @@
  *    guard; the second opens no host path and has an end like any other
  *  - trees of the parent are made before the clone and each taken once
  *  - a network of slirp4netns is started for a namespace of its own, is ready and closed towards
- *    this host before the child is released, and somebody ends it; a lent one is entered
+ *    this host before the child is released, and somebody ends it; a lent one is entered; ports
+ *    are published after that
  *  - a cgroup is found before it is limited, limited before it is joined, and always joined; its
  *    files are names, not paths
  */
@@ -129,6 +130,7 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_STEP_NETWORK] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_KEEP_NETWORK] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_AWAIT_NETWORK] = {PARENT, 0, 0, 0, 0, false, false},
+	[OP_PUBLISH_PORT] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_CLOSE_NETWORK] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_CGROUP] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_CGROUP_WRITE] = {PARENT, 0, 0, 0, 0, false, false},
@@ -523,6 +525,17 @@ static int check_parent_part(struct checker *c)
 	return 0;
 }
 
+/* Both ports are numbers, and slirp4netns can be asked at a socket of a plain name. */
+static bool port_is_sound(const struct checker *c, const struct plan_op *op)
+{
+	const char *socket = plan_str(c->plan, op->str[0]);
+	uint32_t parent = (uint32_t)op->arg[0];
+	uint32_t child = (uint32_t)op->arg[1];
+
+	return socket[0] && !strchr(socket, '/') && parent >= 1 && parent <= UINT16_MAX &&
+	       child >= 1 && child <= UINT16_MAX && op->arg[2] <= 1;
+}
+
 /* A first instruction in a network that is not there, or is open, is a hole; one left over, too. */
 static int op_check_network(struct checker *c, const struct plan_op *op)
 {
@@ -545,6 +558,8 @@ static int op_check_network(struct checker *c, const struct plan_op *op)
 	if (op->kind == OP_RELEASE && op->stage == STAGE_READY &&
 	    (c->network == NETWORK_STARTED || c->network == NETWORK_READY))
 		return broken(c, "the child is released into a network that is not closed");
+	if (op->kind == OP_PUBLISH_PORT && (c->network != NETWORK_CLOSED || !port_is_sound(c, op)))
+		return broken(c, "a port of a network that is not closed, or of no number");
 	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
 		if (order[i].kind != op->kind)
 			continue;

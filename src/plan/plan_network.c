@@ -54,21 +54,48 @@ void plan_add_network(struct plan_blob *b)
 {
 	const struct plan_network *network = &b->options->network;
 	uint32_t helper;
+	uint32_t socket;
 	struct plan_op *op;
 
 	if (!plan_has_slirp(b))
 		return;
 	helper = blob_str(b, network->helper);
+	socket = blob_str(b, network->api_socket);
 	op = blob_parent(b, b->options->foreground ? OP_STEP_NETWORK : OP_KEEP_NETWORK, NULL);
 	op->str[0] = helper;
+	op->str[1] = socket;
 	op->arg[0] = (uint64_t)network->network << 32 | network->prefix;
-	op->arg[1] = STEP_MTU;
+	op->arg[1] = network->mtu ? network->mtu : STEP_MTU;
+	op->arg[2] = network->slirp;
+}
+
+/* Once nothing leads out of the network that must not: a port leads in. */
+static void plan_add_ports(struct plan_blob *b)
+{
+	const struct plan_network *network = &b->options->network;
+
+	for (size_t i = 0; i < network->n_ports; i++) {
+		const struct plan_port *port = &network->ports[i];
+		uint32_t socket = blob_str(b, network->api_socket);
+		struct plan_op *op = blob_parent(b, OP_PUBLISH_PORT, port->origin);
+
+		op->str[0] = socket;
+		op->arg[0] = (uint64_t)port->parent_ip << 32 | port->parent_port;
+		op->arg[1] = (uint64_t)port->child_ip << 32 | port->child_port;
+		op->arg[2] = port->udp;
+	}
 }
 
 void plan_add_network_end(struct plan_blob *b)
 {
+	const struct plan_network *network = &b->options->network;
+	struct plan_op *op;
+
 	if (!plan_has_slirp(b))
 		return;
 	blob_parent(b, OP_AWAIT_NETWORK, NULL);
-	blob_parent(b, OP_CLOSE_NETWORK, NULL)->arg[0] = b->options->network.dns;
+	op = blob_parent(b, OP_CLOSE_NETWORK, NULL);
+	op->arg[0] = network->slirp & SLIRP_NO_DNS ? 0 : network->dns;
+	op->arg[1] = network->slirp & SLIRP_PORTS;
+	plan_add_ports(b);
 }

@@ -445,27 +445,52 @@ static bool print_spec_op(const struct plan *plan, const struct plan_op *op, str
 }
 
 /* The network of a step. Returns false for a kind of another group. */
+static void print_address(struct strbuf *out, uint32_t address)
+{
+	strbuf_printf(out, "%u.%u.%u.%u", address >> 24, address >> 16 & 255, address >> 8 & 255,
+		      address & 255);
+}
+
+static void print_slirp(const struct plan *plan, const struct plan_op *op, struct strbuf *out)
+{
+	static const char *const different[] = {" without dns", " with the host's loopback", ""};
+
+	print_word(out, plan_str(plan, op->str[0]));
+	strbuf_add_char(out, ' ');
+	print_address(out, (uint32_t)(op->arg[0] >> 32));
+	strbuf_printf(out, "/%u mtu %u", (unsigned)(op->arg[0] & 0xff), (unsigned)op->arg[1]);
+	for (size_t i = 0; i < ARRAY_LEN(different); i++)
+		if (op->arg[2] & 1u << i)
+			strbuf_add(out, different[i]);
+}
+
+static void print_port(const struct plan_op *op, struct strbuf *out)
+{
+	print_address(out, (uint32_t)(op->arg[0] >> 32));
+	strbuf_printf(out, ":%u/%s to ", (unsigned)(op->arg[0] & 0xffff),
+		      op->arg[2] ? "udp" : "tcp");
+	print_address(out, (uint32_t)(op->arg[1] >> 32));
+	strbuf_printf(out, ":%u", (unsigned)(op->arg[1] & 0xffff));
+}
+
 static bool print_network_op(const struct plan *plan, const struct plan_op *op, struct strbuf *out)
 {
-	uint32_t address = (uint32_t)(op->kind == OP_CLOSE_NETWORK ? op->arg[0] : op->arg[0] >> 32);
-	char text[16];
-
-	snprintf(text, sizeof(text), "%u.%u.%u.%u", address >> 24, address >> 16 & 255,
-		 address >> 8 & 255, address & 255);
 	switch (op->kind) {
 	case OP_TAKE_NETWORK:
 		strbuf_printf(out, "%s from ", slot_name(op->slot));
 		print_word(out, plan_str(plan, op->str[0]));
 		return true;
 	case OP_STEP_NETWORK:
-	case OP_KEEP_NETWORK:
-		print_word(out, plan_str(plan, op->str[0]));
-		strbuf_printf(out, " %s/%u mtu %u", text, (unsigned)(op->arg[0] & 0xff),
-			      (unsigned)op->arg[1]);
-		return true;
+	case OP_KEEP_NETWORK: print_slirp(plan, op, out); return true;
 	case OP_CLOSE_NETWORK:
-		strbuf_printf(out, "towards this host, but for questions to %s", text);
+		strbuf_add(out, "towards this host");
+		if (op->arg[0]) {
+			strbuf_add(out, ", but for questions to ");
+			print_address(out, (uint32_t)op->arg[0]);
+		}
+		strbuf_add(out, op->arg[1] ? ", and answers to clients of ports" : "");
 		return true;
+	case OP_PUBLISH_PORT: print_port(op, out); return true;
 	case OP_TEXT_FILE:
 		strbuf_printf(out, "%s = ", slot_name(op->slot));
 		print_word(out, plan_str(plan, op->str[0]));

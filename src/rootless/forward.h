@@ -5,7 +5,7 @@
  * inside the network namespace. A TCP connection keeps the address of its client.
  */
 #include "base/err.h"
-#include "rootless/port.h"
+#include "net/port.h"
 
 struct forward {
 	const char *netlink; /* borrowed: runbuild-netlink, which makes the way back */

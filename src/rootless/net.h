@@ -15,7 +15,7 @@
 #include "base/err.h"
 #include "net/slirp.h"
 #include "rootless/forward.h"
-#include "rootless/port.h"
+#include "net/port.h"
 
 enum net_driver {
 	NET_HOST,        /* no namespace of its own */

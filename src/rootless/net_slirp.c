@@ -5,11 +5,9 @@
  * it reads its first frame, and again when the host's addresses change. Ports are published
  * through its API.
  */
-#include <sys/un.h>
-#include "base/json.h"
 #include "base/log.h"
-#include "base/strbuf.h"
 #include "net/filter.h"
+#include "net/slirp_api.h"
 #include "rootless/net_private.h"
 
 #define API_SOCKET ".s4nn.sock" /* RootlessKit's name for it */
@@ -191,76 +189,34 @@ int slirp_start(struct net *net, struct rb_err *err)
 	return rc;
 }
 
-/* slirp4netns(1), API SOCKET: one request per connection, the end of it by shutdown(2). */
-static int api_exchange(const struct net *net, const struct strbuf *request, char *reply,
-			size_t size)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct timeval patience = {.tv_sec = 5};
-	CLEANUP_FD int sock = sys_socket(AF_UNIX, SOCK_STREAM, 0);
-	size_t len = 0;
-	ssize_t got;
-
-	if (sock < 0 || request->failed)
-		return sock < 0 ? sock : -ENOMEM;
-	/* through our descriptor: a path could be too long for the address */
-	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" API_SOCKET,
-		 net->dir);
-	(void)setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	if (connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    send(sock, request->text, request->len, MSG_NOSIGNAL) < 0 ||
-	    shutdown(sock, SHUT_WR) < 0)
-		return -errno;
-	while (len < size - 1 && (got = recv(sock, reply + len, size - 1 - len, 0)) > 0)
-		len += (size_t)got;
-	reply[len] = '\0';
-	return len ? 0 : -EIO;
-}
-
-/* The member "return" of the reply, or *err with what it complains about. */
+/* One request and the member "return" of its answer. */
 static int api_call(const struct net *net, struct arena *arena, const struct strbuf *request,
 		    const struct json_node **ret_result, struct rb_err *err)
 {
+	struct timeval patience = {.tv_sec = 5};
+	CLEANUP_FD int sock = -1;
 	char reply[4096];
-	const struct json_node *root;
-	const struct json_node *desc;
-	int rc = api_exchange(net, request, reply, sizeof(reply));
+	size_t len = 0;
+	ssize_t got;
+	int rc = slirp_api_ask(net->dir, API_SOCKET, request, &sock);
 
 	if (rc < 0)
-		return err_set(err, RB_PORT, -rc, "slirp4netns's API does not answer");
-	rc = json_parse(arena, "slirp4netns's answer", reply, strlen(reply), &root, err);
-	if (rc < 0)
-		return rc;
-	desc = json_member(json_member(root, "error"), "desc");
-	if (desc) {
-		err_set(err, RB_PORT, 0, "slirp4netns refuses: %.200s",
-			desc->type == JSON_STRING ? desc->text : "no reason");
-		err_fix(err, "use another port");
-		return -EINVAL;
-	}
-	*ret_result = json_member(root, "return");
-	return 0;
+		return slirp_api_failed(rc, err);
+	(void)setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	while (len < sizeof(reply) && (got = recv(sock, reply + len, sizeof(reply) - len, 0)) > 0)
+		len += (size_t)got;
+	return slirp_api_result(arena, reply, len, ret_result, err);
 }
 
 int slirp_publish(struct net *net, struct port_entry *entry, struct rb_err *err)
 {
 	CLEANUP_STRBUF struct strbuf request = {0};
 	CLEANUP_ARENA struct arena arena = {0};
-	const struct port_spec *spec = &entry->spec;
-	struct net_addresses addresses = net_addresses(net->options);
 	const struct json_node *result = NULL;
 	const struct json_node *id;
-	char host[16];
-	char guest[16];
 	int rc;
 
-	strbuf_printf(&request,
-		      "{\"execute\":\"add_hostfwd\",\"arguments\":{\"proto\":\"%s\",\"host_addr\":"
-		      "\"%s\",\"host_port\":%u,\"guest_addr\":\"%s\",\"guest_port\":%u}}",
-		      spec->udp ? "udp" : "tcp", net_address_text(spec->parent_ip, host),
-		      spec->parent_port,
-		      net_address_text(spec->child_ip ? spec->child_ip : addresses.guest, guest),
-		      spec->child_port);
+	slirp_api_add_port(&request, &entry->spec, net_addresses(net->options).guest);
 	rc = api_call(net, &arena, &request, &result, err);
 	if (rc < 0)
 		return rc;

@@ -34,6 +34,24 @@ enum step_net { STEP_NET_NONE, STEP_NET_HOST, STEP_NET_SLIRP, STEP_NET_NETNS };
 
 enum { STEP_NO_FD = -1 };
 
+/* A port of the host that leads to one of the step. */
+struct step_port {
+	bool udp;
+	uint32_t parent_ip, child_ip; /* IPv4, host byte order; 0: any, and the step's own */
+	uint16_t parent_port, child_port;
+	const char *origin;
+};
+
+/* The network of STEP_NET_SLIRP. */
+struct step_slirp {
+	const char *cidr; /* "10.0.2.0/24", or NULL */
+	uint32_t mtu;     /* 0: the usual one */
+	bool no_dns;      /* nobody in it answers questions */
+	bool allow_host_loopback;
+	const struct step_port *ports;
+	size_t n_ports;
+};
+
 struct step_io {
 	int fds[3];   /* stdin, stdout, stderr: index, or STEP_NO_FD */
 	int console;  /* index of a terminal's slave, or STEP_NO_FD */
@@ -62,7 +80,7 @@ struct step {
 	int filter_fd;                   /* index of compiled BPF, or STEP_NO_FD */
 	enum step_net net;
 	int netns_fd;            /* index, or STEP_NO_FD */
-	const char *net_cidr;    /* of STEP_NET_SLIRP: "10.0.2.0/24", or NULL */
+	struct step_slirp slirp; /* of STEP_NET_SLIRP */
 	const char *hosts;       /* text of /etc/hosts, or NULL */
 	const char *resolv;      /* text of /etc/resolv.conf, or NULL */
 	const char *resolv_path; /* a file to show there instead, or NULL */

@@ -30,5 +30,6 @@ int step_read_rootfs(struct step_parser *p, const struct json_node *node, struct
 int step_read_mounts(struct step_parser *p, const struct json_node *node, struct step *step);
 int step_read_snapshot(struct step_parser *p, const struct json_node *node,
 		       const struct step_snapshot **ret);
+int step_read_net(struct step_parser *p, const struct json_node *node, struct step *step);
 int step_read_sandbox(struct step_parser *p, const struct json_node *node, struct step *step);
 int step_read_io(struct step_parser *p, const struct json_node *node, struct step *step);

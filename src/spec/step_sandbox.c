@@ -66,33 +66,6 @@ static int read_namespaces(struct step_parser *p, const struct json_node *node, 
 	return 0;
 }
 
-static int read_net(struct step_parser *p, const struct json_node *node, struct step *step)
-{
-	static const char *const modes[] = {"none", "host", "slirp", "netns", NULL};
-	static const char *const later[] = {"mtu", "dns", "allowHostLoopback", "ports"};
-	const struct json_node *net = NULL;
-	unsigned mode = STEP_NET_NONE;
-	int r;
-
-	if ((r = read_object(&p->base, node, "net", &net)) < 0 ||
-	    (r = step_read_word(p, net, "mode", modes, &mode)) < 0 ||
-	    (r = step_read_fd(p, net, "netnsFd", &step->netns_fd)) < 0 ||
-	    (r = read_string(&p->base, net, "cidr", &step->net_cidr)) < 0)
-		return r;
-	step_known(p, net, "mode netnsFd mtu cidr dns allowHostLoopback ports");
-	step->net = (enum step_net)mode;
-	for (size_t i = 0; step->net == STEP_NET_SLIRP && i < ARRAY_LEN(later); i++)
-		if ((r = read_unsupported(&p->base, net, later[i])) < 0)
-			return r;
-	if (step->net != STEP_NET_SLIRP && step->net_cidr)
-		return json_error(json_member(net, "cidr"), p->base.err, RB_CONFIG_CONFLICT,
-				  "\"cidr\" is for the mode slirp");
-	if ((step->net == STEP_NET_NETNS) != (step->netns_fd != STEP_NO_FD))
-		return json_error(net, p->base.err, RB_CONFIG_CONFLICT,
-				  "\"netnsFd\" and the mode netns belong together");
-	return 0;
-}
-
 static int paths_or_default(struct step_parser *p, const struct json_node *node, const char *key,
 			    const char *const *defaults, size_t n, struct spec_strings *ret)
 {
@@ -406,7 +379,7 @@ int step_read_sandbox(struct step_parser *p, const struct json_node *node, struc
 {
 	int r;
 
-	if ((r = read_net(p, node, step)) < 0 || (r = read_namespaces(p, node, step)) < 0 ||
+	if ((r = step_read_net(p, node, step)) < 0 || (r = read_namespaces(p, node, step)) < 0 ||
 	    (r = read_hostname(p, node, step)) < 0 || (r = read_hosts(p, node, step)) < 0 ||
 	    (r = read_resolv(p, node, step)) < 0 || (r = read_security(p, node, step)) < 0 ||
 	    (r = read_devices(p, node, step)) < 0)

@@ -38,7 +38,7 @@ void job_init(struct job *job, struct engine *engine, const struct step *step)
 		.sock = -1,
 		.tty_master = -1,
 		.hook = {.pidfd = -1},
-		.net = {.keeper = -1, .lease = -1},
+		.net = {.keeper = -1, .lease = -1, .api = -1},
 	};
 	slirp_init(&job->launch.net.slirp);
 	job->net.ns = -1;
@@ -152,6 +152,7 @@ static void fill_context(struct job *job)
 		.held = job->handed.held,
 		.n_held = job->handed.n_held,
 		.stdio = job->stdio,
+		.net_dir = job->engine->directory_fd,
 		.releases_mounts = job->handed.n_snapshots > 0,
 		.guard = &job->engine->guard,
 		.may_return = true,

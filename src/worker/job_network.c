@@ -9,6 +9,7 @@
 #include "base/sys.h"
 #include "net/filter.h"
 #include "net/policy.h"
+#include "net/port.h"
 #include "worker/job.h"
 
 #ifndef NSFS_MAGIC
@@ -43,15 +44,15 @@ static int enter_namespace(struct job *job, struct rb_err *err)
 /* "cidr" of the description. */
 static int read_addresses(const struct step *step, struct net_policy *policy, struct rb_err *err)
 {
-	if (!step->net_cidr)
-		return 0;
-	if (net_cidr_read(step->net_cidr, &policy->network, &policy->prefix) < 0) {
-		err_set(err, RB_STEP_NET, 0, "'%.40s' is no network for a step", step->net_cidr);
+	const char *cidr = step->slirp.cidr;
+
+	if (cidr && net_cidr_read(cidr, &policy->network, &policy->prefix) < 0) {
+		err_set(err, RB_STEP_NET, 0, "'%.40s' is no network for a step", cidr);
 		err_origin(err, "/net/cidr");
 		err_fix(err, "for example 10.0.2.0/24; it needs between 1 and 25 bits");
 		return -EINVAL;
 	}
-	policy->dns = policy->network + 3;
+	policy->dns = step->slirp.no_dns ? 0 : policy->network + 3;
 	return 0;
 }
 
@@ -93,8 +94,50 @@ static int choose_servers(struct job *job, const struct net_policy *policy, stru
 	return 0;
 }
 
+/* slirp4netns keeps the reason to itself why a port cannot be had. */
+static int add_ports(struct job *job, uint32_t guest, struct rb_err *err)
+{
+	const struct step_slirp *slirp = &job->step->slirp;
+	struct plan_port *ports = arena_array(&job->arena, slirp->n_ports, sizeof(*ports));
+
+	if (slirp->n_ports == 0)
+		return 0;
+	job->network.api_socket = arena_printf(&job->arena, "%s.slirp", job->step->id);
+	if (!ports || !job->network.api_socket)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "ports");
+	for (size_t i = 0; i < slirp->n_ports; i++) {
+		const struct step_port *port = &slirp->ports[i];
+		const struct port_spec spec = {
+			.udp = port->udp,
+			.parent_ip = port->parent_ip,
+			.parent_port = port->parent_port,
+		};
+		int r = port_check(&spec, err);
+
+		if (r < 0) {
+			err_origin(err, port->origin);
+			return r;
+		}
+		ports[i] = (struct plan_port){
+			.udp = port->udp,
+			.parent_ip = port->parent_ip,
+			.child_ip = port->child_ip ? port->child_ip : guest,
+			.parent_port = port->parent_port,
+			.child_port = port->child_port,
+			.origin = port->origin,
+		};
+	}
+	job->network.slirp |= SLIRP_PORTS;
+	job->network.ports = ports;
+	job->network.n_ports = slirp->n_ports;
+	return 0;
+}
+
+enum { GUEST = 100 }; /* slirp4netns(1): where the step is in its network */
+
 static int add_slirp(struct job *job, struct rb_err *err)
 {
+	const struct step_slirp *slirp = &job->step->slirp;
 	struct net_policy policy;
 	int r;
 
@@ -109,8 +152,11 @@ static int add_slirp(struct job *job, struct rb_err *err)
 		.network = policy.network,
 		.prefix = policy.prefix,
 		.dns = policy.dns,
+		.mtu = slirp->mtu,
+		.slirp = (slirp->no_dns ? SLIRP_NO_DNS : 0) |
+			 (slirp->allow_host_loopback ? SLIRP_HOST_LOOPBACK : 0),
 	};
-	return 0;
+	return add_ports(job, policy.network + GUEST, err);
 }
 
 int job_add_network(struct job *job, struct rb_err *err)

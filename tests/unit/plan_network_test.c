@@ -169,11 +169,65 @@ static void plan_check_refuses_a_lent_network_that_is_not_entered(void)
 	refuses(plan, "comes first");
 }
 
+static struct plan *port_plan(struct arena *arena)
+{
+	static const struct plan_port ports[] = {
+		{.parent_ip = 0x7f000001,
+		 .parent_port = 8080,
+		 .child_ip = 0x0a000264,
+		 .child_port = 80},
+		{.udp = true, .parent_port = 53, .child_ip = 0x0a000264, .child_port = 5353},
+	};
+	struct plan_options options = {.foreground = true, .network = slirp};
+
+	options.network.slirp = SLIRP_PORTS | SLIRP_NO_DNS | SLIRP_HOST_LOOPBACK;
+	options.network.mtu = 1400;
+	options.network.api_socket = "s.slirp";
+	options.network.ports = ports;
+	options.network.n_ports = ARRAY_LEN(ports);
+	return (struct plan *)make_plan(arena, CONFIG, host_rootless, &options);
+}
+
+static void plan_publishes_ports_of_a_closed_network_and_shows_them(void)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	CLEANUP_STRBUF struct strbuf text = {0};
+	struct plan *plan = port_plan(&arena);
+
+	CHECK(parent_first(plan, OP_PUBLISH_PORT) == parent_first(plan, OP_CLOSE_NETWORK) + 1);
+	plan_print(plan, 0, &text);
+	CHECK(strstr(text.text, "mtu 1400 without dns with the host's loopback"));
+	CHECK(strstr(text.text, "127.0.0.1:8080/tcp to 10.0.2.100:80\n"));
+	CHECK(strstr(text.text, "0.0.0.0:53/udp to 10.0.2.100:5353\n"));
+	CHECK(strstr(text.text, "towards this host, and answers to clients of ports\n"));
+}
+
+static void plan_check_refuses_ports_of_no_network(void)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	struct plan *plan = port_plan(&arena);
+	struct plan_op *port = parent_at(plan, OP_PUBLISH_PORT);
+	struct plan_op before = port[-1];
+
+	port[-1] = *port; /* before the network is closed */
+	*port = before;
+	refuses(plan, "of a network that is not closed");
+	plan = port_plan(&arena);
+	parent_at(plan, OP_PUBLISH_PORT)->arg[1] = 0;
+	refuses(plan, "of no number");
+	plan = port_plan(&arena);
+	port = parent_at(plan, OP_PUBLISH_PORT);
+	port->str[0] = parent_at(plan, OP_STEP_NETWORK)->str[0]; /* a path */
+	refuses(plan, "of no number");
+}
+
 TAP_MAIN(TEST(plan_starts_a_network_early_and_closes_it_before_the_step),
 	 TEST(plan_keeps_the_network_of_what_outlives_the_runtime),
 	 TEST(plan_enters_a_lent_network_before_it_mounts),
 	 TEST(plan_with_no_network_has_a_namespace_alone),
 	 TEST(plan_replaces_the_source_of_resolv_conf),
+	 TEST(plan_publishes_ports_of_a_closed_network_and_shows_them),
+	 TEST(plan_check_refuses_ports_of_no_network),
 	 TEST(plan_check_refuses_a_network_that_is_not_closed),
 	 TEST(plan_check_refuses_a_network_for_our_own_namespace),
 	 TEST(plan_check_refuses_a_network_that_nobody_ends),

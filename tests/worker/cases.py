@@ -19,6 +19,7 @@ import pty
 import re
 import resource
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -1036,6 +1037,133 @@ def worker_pid(setup):
     return setup.process.pid
 
 
+# ---- networks by slirp4netns --------------------------------------------------------------------
+
+def needs_slirp():
+    if not shutil.which("slirp4netns") or not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        raise Skip("slirp4netns is missing, or /dev/net/tun cannot be opened")
+
+
+def slirp_step(name, script, **net):
+    """A step with a network of its own, and the machine's Python for what busybox lacks."""
+    return step(name, script, net={"mode": "slirp", **net}, process={"env": ["PATH=/bin:/usr/bin"]},
+                mounts=[{"dest": path, "src": path, "readonly": True} for path in ("/usr", "/lib", "/lib64")
+                        if os.path.isdir(path)])
+
+
+def output_of(client, request, code=0, **more):
+    """Runs a step to its end; what it wrote to standard output and error."""
+    chunks = []
+    result = client.run(request, output=lambda _, data: chunks.append(data), timeout=DEADLINE, **more)
+    text = b"".join(chunks).decode()
+    assert result["code"] == code, f"{result['code']} {result['signal']}: {text}"
+    return text
+
+
+def test_a_network_of_the_step_is_as_it_was_asked_for():
+    needs_slirp()
+    look = "cat /sys/class/net/tap0/mtu; ip -4 -o addr show tap0; cat /etc/resolv.conf"
+    with Setup() as client:
+        text = output_of(client, slirp_step("a", look, mtu=1400, cidr="10.77.0.0/24", dns="none"))
+        same("the MTU", "1400", text.splitlines()[0])
+        assert "10.77.0.100/24" in text, text
+        assert "10.77.0.3" not in text, f"a name server that answers nothing: {text}"
+        text = output_of(client, slirp_step("b", look, cidr="10.77.0.0/24"))
+        same("the MTU", "65520", text.splitlines()[0])
+        text = output_of(client, slirp_step("c", "cat /etc/resolv.conf", dns="192.0.2.53"))
+        same("its name server", "nameserver 192.0.2.53\n", text)
+        # one that it cannot reach
+        text = output_of(client, slirp_step("d", "cat /etc/resolv.conf", dns="127.0.0.53"))
+        same("its name server", "nameserver 10.0.2.3\n", text)
+
+
+def test_the_gateway_is_the_hosts_loopback_only_when_it_was_asked_for():
+    needs_slirp()
+    with Setup() as client, socket.create_server(("127.0.0.1", 0)) as listener:
+        script = f"nc -w 3 10.0.2.2 {listener.getsockname()[1]} </dev/null 2>/dev/null && echo reached || echo closed"
+        same("by default", "closed\n", output_of(client, slirp_step("a", script)))
+        request = client.request("step.run", slirp_step("b", script, allowHostLoopback=True))
+        listener.settimeout(DEADLINE)
+        listener.accept()[0].close()
+        events = events_until(client, answer_to(request))
+        assert [m for m in events if m.get("method") == "step.output" and m["params"]["text"] == "reached\n"], events
+
+
+def free_port(kind):
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_published_ports_lead_into_the_step_and_end_with_it():
+    needs_slirp()
+    serve = "import select, socket\n" \
+        "u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(('', 53)); t = socket.create_server(('', 80))\n" \
+        "while True:\n" \
+        "  for s in select.select([t, u], [], [])[0]:\n" \
+        "    if s is t: c = t.accept()[0]; c.sendall(b'over-tcp'); c.close()\n" \
+        "    else: u.sendto(*u.recvfrom(99))\n"
+    tcp, udp = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
+    ports = [{"parentIP": "127.0.0.1", "parentPort": tcp, "childPort": 80},
+             {"proto": "udp", "parentIP": "127.0.0.1", "parentPort": udp, "childIP": "10.0.2.100", "childPort": 53}]
+    with Setup() as client:
+        # of datagrams slirp4netns answers the host's own clients only over the gateway
+        server = slirp_step("a", "", ports=ports, allowHostLoopback=True)
+        server["process"]["args"] = ["/usr/bin/python3", "-c", serve]
+        request = client.request("step.run", server)
+        events_until(client, method("step.started"))
+
+        def answered_over(ask):
+            with contextlib.suppress(OSError):
+                return ask()
+            return False
+
+        def ask_tcp():
+            with socket.create_connection(("127.0.0.1", tcp), timeout=1) as peer:
+                return peer.recv(64) == b"over-tcp"
+
+        def ask_udp():
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+                peer.settimeout(1)
+                peer.sendto(b"over-udp", ("127.0.0.1", udp))
+                return peer.recv(64) == b"over-udp"
+
+        wait_until("an answer over tcp", lambda: answered_over(ask_tcp))
+        wait_until("an answer over udp", lambda: answered_over(ask_udp))
+        # taken by that step
+        error = refusal(lambda: client.run(slirp_step("b", "true", ports=ports[:1]), timeout=DEADLINE))
+        same("a taken port", ("net", "RB0607", "/net/ports/0"), (error.kind, error.data["rb"], error.data["path"]))
+        client.call("step.cancel", {"step": "a"})
+        events_until(client, answer_to(request))
+        with socket.create_server(("127.0.0.1", tcp)):
+            pass  # nobody listens there any more
+
+
+def test_networks_that_cannot_be_are_refused_with_the_member():
+    port = {"parentPort": 1, "childPort": 1}
+    wrong = {
+        "/net/mtu": [{"mtu": 67}, {"mtu": 65522}, {"mode": "none", "mtu": 1500}],
+        "/net/dns": [{"dns": "name.example"}, {"dns": "::1"}, {"dns": "192.0.2.1", "resolv": {}}],
+        "/net/ports/0": [{"ports": [{"parentPort": 1}]}],
+        "/net/ports/0/parentPort": [{"ports": [{**port, "parentPort": 0}]}, {"ports": [{**port, "parentPort": 65536}]}],
+        "/net/ports/0/parentIP": [{"ports": [{**port, "parentIP": "::1"}]}],
+        "/net/ports/0/proto": [{"ports": [{**port, "proto": "sctp"}]}],
+        "/net/ports/1": [{"ports": [port, {**port, "childPort": 2}]}],
+        "/net/ports": [{"mode": "host", "ports": [port]}, {"ports": [{**port, "parentPort": n + 1} for n in range(65)]}],
+    }
+    with Setup() as client:
+        for path, nets in wrong.items():
+            for net in nets:
+                more = {"resolv": net.pop("resolv")} if "resolv" in net else {}
+                error = refusal(lambda n=net, m=more: client.run(step("s", "true", net={"mode": "slirp", **n}, **m)))
+                same(f"the error of {net}", ("invalid-params", path), (error.kind, error.data.get("path")))
+        error = refusal(lambda: client.run(step("s", "true", net={"mode": "slirp", "ports": [{**port, "hostPort": 1}]})))
+        same("an unknown member", ["/net/ports/0/hostPort"], error.data["members"])
+        if shutil.which("slirp4netns") and os.access("/dev/net/tun", os.R_OK | os.W_OK):
+            error = refusal(lambda: client.run(step("s", "true", net={"mode": "slirp", "cidr": "10.0.0.0/30"})))
+            same("no room", ("net", "/net/cidr"), (error.kind, error.data.get("path")))
+
+
 # ---- bad input ----------------------------------------------------------------------------------
 
 BAD_LINES = [
@@ -1656,7 +1784,7 @@ PROSE = set("""a all and any appear be beside by chosen client copied default fa
 def test_document_and_schema_name_the_same_members_of_a_step():
     schema = schema_of_worker()["$defs"]
     wanted = set().union(*(members_of(schema[part]) for part in
-                           ("step", "ociStep", "process", "snapshot", "mount", "io")))
+                           ("step", "ociStep", "process", "snapshot", "mount", "port", "io")))
     # what is refused in this version stands below the block
     block, rest = section(7).split("```")[1:]
     refused = re.search(r"\n\* Known but refused.*?\n\* ", rest, re.S).group()

@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/num.h"
 #include "base/sys.h"
-#include "rootless/port.h"
+#include "net/port.h"
 
 static int port_wrong(const char *text, const char *why, struct rb_err *err)
 {
