@@ -219,6 +219,35 @@ int file_remove_tree_at(int dirfd, const char *name, unsigned depth)
 	return r;
 }
 
+int file_tree_bytes_at(int dirfd, const char *name, unsigned depth, uint64_t *bytes)
+{
+	const struct dirent *item;
+	struct stat st;
+	DIR *stream;
+	int fd;
+	int r = 0;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	*bytes += (uint64_t)st.st_blocks * 512;
+	if (!S_ISDIR(st.st_mode))
+		return 0;
+	if (depth == 0)
+		return -ELOOP;
+	fd = sys_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	stream = fd < 0 ? NULL : fdopendir(fd);
+	if (!stream) {
+		fd_close(&fd);
+		return -EIO;
+	}
+	while ((item = readdir(stream)))
+		if (!str_eq(item->d_name, ".") && !str_eq(item->d_name, ".."))
+			if (file_tree_bytes_at(fd, item->d_name, depth - 1, bytes) < 0)
+				r = -EIO;
+	closedir(stream);
+	return r;
+}
+
 int stream_read(struct arena *arena, int fd, size_t max, char **ret_text, size_t *ret_len)
 {
 	size_t room = 8192;

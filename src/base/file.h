@@ -53,3 +53,9 @@ int fd_from_bytes(const char *label, const void *data, size_t len);
  */
 int file_remove_content(int fd, unsigned depth); /* of an open directory */
 int file_remove_tree_at(int dirfd, const char *name, unsigned depth);
+
+/*
+ * Adds what NAME below dirfd and all it contains take on the disk to *bytes; links are not
+ * followed. What cannot be read is not counted, and -errno says so.
+ */
+int file_tree_bytes_at(int dirfd, const char *name, unsigned depth, uint64_t *bytes);

@@ -26,7 +26,10 @@
 #define LIMIT_WINDOW         262144u /* bytes of a stream before its acknowledgement */
 #define LIMIT_MESSAGE_FDS    16u     /* descriptors with one message of the worker's protocol */
 #define LIMIT_RECORDS        4096u
-#define LIMIT_BPF_INSNS      4096u /* seccomp(2): BPF_MAXINSNS */
+#define LIMIT_RECORDS_KEPT   20u          /* of steps, after a new one or a prune */
+#define LIMIT_RECORDS_BYTES  (1u << 30)   /* and what all of them take on disk */
+#define LIMIT_RECORD_UPPER   (256u << 20) /* of a step's upper directory, to be kept */
+#define LIMIT_BPF_INSNS      4096u        /* seccomp(2): BPF_MAXINSNS */
 #define LIMIT_SECCOMP_RULES  4096u
 #define LIMIT_PASSWD_BYTES   (1u << 20) /* /etc/passwd, ours and an image's */
 #define LIMIT_SUBID_BYTES    (1u << 20) /* /etc/subuid */

@@ -1,16 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Records of steps: the description and the result, enough to open the same sandbox again. A
- * replay never changes the evidence: what the step left becomes the topmost layer below a fresh
- * upper directory.
+ * Records of steps: the description, the result and what the step left, enough to open the same
+ * sandbox again. Files of a kept upper directory have subordinate ids, so an ordinary user removes
+ * them inside the launcher.
  */
 #include <dirent.h>
+#include <sys/file.h>
 #include "base/file.h"
+#include "base/num.h"
 #include "cmd/step.h"
 #include "cmd/verbs.h"
 #include "worker/job_record.h"
 
-enum { RECORDS_KEPT = 20, RECORD_DEPTH = 1100 };
+enum { COMMAND_SHOWN = 200 }; /* bytes of a command in the list */
+
+struct records_options {
+	const char *keep;
+	const char *size;
+};
+
+static const struct option_entry records_option_table[] = {
+	{"keep", 0, OPTION_STRING, offsetof(struct records_options, keep), "N",
+	 "prune: keep this many; default: 20"},
+	{"size", 0, OPTION_STRING, offsetof(struct records_options, size), "SIZE",
+	 "prune: of at most this size together; default: 1g"},
+	OPTION_END,
+};
 
 static int compare_names(const void *a, const void *b)
 {
@@ -58,6 +73,13 @@ static const struct json_node *read_json(struct arena *arena, int records, const
 	return node;
 }
 
+/* Of a script in a word only one line is to be seen, and nothing that a terminal obeys. */
+static void add_word(const char *word, size_t end, struct strbuf *out)
+{
+	for (; *word && out->len < end; word++)
+		strbuf_add_char(out, (unsigned char)*word < ' ' || *word == 0x7f ? '?' : *word);
+}
+
 static void list_record(struct arena *arena, int records, const char *name, struct strbuf *out)
 {
 	char *text;
@@ -68,11 +90,14 @@ static void list_record(struct arena *arena, int records, const char *name, stru
 	const struct json_node *code = json_member(result, "code");
 	const struct json_node *signal = json_member(result, "signal");
 	const struct json_node *args = json_member(json_member(step, "process"), "args");
+	size_t end;
 
 	strbuf_printf(out, "%-28s %-8s", name, code ? code->text : signal ? signal->text : "?");
-	JSON_FOREACH (item, args)
-		if (item->index < 8)
-			strbuf_printf(out, " %s", item->type == JSON_STRING ? item->text : "?");
+	end = out->len + COMMAND_SHOWN;
+	JSON_FOREACH (item, args) {
+		strbuf_add_char(out, ' ');
+		add_word(item->type == JSON_STRING ? item->text : "?", end, out);
+	}
 	strbuf_add_char(out, '\n');
 }
 
@@ -90,157 +115,144 @@ static int records_list(struct arena *arena, int records, struct rb_err *err)
 	return print_all(&out, err);
 }
 
+int record_lock(int records, const char *name, int operation)
+{
+	CLEANUP_FD int fd = sys_openat(records, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+
+	if (fd >= 0 && flock(fd, operation | LOCK_NB) < 0)
+		return -errno;
+	return fd_take(&fd);
+}
+
+/* -EWOULDBLOCK: it is being replayed. */
+static int remove_record(int records, const char *name)
+{
+	CLEANUP_FD int lock = record_lock(records, name, LOCK_EX);
+
+	return lock < 0 ? lock : file_remove_tree_at(records, name, RECORD_DEPTH);
+}
+
+static int remove_error(struct rb_err *err, int r, const char *name)
+{
+	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
+		return record_error(err, 0, "no such record:", name);
+	if (r != -EWOULDBLOCK)
+		return record_error(err, -r, "cannot remove the record", name);
+	err_set(err, RB_RECORD, 0, "the record '%s' is being replayed", name);
+	err_fix(err, "end the replay first");
+	return -EBUSY;
+}
+
+/* The others are removed when one cannot be; the error is about the last of those. */
 static int records_remove(int records, char **names, size_t n, struct rb_err *err)
 {
-	for (size_t i = 0; i < n; i++) {
-		struct stat st;
-		int r;
+	int result = 0;
 
-		if (names[i][0] == '.' || strchr(names[i], '/'))
-			return record_error(err, 0, "no such record:", names[i]);
-		if (fstatat(records, names[i], &st, AT_SYMLINK_NOFOLLOW) < 0)
-			return record_error(err, 0, "no such record:", names[i]);
-		r = file_remove_tree_at(records, names[i], RECORD_DEPTH);
+	for (size_t i = 0; i < n; i++) {
+		bool foreign = names[i][0] == '.' || strchr(names[i], '/');
+		int r = foreign ? -ENOENT : remove_record(records, names[i]);
+
 		if (r < 0)
-			return record_error(err, -r, "cannot remove the record", names[i]);
+			result = remove_error(err, r, names[i]);
 	}
+	return result;
+}
+
+int records_prune(struct arena *arena, int records, size_t keep, uint64_t bytes, struct rb_err *err)
+{
+	char **names;
+	size_t n;
+	size_t first;
+	uint64_t used = 0;
+	int r = record_names(arena, records, &names, &n);
+
+	if (r < 0)
+		return record_error(err, -r, "cannot read", "records");
+	for (first = n; first > 0 && n - first < keep; first--) {
+		(void)file_tree_bytes_at(records, names[first - 1], RECORD_DEPTH, &used);
+		if (used > bytes)
+			break;
+	}
+	for (size_t i = 0; i < first; i++)
+		if ((r = remove_record(records, names[i])) < 0 && r != -EWOULDBLOCK)
+			return remove_error(err, r, names[i]);
 	return 0;
 }
 
-static int records_main(struct arena *arena, const struct globals *globals UNUSED,
-			const void *options UNUSED, int argc, char **argv, struct rb_err *err)
+/* Has one of them files that only the launcher's namespace can remove? */
+static bool have_kept_files(int records, char **names, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char path[LIMIT_PATH_BYTES];
+		struct stat st;
+
+		if (snprintf(path, sizeof(path), "%s/upper", names[i]) < (int)sizeof(path) &&
+		    fstatat(records, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int prune_options(const struct records_options *options, uint64_t *ret_keep,
+			 uint64_t *ret_bytes, struct rb_err *err)
+{
+	*ret_keep = LIMIT_RECORDS_KEPT;
+	*ret_bytes = LIMIT_RECORDS_BYTES;
+	if (options->keep &&
+	    num_parse_u64(options->keep, strlen(options->keep), LIMIT_RECORDS, ret_keep) < 0)
+		return err_set(err, RB_USAGE, 0, "--keep: '%.40s' is not a number of records",
+			       options->keep);
+	if (options->size && step_parse_size(options->size, ret_bytes) < 0)
+		return err_set(err, RB_USAGE, 0, "--size: '%.40s' is not a size", options->size);
+	return 0;
+}
+
+static int records_change(struct arena *arena, const struct globals *globals,
+			  const struct records_options *options, int records, int argc, char **argv,
+			  struct rb_err *err)
+{
+	bool all = str_eq(argv[0], "prune");
+	char **names = argv + 1;
+	size_t n = (size_t)argc - 1;
+	uint64_t keep;
+	uint64_t bytes;
+	int r = prune_options(options, &keep, &bytes, err);
+
+	if (r == 0 && all && (r = record_names(arena, records, &names, &n)) < 0)
+		return record_error(err, -r, "cannot read", "records");
+	if (r < 0)
+		return r;
+	/* EAGAIN: this process may do it itself */
+	if (have_kept_files(records, names, n) && (r = step_nest(arena, globals, err)) != -EAGAIN)
+		return r;
+	return all ? records_prune(arena, records, keep, bytes, err)
+		   : records_remove(records, names, n, err);
+}
+
+static int records_main(struct arena *arena, const struct globals *globals, const void *options,
+			int argc, char **argv, struct rb_err *err)
 {
 	const char *path;
 	CLEANUP_FD int records = records_open(arena, &path, err);
-	char **names;
-	size_t n;
 
 	if (records < 0)
 		return records;
 	if (argc == 1 && str_eq(argv[0], "ls"))
 		return records_list(arena, records, err);
-	if (argc > 1 && str_eq(argv[0], "rm"))
-		return records_remove(records, argv + 1, (size_t)argc - 1, err);
-	if (argc == 1 && str_eq(argv[0], "prune")) {
-		if (record_names(arena, records, &names, &n) < 0)
-			return record_error(err, EIO, "cannot read", path);
-		return records_remove(records, names, n > RECORDS_KEPT ? n - RECORDS_KEPT : 0, err);
-	}
+	if ((argc > 1 && str_eq(argv[0], "rm")) || (argc == 1 && str_eq(argv[0], "prune")))
+		return records_change(arena, globals, options, records, argc, argv, err);
 	err_set(err, RB_USAGE, 0, "records takes ls, rm ID... or prune");
 	err_fix(err, "runbuild records ls");
 	return -EINVAL;
 }
-
-struct replay_options {
-	bool shell;
-	bool quiet;
-	bool print;
-};
-
-static const struct option_entry replay_option_table[] = {
-	{"shell", 0, OPTION_FLAG, offsetof(struct replay_options, shell), NULL,
-	 "an interactive shell instead of the recorded command"},
-	{"quiet", 'q', OPTION_FLAG, offsetof(struct replay_options, quiet), NULL,
-	 "no progress and no summary"},
-	{"print", 0, OPTION_FLAG, offsetof(struct replay_options, print), NULL,
-	 "print the description, and do nothing"},
-	OPTION_END,
-};
-
-/* Fresh upper and work directories below the record, gone again afterwards. */
-static int replay_directories(struct arena *arena, int record, const char *path, const char *id,
-			      char *name, size_t size, struct record_rewrite *rewrite)
-{
-	char sub[80];
-
-	snprintf(name, size, "replay-%d", (int)getpid());
-	if (mkdirat(record, name, 0700) < 0)
-		return -errno;
-	snprintf(sub, sizeof(sub), "%s/upper", name);
-	if (mkdirat(record, sub, 0755) < 0)
-		return -errno;
-	snprintf(sub, sizeof(sub), "%s/work", name);
-	if (mkdirat(record, sub, 0755) < 0)
-		return -errno;
-	rewrite->upper = arena_printf(arena, "%s/%s/%s/upper", path, id, name);
-	rewrite->work = arena_printf(arena, "%s/%s/%s/work", path, id, name);
-	return rewrite->upper && rewrite->work ? 0 : -ENOMEM;
-}
-
-static int replay_run(struct arena *arena, const struct globals *globals,
-		      const struct replay_options *options, const char *id, int records,
-		      const char *path, struct rb_err *err)
-{
-	static const char *const shell[] = {"/bin/sh", NULL};
-	CLEANUP_FD int record = sys_openat(records, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	CLEANUP_STRBUF struct strbuf text = {0};
-	const struct json_node *node;
-	struct record_rewrite rewrite = {
-		.keep_env = true,
-		.args = options->shell ? shell : NULL,
-		.tty = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO),
-	};
-	struct step_run run = {.globals = globals, .quiet = options->quiet || options->shell};
-	char name[64];
-	char *recorded;
-	size_t len;
-	int r;
-
-	if (record < 0 || strchr(id, '/') ||
-	    file_read_at(arena, record, "step.json", LIMIT_CONFIG_BYTES, &recorded, &len) < 0)
-		return record_error(err, 0, "no such record:", id);
-	r = replay_directories(arena, record, path, id, name, sizeof(name), &rewrite);
-	if (r < 0)
-		return record_error(err, -r, "cannot use the record", id);
-	r = json_parse(arena, "record", recorded, len, &node, err);
-	if (r == 0)
-		r = json_expect(node, JSON_OBJECT, err);
-	if (r == 0)
-		record_describe(node, &rewrite, &text);
-	if (r == 0 && text.failed)
-		r = err_set(err, RB_NO_MEMORY, ENOMEM, "record");
-	run.text = text.text;
-	run.len = text.len;
-	if (r == 0)
-		r = options->print ? print_all(&text, err) : step_run(&run, err);
-	(void)file_remove_tree_at(record, name, RECORD_DEPTH);
-	return r;
-}
-
-static int replay_main(struct arena *arena, const struct globals *globals, const void *options,
-		       int argc UNUSED, char **argv, struct rb_err *err)
-{
-	const char *path;
-	CLEANUP_FD int records = -1;
-	int r = step_nest(arena, globals, err);
-
-	if (r != -EAGAIN)
-		return r;
-	records = records_open(arena, &path, err);
-	return records < 0 ? records
-			   : replay_run(arena, globals, options, argv[0], records, path, err);
-}
-
-static const struct option_entry records_option_table[] = {OPTION_END};
-
-const struct verb verb_replay = {
-	.name = "replay",
-	.summary = "run a recorded step again, on a fresh upper directory",
-	.args = "ID",
-	.min_args = 1,
-	.max_args = 1,
-	.options = replay_option_table,
-	.options_size = sizeof(struct replay_options),
-	.error_status = 125,
-	.run = replay_main,
-};
 
 const struct verb verb_records = {
 	.name = "records",
 	.summary = "list and remove records of steps",
 	.args = "ls | rm ID... | prune",
 	.min_args = 1,
-	.max_args = -1,
+	.max_args = LIMIT_RECORDS + 1, /* options may stand behind the first word */
 	.options = records_option_table,
+	.options_size = sizeof(struct records_options),
 	.run = records_main,
 };

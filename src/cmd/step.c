@@ -4,6 +4,7 @@
  * As an ordinary user the same command line runs again inside the launcher, which has the ids and
  * may mount.
  */
+#include <sys/file.h>
 #include <sys/signalfd.h>
 #include "base/file.h"
 #include "cmd/step.h"
@@ -316,9 +317,46 @@ static int exit_status(const struct job *job)
 	return job->signal ? 128 + job->signal : job->code;
 }
 
+/* The upper directory is the caller's and the next step may have it: so a copy of it is kept. */
+static void keep_upper(struct foreground *f, int record)
+{
+	const struct step_snapshot *snapshot = f->step.root_snapshot;
+	int r = snapshot && snapshot->upper
+			? snap_copy_upper(snapshot->upper, record, "upper", LIMIT_RECORD_UPPER)
+			: 0;
+
+	if (r >= 0)
+		return;
+	(void)file_remove_tree_at(record, "upper", RECORD_DEPTH);
+	log_warn("the record only names the upper directory '%s', without a copy: %s",
+		 snapshot->upper,
+		 r == -EFBIG         ? "it takes more than 256 MiB"
+		 : r == -EWOULDBLOCK ? "the next step has it already"
+				     : strerrordesc_np(-r));
+}
+
+static int keep_record(struct foreground *f, struct rb_err *err)
+{
+	struct arena *arena = &f->job.arena;
+	CLEANUP_FD int records = -1;
+	CLEANUP_FD int record = -1;
+	const char *path;
+	const char *id = NULL;
+	int r = record_write(arena, f->node, f->run->record_env, &f->job, &id, err);
+
+	if (r < 0 || (records = records_open(arena, &path, err)) < 0)
+		return r < 0 ? r : records;
+	record = record_lock(records, id, LOCK_SH);
+	if (record < 0)
+		return record_error(err, -record, "cannot use the record", id);
+	keep_upper(f, record);
+	if (!f->run->quiet)
+		log_warn("recorded: runbuild replay %s", id);
+	return records_prune(arena, records, LIMIT_RECORDS_KEPT, LIMIT_RECORDS_BYTES, err);
+}
+
 static int run_engine(struct foreground *f, struct rb_err *err)
 {
-	const char *id = NULL;
 	int r;
 
 	if ((r = open_streams(f, err)) < 0)
@@ -336,14 +374,9 @@ static int run_engine(struct foreground *f, struct rb_err *err)
 		log_warn("snapshot %s", f->job.driver_why);
 	print_results(f);
 	if (f->run->record == STEP_ALWAYS ||
-	    (f->run->record == STEP_FAILURE && !job_is_ok(&f->job))) {
-		if ((r = record_write(&f->job.arena, f->node, f->run->record_env, &f->job, &id,
-				      err)) < 0)
-			return r;
-		if (!f->run->quiet)
-			log_warn("recorded: runbuild replay %s", id);
-	}
-	return exit_status(&f->job);
+	    (f->run->record == STEP_FAILURE && !job_is_ok(&f->job)))
+		r = keep_record(f, err);
+	return r < 0 ? r : exit_status(&f->job);
 }
 
 static int parse_description(struct foreground *f, struct rb_err *err)
@@ -367,7 +400,7 @@ int step_run(const struct step_run *run, struct rb_err *err)
 		f->job.fds[i] = -1;
 	r = parse_description(f, err);
 	if (r == 0)
-		r = engine_open(&f->engine, run->globals->root, err);
+		r = engine_open(&f->engine, run->globals->root, run->scratch, err);
 	if (r < 0) {
 		job_free(&f->job);
 		return r;

@@ -18,8 +18,7 @@ static void add_member(struct strbuf *out, const char *key, const char *value)
 	strbuf_add_json(out, value);
 }
 
-/* "512", "64k", "100M", "2G": bytes. */
-static int parse_size(const char *text, uint64_t *ret)
+int step_parse_size(const char *text, uint64_t *ret)
 {
 	static const char suffixes[] = "kmgt";
 	size_t len = strlen(text);
@@ -149,7 +148,7 @@ static int add_mount(struct arena *arena, const char *text, struct strbuf *out, 
 			return usage(err, form, "--mount: cannot read '%.200s'", text);
 	tmpfs = str_eq(words.type, "tmpfs");
 	if (!words.target || (!tmpfs && (!str_eq(words.type, "bind") || !words.source)) ||
-	    (words.size && parse_size(words.size, &size) < 0))
+	    (words.size && step_parse_size(words.size, &size) < 0))
 		return usage(err, form, "--mount: '%.200s' is not complete", text);
 	strbuf_add(out, "{\"dest\":");
 	strbuf_add_json(out, words.target);
@@ -243,7 +242,7 @@ static int add_limits(const struct step_options *options, struct strbuf *out, st
 		return 0;
 	strbuf_add(out, ",\"cgroup\":{\"resources\":{");
 	if (options->memory) {
-		if (parse_size(options->memory, &number) < 0)
+		if (step_parse_size(options->memory, &number) < 0)
 			return usage(err, "for example 512m or 2g",
 				     "--memory: '%.40s' is not a size", options->memory);
 		strbuf_printf(out, "\"memory\":%" PRIu64, number);

@@ -204,7 +204,7 @@ int launch_restore(struct launch *launch, const struct plan *plan,
 /*
  * A monitor for many children: one process that outlives this one by an instant, kills what is
  * left of them and removes `directory` (absolute; NULL: nothing) with everything mounted on and
- * below its entries. Errors: RB_SETUP_STEP.
+ * below its entries, and then the tree `scratch` (likewise). Errors: RB_SETUP_STEP.
  */
 enum { GUARD_DROPPED = 8 };
 struct guard {
@@ -214,7 +214,8 @@ struct guard {
 	uint32_t dropped[GUARD_DROPPED]; /* not told yet */
 	size_t n_dropped;
 };
-int guard_start(struct guard *guard, const char *directory, struct rb_err *err);
+int guard_start(struct guard *guard, const char *directory, const char *scratch,
+		struct rb_err *err);
 void guard_flush(struct guard *guard); /* tells it which children are gone */
 void guard_end(struct guard *guard);   /* nothing is killed or removed */
 

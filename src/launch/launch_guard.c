@@ -15,6 +15,7 @@
  * what it was sent, allocates nothing after its start, and never writes anywhere.
  */
 #include <dirent.h>
+#include "base/file.h"
 #include "launch/launch_private.h"
 
 enum { GUARD_ENTRIES = 2 * 64 + 64 }; /* steps, and further processes in them */
@@ -35,6 +36,7 @@ struct guard_entry {
 struct guard_state {
 	int sock;
 	const char *directory;
+	const char *scratch;
 	struct guard_entry entries[GUARD_ENTRIES];
 };
 
@@ -169,10 +171,12 @@ static void guard_main(struct guard_state *state)
 	guard_kill_all(state);
 	if (state->directory)
 		guard_remove_directory(state->directory);
+	if (state->scratch)
+		(void)file_remove_tree_at(AT_FDCWD, state->scratch, LIMIT_UPPER_DEPTH);
 	sys_exit(0);
 }
 
-int guard_start(struct guard *guard, const char *directory, struct rb_err *err)
+int guard_start(struct guard *guard, const char *directory, const char *scratch, struct rb_err *err)
 {
 	CLEANUP_FREE struct guard_state *state = calloc(1, sizeof(*state));
 	struct clone_args args = {
@@ -189,6 +193,7 @@ int guard_start(struct guard *guard, const char *directory, struct rb_err *err)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_set(err, RB_SETUP_STEP, errno, "cannot start the guard");
 	state->directory = directory;
+	state->scratch = scratch;
 	state->sock = pair[1];
 	pid = sys_clone3(&args);
 	if (pid == 0)

@@ -122,3 +122,10 @@ struct snap_change {
 int snap_changes(struct arena *arena, const struct snap_spec *spec, const char *cursor,
 		 bool (*visit)(const struct snap_change *change, void *context), void *context,
 		 struct rb_err *err);
+
+/*
+ * Copies an upper directory, with everything a layer needs, to a new directory `name` below
+ * to_dir. After snapshot_close(). -EWOULDBLOCK: another snapshot has it. -EFBIG: it takes more
+ * than `most` bytes. After an error a part of the copy may be there.
+ */
+int snap_copy_upper(const char *upper, int to_dir, const char *name, uint64_t most);

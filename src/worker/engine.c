@@ -44,7 +44,7 @@ static void remove_stale_directories(const struct state_root *root)
 }
 
 /* The guard comes first: a directory that nobody would remove must not exist for an instant. */
-static int make_directory(struct engine *engine, struct rb_err *err)
+static int make_directory(struct engine *engine, const char *scratch, struct rb_err *err)
 {
 	const char *name = arena_printf(&engine->arena, "@run-%d-%" PRIx64, (int)getpid(),
 					(uint64_t)job_now_us());
@@ -56,7 +56,7 @@ static int make_directory(struct engine *engine, struct rb_err *err)
 				 : NULL;
 	if (!engine->directory)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "run directory");
-	r = guard_start(&engine->guard, engine->directory, err);
+	r = guard_start(&engine->guard, engine->directory, scratch, err);
 	if (r < 0)
 		return r;
 	if (mkdirat(engine->root.fd, name, 0700) < 0)
@@ -93,7 +93,7 @@ static int compile_default_filter(struct engine *engine, struct rb_err *err)
 	return 0;
 }
 
-int engine_open(struct engine *engine, const char *root, struct rb_err *err)
+int engine_open(struct engine *engine, const char *root, const char *scratch, struct rb_err *err)
 {
 	int r;
 
@@ -107,7 +107,7 @@ int engine_open(struct engine *engine, const char *root, struct rb_err *err)
 		return -EPERM;
 	}
 	if ((r = state_root_open(&engine->arena, root, true, &engine->root, err)) < 0 ||
-	    (r = make_directory(engine, err)) < 0 ||
+	    (r = make_directory(engine, scratch, err)) < 0 ||
 	    (r = compile_default_filter(engine, err)) < 0) {
 		engine_close(engine);
 		return r;

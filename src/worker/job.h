@@ -31,10 +31,11 @@ struct engine {
 };
 
 /*
- * Opens the caches, starts the guard, removes what a dead engine left. root as for --root.
+ * Opens the caches, starts the guard, removes what a dead engine left. root as for --root. The
+ * tree `scratch` (NULL: none) goes with us when we are killed.
  * Errors: RB_STATE_ROOT, RB_SETUP_STEP, RB_NOT_ROOT without CAP_SYS_ADMIN.
  */
-int engine_open(struct engine *engine, const char *root, struct rb_err *err);
+int engine_open(struct engine *engine, const char *root, const char *scratch, struct rb_err *err);
 void engine_close(struct engine *engine);
 
 enum job_state {

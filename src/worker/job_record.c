@@ -129,17 +129,17 @@ static void write_rootfs(const struct json_node *rootfs, const struct record_rew
 	const struct json_node *upper = json_member(snapshot, "upper");
 	const struct json_node *lower = json_member(snapshot, "lower");
 	const struct json_node *top = upper ? upper : path;
-	bool first = true;
+	bool first = !top;
 
 	if (!rewrite->upper) {
 		json_print(rootfs, out);
 		return;
 	}
 	strbuf_add(out, "{\"snapshot\":{\"lower\":[");
-	if (top) {
+	if (upper && rewrite->kept)
+		strbuf_add_json(out, rewrite->kept);
+	else if (top)
 		json_print(top, out);
-		first = false;
-	}
 	JSON_FOREACH (item, lower) {
 		strbuf_add(out, first ? "" : ",");
 		json_print(item, out);
@@ -149,15 +149,27 @@ static void write_rootfs(const struct json_node *rootfs, const struct record_rew
 	strbuf_add_json(out, rewrite->upper);
 	strbuf_add(out, ",\"work\":");
 	strbuf_add_json(out, rewrite->work);
-	strbuf_add(out, "}}");
+	strbuf_add_char(out, '}');
+	JSON_FOREACH (member, rootfs) { /* "readonly", "propagation" */
+		if (str_eq(member->key, "path") || str_eq(member->key, "snapshot"))
+			continue;
+		add_key(out, member->key, false);
+		json_print(member, out);
+	}
+	strbuf_add_char(out, '}');
 }
 
 void record_describe(const struct json_node *step, const struct record_rewrite *rewrite,
 		     struct strbuf *out)
 {
+	bool first = true;
+
 	strbuf_add_char(out, '{');
 	JSON_FOREACH (member, step) {
-		add_key(out, member->key, member->index == 0);
+		if (rewrite->no_timeout && str_eq(member->key, "timeoutMs"))
+			continue;
+		add_key(out, member->key, first);
+		first = false;
 		if (str_eq(member->key, "process") && member->type == JSON_OBJECT)
 			write_process(member, rewrite, out);
 		else if (str_eq(member->key, "rootfs"))

@@ -10,6 +10,8 @@ struct record_rewrite {
 	const char *const *args; /* NULL: as recorded */
 	bool tty;
 	const char *upper, *work; /* NULL: as recorded */
+	const char *kept;         /* what the step left, in place of its upper directory; or NULL */
+	bool no_timeout;
 };
 
 /* A step's description, an object, as it is recorded or replayed. */

@@ -492,7 +492,7 @@ int worker_run(const struct worker_options *options, struct rb_err *err)
 	if ((r = fill_stdio(options, err)) < 0)
 		return r;
 	block_signals(&set);
-	r = engine_open(&w.engine, options->root, err);
+	r = engine_open(&w.engine, options->root, NULL, err);
 	if (r == 0)
 		r = open_transport(&w, err);
 	if (r == 0) {

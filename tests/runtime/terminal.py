@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The caller's side of a terminal, as BuildKit, a user's shell and conmon are.
 
-  terminal.py own [--size RxC] [--resize RxC] [--send TEXT] -- COMMAND...
+  terminal.py own [--size RxC] [--resize RxC] [--send TEXT] [--after TEXT] -- COMMAND...
       runs COMMAND with a terminal as 0, 1 and 2 and prints what comes out. After
-      the first line it changes the size and sends SIGWINCH to COMMAND (--resize),
+      the first line (or the text --after) it changes the size and sends SIGWINCH to COMMAND (--resize),
       or types TEXT (--send). Its status is that of COMMAND.
   terminal.py close SOCKET -- COMMAND...
       listens on SOCKET, and hangs up on whoever connects. Its status is that of COMMAND.
@@ -32,8 +32,9 @@ def set_size(fd, text):
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
-def copy_out(master, on_line=None):
+def copy_out(master, on_line=None, after="\n"):
     """Prints everything until the last process has closed the other side."""
+    seen = b""
     while True:
         if not select.select([master], [], [], DEADLINE)[0]:
             sys.exit("terminal.py: nothing came out for %d s" % DEADLINE)
@@ -45,7 +46,8 @@ def copy_out(master, on_line=None):
             return
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-        if on_line and b"\n" in data:
+        seen += data
+        if on_line and after.encode() in seen:
             on_line()
             on_line = None
 
@@ -64,7 +66,7 @@ def own(options, command):
         if "--send" in options:
             os.write(master, options["--send"].encode().decode("unicode_escape").encode())
 
-    copy_out(master, on_line)
+    copy_out(master, on_line, options.get("--after", "\n"))
     return child.wait(DEADLINE)
 
 
