@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,9 @@
 #include "client/runbuild-client.h"
 
 enum { MAX_FDS = 16, MAX_LINE = 8 << 20 };
+
+/* Ids of requests that this file makes by itself: from here on; the caller's come from 1. */
+#define FIRST_OWN_ID (UINT64_C(1) << 52)
 
 extern char **environ;
 
@@ -34,7 +38,7 @@ struct packet {
 struct runbuild_client {
 	int sock;
 	pid_t pid; /* 0: not ours */
-	uint64_t last_id;
+	uint64_t last_id, last_own_id;
 	struct packet *first, *last;
 	char *input;
 	size_t len, size, taken; /* taken: bytes of the message that the caller has */
@@ -110,23 +114,22 @@ static int add_fds(struct packet *packet, const int *fds, size_t n)
 	return 0;
 }
 
-int runbuild_client_request(struct runbuild_client *client, const char *method, const char *params,
-			    const int *fds, size_t n_fds, uint64_t *ret_id)
+/* id 0: a notification, without an answer. */
+static int message_send(struct runbuild_client *client, uint64_t id, const char *method,
+			const char *params, const int *fds, size_t n_fds)
 {
-	struct packet *packet;
+	struct packet *packet = calloc(1, sizeof(*packet));
+	char id_member[32] = "";
 	int len;
 	int r;
 
-	if (n_fds > MAX_FDS)
-		return -E2BIG;
-	packet = calloc(1, sizeof(*packet));
 	if (!packet)
 		return -ENOMEM;
-	client->last_id++;
-	len = asprintf(&packet->text,
-		       "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"method\":\"%s\",\"fds\":%zu%s%s}\n",
-		       (unsigned long long)client->last_id, method, n_fds,
-		       params ? ",\"params\":" : "", params ? params : "");
+	if (id)
+		snprintf(id_member, sizeof(id_member), ",\"id\":%llu", (unsigned long long)id);
+	len = asprintf(&packet->text, "{\"jsonrpc\":\"2.0\"%s,\"method\":\"%s\",\"fds\":%zu%s%s}\n",
+		       id_member, method, n_fds, params ? ",\"params\":" : "",
+		       params ? params : "");
 	r = len < 0 ? -ENOMEM : add_fds(packet, fds, n_fds);
 	if (r < 0) {
 		if (len < 0)
@@ -140,9 +143,23 @@ int runbuild_client_request(struct runbuild_client *client, const char *method, 
 	else
 		client->first = packet;
 	client->last = packet;
+	return flush(client);
+}
+
+int runbuild_client_request(struct runbuild_client *client, const char *method, const char *params,
+			    const int *fds, size_t n_fds, uint64_t *ret_id)
+{
+	int r;
+
+	if (n_fds > MAX_FDS)
+		return -E2BIG;
+	r = message_send(client, client->last_id + 1, method, params, fds, n_fds);
+	if (r < 0)
+		return r;
+	client->last_id++;
 	if (ret_id)
 		*ret_id = client->last_id;
-	return flush(client);
+	return r;
 }
 
 int runbuild_client_fd(const struct runbuild_client *client)
@@ -221,15 +238,17 @@ char *runbuild_quote(const char *text)
 	return quoted;
 }
 
-static int about_step(struct runbuild_client *client, const char *method, const char *step,
-		      const char *rest)
+/* A notification, or a request whose answer is nobody's business. */
+static int about_step(struct runbuild_client *client, bool notify, const char *method,
+		      const char *step, const char *rest)
 {
+	uint64_t id = notify ? 0 : FIRST_OWN_ID + client->last_own_id++;
 	char *quoted = runbuild_quote(step);
 	char *params = NULL;
 	int r = -ENOMEM;
 
 	if (quoted && asprintf(&params, "{\"step\":%s%s}", quoted, rest) >= 0)
-		r = runbuild_client_request(client, method, params, NULL, 0, NULL);
+		r = message_send(client, id, method, params, NULL, 0);
 	free(quoted);
 	free(params);
 	return r;
@@ -240,7 +259,7 @@ int runbuild_client_signal(struct runbuild_client *client, const char *step, con
 	char rest[64];
 
 	snprintf(rest, sizeof(rest), ",\"signal\":\"%.20s\"", name);
-	return about_step(client, "step.signal", step, rest);
+	return about_step(client, false, "step.signal", step, rest);
 }
 
 int runbuild_client_cancel(struct runbuild_client *client, const char *step, unsigned grace_ms)
@@ -248,7 +267,7 @@ int runbuild_client_cancel(struct runbuild_client *client, const char *step, uns
 	char rest[64];
 
 	snprintf(rest, sizeof(rest), ",\"graceMs\":%u", grace_ms);
-	return about_step(client, "step.cancel", step, rest);
+	return about_step(client, false, "step.cancel", step, rest);
 }
 
 int runbuild_client_resize(struct runbuild_client *client, const char *step, unsigned rows,
@@ -257,7 +276,7 @@ int runbuild_client_resize(struct runbuild_client *client, const char *step, uns
 	char rest[64];
 
 	snprintf(rest, sizeof(rest), ",\"rows\":%u,\"cols\":%u", rows, columns);
-	return about_step(client, "step.resize", step, rest);
+	return about_step(client, true, "step.resize", step, rest);
 }
 
 static char *base64(const unsigned char *s, size_t len)
@@ -291,7 +310,7 @@ int runbuild_client_input(struct runbuild_client *client, const char *step, uint
 
 	if (encoded && asprintf(&rest, ",\"off\":%llu,\"data\":\"%s\",\"eof\":%s",
 				(unsigned long long)off, encoded, eof ? "true" : "false") >= 0)
-		r = about_step(client, "step.stdin", step, rest);
+		r = about_step(client, true, "step.stdin", step, rest);
 	free(encoded);
 	free(rest);
 	return r;
@@ -380,17 +399,30 @@ static size_t decode_base64(char *text, size_t len)
 	return used;
 }
 
-static void note_output(struct runbuild_client *client, struct scan params,
+/* Members of a line, and of the "params" of a notification. */
+enum line_member {
+	LINE_ID,
+	LINE_METHOD,
+	LINE_FDS,
+	LINE_PARAMS,
+	LINE_ERROR,
+	LINE_RESULT,
+	LINE_MEMBERS
+};
+static const char *const line_members[] = {"id", "method", "fds", "params", "error", "result"};
+enum param { PARAM_STEP, PARAM_FD, PARAM_PID, PARAM_OFF, PARAM_TEXT, PARAM_DATA, PARAMS };
+static const char *const param_names[] = {"step", "fd", "pid", "off", "text", "data"};
+
+static void note_output(struct runbuild_client *client, const struct scan params[],
 			struct runbuild_message *message, char **at)
 {
-	struct scan text = scan_member(params, "text");
-	struct scan data = scan_member(params, "data");
+	bool is_text = scan_is_string(params[PARAM_TEXT]);
 	uint64_t off = 0;
 
-	message->data = take_string(scan_is_string(text) ? text : data, at, &message->len);
-	if (message->data && !scan_is_string(text))
+	message->data = take_string(params[is_text ? PARAM_TEXT : PARAM_DATA], at, &message->len);
+	if (message->data && !is_text)
 		message->len = decode_base64((char *)message->data, message->len);
-	(void)scan_number(scan_member(params, "off"), &off);
+	(void)scan_number(params[PARAM_OFF], &off);
 	client->ack_step = message->step ? strdup(message->step) : NULL;
 	client->ack_stream = message->stream;
 	client->ack_off = off + message->len;
@@ -405,24 +437,26 @@ static const struct {
 	{"step.warn", RUNBUILD_WARNING},
 };
 
-static void read_notification(struct runbuild_client *client, struct scan root, struct scan params,
+static void read_notification(struct runbuild_client *client, const struct scan line[],
 			      struct runbuild_message *message, char **at)
 {
-	const char *method = take_string(scan_member(root, "method"), at, NULL);
+	const char *method = take_string(line[LINE_METHOD], at, NULL);
+	struct scan params[PARAMS];
 	uint64_t number;
 
+	scan_members(line[LINE_PARAMS], param_names, PARAMS, params);
 	message->kind = RUNBUILD_OTHER;
 	for (size_t i = 0; method && i < sizeof(notifications) / sizeof(notifications[0]); i++)
 		if (strcmp(method, notifications[i].method) == 0)
 			message->kind = notifications[i].kind;
-	message->step = take_string(scan_member(params, "step"), at, NULL);
-	if (scan_number(scan_member(params, "fd"), &number))
+	message->step = take_string(params[PARAM_STEP], at, NULL);
+	if (scan_number(params[PARAM_FD], &number))
 		message->stream = (int)number;
-	if (scan_number(scan_member(params, "pid"), &number))
+	if (scan_number(params[PARAM_PID], &number))
 		message->pid = (int)number;
 	if (message->kind == RUNBUILD_OUTPUT)
 		note_output(client, params, message, at);
-	if (message->kind == RUNBUILD_STARTED && scan_number(scan_member(root, "fds"), &number) &&
+	if (message->kind == RUNBUILD_STARTED && scan_number(line[LINE_FDS], &number) &&
 	    number == 1 && client->n_fds > 0) {
 		message->pidfd = client->fds[0];
 		memmove(client->fds, client->fds + 1, --client->n_fds * sizeof(int));
@@ -443,10 +477,15 @@ static int read_message(struct runbuild_client *client, size_t len,
 			struct runbuild_message *message)
 {
 	struct scan root = scan_text(client->input, len);
-	struct scan error = scan_member(root, "error");
-	struct scan object = error.begin ? error : scan_member(root, "result");
-	bool answer = object.begin != NULL;
+	struct scan line[LINE_MEMBERS];
+	struct scan error, object;
+	bool answer;
 	char *at;
+
+	scan_members(root, line_members, LINE_MEMBERS, line);
+	error = line[LINE_ERROR];
+	object = error.begin ? error : line[LINE_RESULT];
+	answer = object.begin != NULL;
 
 	*message = (struct runbuild_message){.code = -1, .pidfd = -1};
 	free(client->text);
@@ -456,16 +495,16 @@ static int read_message(struct runbuild_client *client, size_t len,
 		return client->text ? -EPROTO : -ENOMEM;
 	at = client->text;
 	if (!answer)
-		object = scan_member(root, "params");
+		object = line[LINE_PARAMS];
 	if (object.begin) {
 		message->result = at;
 		memcpy(at, object.begin, (size_t)(object.end - object.begin));
 		at += object.end - object.begin;
 		*at++ = '\0';
 	}
-	(void)scan_number(scan_member(root, "id"), &message->id);
+	(void)scan_number(line[LINE_ID], &message->id);
 	if (!answer) {
-		read_notification(client, root, object, message, &at);
+		read_notification(client, line, message, &at);
 		if (message->kind == RUNBUILD_EXITED)
 			read_status(object, message, &at);
 		return 1;
@@ -497,7 +536,7 @@ static int finish_last(struct runbuild_client *client)
 	if (client->ack_step) {
 		snprintf(rest, sizeof(rest), ",\"fd\":%d,\"off\":%llu", client->ack_stream,
 			 (unsigned long long)client->ack_off);
-		r = about_step(client, "step.ack", client->ack_step, rest);
+		r = about_step(client, true, "step.ack", client->ack_step, rest);
 		free(client->ack_step);
 		client->ack_step = NULL;
 	}
@@ -512,11 +551,9 @@ static long now_ms(void)
 	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Answers to requests that this file makes by itself are nobody's business. */
 static bool is_own(const struct runbuild_message *message)
 {
-	return message->kind == RUNBUILD_ANSWER && message->result &&
-	       strcmp(message->result, "{}") == 0;
+	return message->kind == RUNBUILD_ANSWER && message->id >= FIRST_OWN_ID;
 }
 
 int runbuild_client_next(struct runbuild_client *client, int timeout_ms,

@@ -81,29 +81,39 @@ struct scan scan_text(const char *text, size_t len)
 	return end ? (struct scan){begin, end} : (struct scan){NULL, NULL};
 }
 
-struct scan scan_member(struct scan value, const char *key)
+void scan_members(struct scan value, const char *const keys[], size_t n, struct scan ret[])
 {
-	size_t len = strlen(key);
 	const char *at;
 
+	for (size_t i = 0; i < n; i++)
+		ret[i] = (struct scan){NULL, NULL};
 	if (!value.begin || *value.begin != '{')
-		return (struct scan){NULL, NULL};
+		return;
 	at = skip_space(value.begin + 1, value.end);
 	while (at && at < value.end && *at == '"') {
-		const char *name = at;
+		const char *name = at + 1;
 		const char *after = skip_string(at, value.end);
 		const char *begin = after ? skip_space(after, value.end) : NULL;
 
 		if (!begin || begin == value.end || *begin != ':')
-			break;
+			return;
 		begin = skip_space(begin + 1, value.end);
 		at = skip_value(begin, value.end, 0);
-		if (at && (size_t)(after - name) == len + 2 && memcmp(name + 1, key, len) == 0)
-			return (struct scan){begin, at};
+		for (size_t i = 0; at && i < n; i++)
+			if (!ret[i].begin && (size_t)(after - name) == strlen(keys[i]) + 1 &&
+			    memcmp(name, keys[i], strlen(keys[i])) == 0)
+				ret[i] = (struct scan){begin, at};
 		at = at ? skip_space(at, value.end) : NULL;
 		at = at && at < value.end && *at == ',' ? skip_space(at + 1, value.end) : NULL;
 	}
-	return (struct scan){NULL, NULL};
+}
+
+struct scan scan_member(struct scan value, const char *key)
+{
+	struct scan member;
+
+	scan_members(value, &key, 1, &member);
+	return member;
 }
 
 bool scan_is_string(struct scan value)

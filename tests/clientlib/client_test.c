@@ -139,6 +139,26 @@ static void input_signals_and_cancel_reach_the_step(void)
 	runbuild_client_close(client);
 }
 
+/* Also one with an empty result; what the library says by itself shows nowhere. */
+static void only_own_requests_are_answered(void)
+{
+	struct runbuild_client *client = spawn();
+	uint64_t id = start(client, "p", "echo last words", "", NULL, 0);
+	struct runbuild_message message;
+	uint64_t ping = 0;
+
+	do {
+		next(client, &message);
+		CHECK(message.kind != RUNBUILD_WARNING && message.kind != RUNBUILD_ERROR);
+	} while (message.id != id);
+	CHECK(runbuild_client_signal(client, "gone", "TERM") == 0);
+	CHECK(runbuild_client_request(client, "ping", NULL, NULL, 0, &ping) == 0);
+	until(client, RUNBUILD_ERROR); /* of the signal: that was a fault */
+	next(client, &message);
+	CHECK(message.kind == RUNBUILD_ANSWER && message.id == ping);
+	runbuild_client_close(client);
+}
+
 /* Collects output until it ends with the text. */
 static void read_until(struct runbuild_client *client, const char *text)
 {
@@ -242,6 +262,7 @@ int main(int argc, char **argv)
 	messages_come_in_order_and_bytes_are_raw();
 	a_foreign_poll_loop_drives_it();
 	input_signals_and_cancel_reach_the_step();
+	only_own_requests_are_answered();
 	a_terminal_can_be_resized();
 	a_passed_descriptor_is_used();
 	refusals_have_a_kind();
