@@ -83,24 +83,53 @@ static size_t utf8_len(const unsigned char *s)
 	return len;
 }
 
+enum { JSON_BLOCK = 64, JSON_LONGEST = 6 }; /* characters at a time; bytes of "\\u001f" */
+
+/* One character of *s as it stands in a JSON string. Returns where the next one goes. */
+static char *json_put(char *out, const unsigned char **s)
+{
+	static const char hex[] = "0123456789abcdef";
+	unsigned char c = **s;
+	size_t len = 1;
+
+	if (c == '"' || c == '\\' || c == '\n') {
+		*out++ = '\\';
+		*out++ = c == '\n' ? 'n' : (char)c;
+	} else if (c >= 0x20 && c < 0x7f) {
+		*out++ = (char)c;
+	} else if (c < 0x80) {
+		memcpy(out, "\\u00", 4);
+		out[4] = hex[c >> 4];
+		out[5] = hex[c & 15];
+		out += JSON_LONGEST;
+	} else if ((len = utf8_len(*s)) == 0) {
+		memcpy(out, "\\ufffd", JSON_LONGEST);
+		out += JSON_LONGEST;
+		len = 1;
+	} else {
+		memcpy(out, *s, len);
+		out += len;
+	}
+	*s += len;
+	return out;
+}
+
+/* A step's output goes through here: room is asked for once in a block, not for each character. */
 void strbuf_add_json(struct strbuf *buf, const char *s)
 {
-	strbuf_add_char(buf, '"');
-	while (*s) {
-		unsigned char c = (unsigned char)*s;
-		size_t len = utf8_len((const unsigned char *)s);
+	const unsigned char *at = (const unsigned char *)s;
 
-		if (c == '"' || c == '\\')
-			strbuf_printf(buf, "\\%c", c);
-		else if (c == '\n')
-			strbuf_add(buf, "\\n");
-		else if (c < 0x20 || c == 0x7f)
-			strbuf_printf(buf, "\\u%04x", c);
-		else if (len == 0)
-			strbuf_add(buf, "\\ufffd");
-		else
-			strbuf_add_bytes(buf, s, len);
-		s += len ? len : 1;
+	strbuf_add_char(buf, '"');
+	while (*at) {
+		char *out;
+
+		if (!strbuf_reserve(buf, (size_t)JSON_BLOCK * JSON_LONGEST))
+			return;
+		out = buf->text + buf->len;
+		for (int i = 0; i < JSON_BLOCK && *at; i++)
+			out = json_put(out, &at);
+		*out = '\0';
+		buf->len = (size_t)(out - buf->text);
 	}
 	strbuf_add_char(buf, '"');
 }

@@ -353,7 +353,14 @@ size_t add_output(struct strbuf *out, const char *bytes, size_t len, bool last)
 	size_t valid = 0;
 
 	while (valid < len && bytes[valid] != '\0') {
-		int n = utf8_char((const unsigned char *)bytes + valid, len - valid);
+		int n;
+
+		/* nearly always all of it is ASCII */
+		if ((unsigned char)bytes[valid] < 0x80) {
+			valid++;
+			continue;
+		}
+		n = utf8_char((const unsigned char *)bytes + valid, len - valid);
 
 		if (n == -1 && !last && valid > 0)
 			len = valid; /* the rest of the character is still to come */

@@ -36,6 +36,7 @@ static int own_description(int fd, int mode)
 struct connection *connection_new(struct worker *worker, int in, int out)
 {
 	struct connection *c = calloc(1, sizeof(*c));
+	int buffer = SOCKET_BYTES;
 	struct stat st;
 
 	if (!c)
@@ -44,6 +45,8 @@ struct connection *connection_new(struct worker *worker, int in, int out)
 	c->is_socket = in == out && fstat(in, &st) == 0 && S_ISSOCK(st.st_mode);
 	c->in = in == out ? in : own_description(in, O_RDONLY);
 	c->out = in == out ? in : own_description(out, O_WRONLY);
+	if (c->is_socket)
+		(void)setsockopt(c->out, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
 	c->hello_ms = snapshot_now_ms() + HELLO_MS;
 	c->next = worker->connections;
 	worker->connections = c;

@@ -12,7 +12,9 @@ enum {
 	MAX_PENDING = 256, /* requests of one connection without their answer */
 	MAX_QUEUED_FDS = 32,
 	MAX_QUEUED_BYTES = 1 << 20, /* answers; beyond that nothing more is read */
-	MAX_SIGNALS = 8,            /* kept for a step that has not started */
+	/* of a socket, which doubles it: what is in there no answer overtakes any more */
+	SOCKET_BYTES = 32 << 10,
+	MAX_SIGNALS = 8, /* kept for a step that has not started */
 	HELLO_MS = 10000,
 	ORPHAN_US = 2000000, /* for what still holds a dead step's streams */
 };
