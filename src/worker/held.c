@@ -76,13 +76,19 @@ void held_turn(struct held *held)
 	held->request = NULL;
 }
 
-void held_free(struct held *held)
+static void release(struct held *held)
 {
 	if (held->path) {
 		(void)sys_umount2(held->path, MNT_DETACH | UMOUNT_NOFOLLOW);
 		(void)unlinkat(AT_FDCWD, held->path, AT_REMOVEDIR);
 	}
+	held->path = NULL;
 	(void)snapshot_close(&held->snapshot, NULL);
+}
+
+void held_free(struct held *held)
+{
+	release(held);
 	arena_free(&held->arena);
 	free(held);
 }
@@ -172,6 +178,8 @@ void held_unmount(struct call *call)
 		       NULL);
 		return;
 	}
+	/* before the answer: who has it may mount the same directories again */
+	release(held);
 	held->dead = true;
 	reply_begin(&out, call->message.id);
 	message_end(&out);
