@@ -153,6 +153,7 @@ static void fill_context(struct job *job)
 		.n_held = job->handed.n_held,
 		.stdio = job->stdio,
 		.net_dir = job->engine->directory_fd,
+		.used_net = job->net.ns >= 0 ? &job->net.ns : NULL,
 		.releases_mounts = job->handed.n_snapshots > 0,
 		.guard = &job->engine->guard,
 		.may_return = true,
@@ -223,9 +224,13 @@ static int launch_warm(struct job *job, const struct plan_options *options, stru
 	if (!pool || job->step->oci || job->inside || !plan_has_parts(&job->spec, options))
 		return 0;
 	r = plan_build_first(&job->arena, &job->spec, host, options, &plan, err);
-	if (r < 0 || !pool_has(pool, plan, now) || !hand_over_all(job) ||
-	    !pool_take(pool, plan, now, &job->launch, &job->net))
+	if (r < 0)
 		return r;
+	if (!pool_has(pool, plan, now) || !hand_over_all(job) ||
+	    !pool_take(pool, plan, now, &job->launch, &job->net)) {
+		pool_lend_net(pool, plan, &job->net);
+		return 0;
+	}
 	fill_context(job);
 	r = plan_build_second(&job->arena, &job->spec, host, options, &plan, err);
 	if (r == 0)

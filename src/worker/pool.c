@@ -147,6 +147,25 @@ bool pool_take(struct pool *pool, const struct plan *first, int64_t now_us,
 	return true;
 }
 
+/* A network namespace of our user namespace, all of whose processes end with the step's first? */
+static bool has_own_net(const struct plan *plan)
+{
+	const uint64_t needed = CLONE_NEWNET | CLONE_NEWPID;
+	const struct plan_op *ops = plan_parent_ops(plan);
+
+	for (size_t i = 0; i < plan->n_parent; i++)
+		if (ops[i].kind == OP_CLONE)
+			return (ops[i].arg[0] & (needed | CLONE_NEWUSER)) == needed &&
+			       !ops[i].arg[1];
+	return false;
+}
+
+void pool_lend_net(struct pool *pool, const struct plan *first, struct used_net *ret_net)
+{
+	if (has_own_net(first))
+		(void)used_nets_take(&pool->nets, ret_net);
+}
+
 size_t pool_count(const struct pool *pool)
 {
 	size_t n = 0;
@@ -183,19 +202,6 @@ int64_t pool_deadline(const struct pool *pool, bool busy)
 		if (pool->classes[i].plan && pool->classes[i].used_us + KEEP_US < deadline)
 			deadline = pool->classes[i].used_us + KEEP_US;
 	return deadline;
-}
-
-/* A network namespace of our user namespace, all of whose processes end with the step's first? */
-static bool has_own_net(const struct plan *plan)
-{
-	const uint64_t needed = CLONE_NEWNET | CLONE_NEWPID;
-	const struct plan_op *ops = plan_parent_ops(plan);
-
-	for (size_t i = 0; i < plan->n_parent; i++)
-		if (ops[i].kind == OP_CLONE)
-			return (ops[i].arg[0] & (needed | CLONE_NEWUSER)) == needed &&
-			       !ops[i].arg[1];
-	return false;
 }
 
 static void slot_fill(struct pool *pool, struct pool_slot *slot, struct pool_class *class)

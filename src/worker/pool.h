@@ -47,6 +47,12 @@ bool pool_take(struct pool *pool, const struct plan *first, int64_t now_us,
 	       struct launch *ret_launch, struct used_net *ret_net);
 
 /*
+ * For a step of this class that finds no child waiting: a network namespace that was used before,
+ * for its own child to enter. ret_net->ns stays -1 when there is none, or none is wanted.
+ */
+void pool_lend_net(struct pool *pool, const struct plan *first, struct used_net *ret_net);
+
+/*
  * When pool_turn() has something to do: make a child, or end those that nobody has asked for.
  * `busy`: steps are running, and their ends are more urgent. INT64_MAX: nothing.
  */
