@@ -17,6 +17,7 @@ struct exec_child {
 	const struct plan *plan;     /* checked by plan_check() */
 	int sock;                    /* the handshake; closed on exec */
 	int slots[SLOT_COUNT];       /* -1: empty. Inherited ones are filled by the parent */
+	bool attached[SLOT_COUNT];   /* OP_MASK: its mount is in use already */
 	int trees[LIMIT_HOST_TREES]; /* made by the parent, for OP_TAKE_TREE; -1: none */
 	const int *handed;           /* detached mounts for OP_TAKE_MOUNT */
 	size_t n_handed;

@@ -254,18 +254,12 @@ int op_move_mount(struct exec_child *child, const struct plan_op *op)
 	return r;
 }
 
-/*
- * Attaches a copy of the mount in a slot. Kernels before 6.15 cannot clone a mount that is not
- * attached anywhere (EINVAL): there the first use attaches the slot's own mount, whose
- * descriptor stays valid, and later ones clone that.
- */
+/* A copy of an attached mount, onto the target. */
 static int mount_attach_copy(int mount, int target)
 {
 	int copy = sys_open_tree(mount, "", AT_EMPTY_PATH | OPEN_TREE_CLONE);
 	int r;
 
-	if (copy == -EINVAL)
-		return mount_attach(mount, target);
 	if (copy < 0)
 		return copy;
 	r = mount_attach(copy, target);
@@ -273,19 +267,29 @@ static int mount_attach_copy(int mount, int target)
 	return r;
 }
 
+/*
+ * The first use of a slot attaches its own mount, whose descriptor stays valid, and later ones
+ * clone that. Kernels before 6.15 cannot clone a mount that is not attached anywhere; and one that
+ * never was takes the kernel's RCU with it when its descriptor is closed.
+ */
 int op_mask(struct exec_child *child, const struct plan_op *op)
 {
 	int target = sys_openat2(child->slots[SLOT_ROOT], op_str(child, op, 0), O_PATH, 0,
 				 RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 	struct statx st;
+	int slot;
 	int r;
 
 	if (target < 0)
 		return target;
 	r = fd_statx(target, &st);
+	slot = r == 0 && S_ISDIR(st.stx_mode) ? SLOT_EMPTY : SLOT_NULL;
+	if (r == 0 && child->attached[slot])
+		r = mount_attach_copy(child->slots[slot], target);
+	else if (r == 0)
+		r = mount_attach(child->slots[slot], target);
 	if (r == 0)
-		r = mount_attach_copy(child->slots[S_ISDIR(st.stx_mode) ? SLOT_EMPTY : SLOT_NULL],
-				      target);
+		child->attached[slot] = true;
 	sys_close(target);
 	return r;
 }

@@ -116,8 +116,10 @@ int op_await_plan(struct exec_child *child, const struct plan_op *op UNUSED)
 	int r;
 
 	/* the mounts for masks go with their descriptors, and the kernel takes its time for it */
-	for (int slot = 0; slot < SLOT_COUNT; slot++)
+	for (int slot = 0; slot < SLOT_COUNT; slot++) {
 		sys_close_slot(&child->slots[slot]);
+		child->attached[slot] = false;
+	}
 	r = handshake_send(child->sock, &record, -1);
 	if (r == 0)
 		r = part_receive(child->sock, fds, &n);
