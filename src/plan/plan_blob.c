@@ -67,7 +67,9 @@ static struct plan_op *blob_op(struct plan_blob *b, struct plan_ops *ops, enum p
 	struct plan_op *op;
 
 	if (ops->n == ops->room) {
-		size_t room = ops->room ? 2 * ops->room : 128;
+		/* of the parent's there are few */
+		size_t first = ops == &b->child ? 128 : 16;
+		size_t room = ops->room ? 2 * ops->room : first;
 		struct plan_op *v = arena_array(b->arena, room, sizeof(*v));
 
 		if (!v) {
