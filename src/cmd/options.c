@@ -93,8 +93,10 @@ int options_parse(struct arena *arena, const struct option_entry *table, int arg
 			if (table[i].letter && table[i].letter == found)
 				entry = &table[i];
 		if (!entry) {
+			/* podman and CRI-O look for the first sentence when they ask whether an
+			 * option is there */
 			err_set(err, RB_USAGE, 0,
-				found == ':' ? "option '%s' needs an argument"
+				found == ':' ? "option '%s' requires an argument"
 					     : "unknown option '%s'",
 				argv[optind - 1]);
 			err_fix(err, "--help lists the options");

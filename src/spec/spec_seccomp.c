@@ -24,9 +24,11 @@ static const struct {
 };
 
 const char *const spec_seccomp_action_names[] = {
-	"SCMP_ACT_ALLOW",        "SCMP_ACT_ERRNO",       "SCMP_ACT_KILL",
-	"SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG",
-	"SCMP_ACT_TRACE",        "SCMP_ACT_TRAP",        NULL,
+	"SCMP_ACT_ALLOW",       "SCMP_ACT_ERRNO",
+	"SCMP_ACT_KILL",        "SCMP_ACT_KILL_PROCESS",
+	"SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG",
+	"SCMP_ACT_NOTIFY",      "SCMP_ACT_TRACE",
+	"SCMP_ACT_TRAP",        NULL,
 };
 
 /* the position is the value of enum spec_seccomp_op */

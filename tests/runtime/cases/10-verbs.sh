@@ -382,7 +382,7 @@ test_features_lists_what_is_supported() {
 		and (.linux.namespaces | sort == ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"])
 		and (.linux.capabilities | index("CAP_CHOWN") and index("CAP_CHECKPOINT_RESTORE"))
 		and .linux.seccomp.enabled
-		and (.linux.seccomp.actions | index("SCMP_ACT_KILL_PROCESS") and index("SCMP_ACT_LOG"))
+		and (.linux.seccomp.actions | index("SCMP_ACT_KILL_PROCESS") and index("SCMP_ACT_LOG") and index("SCMP_ACT_NOTIFY"))
 		and (.linux.seccomp.operators | length == 7)
 		and (.linux.seccomp.archs | index("SCMP_ARCH_X86_64"))
 		and (.linux.cgroup.v1 and .linux.cgroup.v2)' "$bundle/out" >/dev/null || fail "$(<"$bundle/out")"
