@@ -8,6 +8,11 @@ need_root() {
 	[[ $caller == root ]] || skip 'needs root'
 }
 
+needs_v1() {
+	need_root
+	[[ $(stat -f -c %T /sys/fs/cgroup) != cgroup2fs ]] || skip 'cgroup v2 alone: the files have other names'
+}
+
 # group_file CONTROLLER V1-FILE V2-FILE: where the container's limit stands; skips without one.
 group_file() {
 	if [[ $(stat -f -c %T /sys/fs/cgroup) == cgroup2fs ]]; then
@@ -34,6 +39,16 @@ need_controllers() {
 	for name; do
 		has_controller "$name" || skip "no controller $name here"
 	done
+}
+
+# The number of a disk of this machine.
+a_disk() {
+	local file
+
+	for file in /sys/block/*; do
+		[[ $file == *loop* ]] || break
+	done
+	printf '%s' "$(<"$file/dev")"
 }
 
 # grouped NAME: a bundle whose container sleeps in the group one of the suite.
@@ -124,16 +139,13 @@ test_words_that_are_no_limits_are_refused() {
 }
 
 test_throttled_device_is_throttled() {
-	local disk file device name
+	local file device name
 
 	need_root
 	name=blkio
 	[[ $(stat -f -c %T /sys/fs/cgroup) != cgroup2fs ]] || name=io
 	need_controllers "$name"
-	for disk in /sys/block/*; do
-		[[ $disk == *loop* ]] || break
-	done
-	device=$(<"$disk/dev")
+	device=$(a_disk)
 	grouped throttle
 	edit_config --argjson major "${device%:*}" --argjson minor "${device#*:}" \
 		'.linux.resources.blockIO.throttleReadBpsDevice = [{major: $major, minor: $minor, rate: 1048576}]'
@@ -207,6 +219,38 @@ test_pause_stops_and_resume_goes_on() {
 	down pause
 }
 
+# The process is in the frozen group before it is the program.
+test_exec_that_ignores_the_pause_runs_when_it_ends() {
+	grouped ignores
+	up ignores
+	runtime pause ignores
+	runtime exec --ignore-paused ignores echo ran >"$bundle/out" 2>"$bundle/err" </dev/null &
+	await 20 eval '(($(runtime ps -f json ignores | jq length) == 2))' || fail "$(runtime ps -f json ignores)"
+	same 'while it is paused' '' "$(<"$bundle/out")"
+	runtime resume ignores
+	wait $! || fail "$(<"$bundle/err")"
+	same 'after resume' ran "$(<"$bundle/out")"
+	down ignores
+}
+
+test_exec_joins_the_group_below_that_is_named() {
+	local controllers='' group
+
+	grouped below
+	up below
+	for group in /sys/fs/cgroup{,/unified,/pids}/"$suite_id/one"; do
+		[[ ! -d $group ]] || mkdir "$group/sub"
+	done
+	# the other hierarchies of v1 have no such group
+	[[ ! -d /sys/fs/cgroup/pids/$suite_id/one ]] || controllers=pids:
+	capture runtime exec --cgroup "${controllers}sub" below grep "${controllers:-0::}" /proc/self/cgroup
+	grep -q '/sub$' "$bundle/out" || fail "$(cat "$bundle/out" "$bundle/err")"
+	capture runtime exec below grep "${controllers:-0::}" /proc/self/cgroup
+	! grep '/sub$' "$bundle/out" || fail 'the group of another process'
+	find /sys/fs/cgroup -path "*$suite_id/one/sub" -type d -exec rmdir {} +
+	down below
+}
+
 test_paused_container_can_be_killed() {
 	grouped frozen
 	up frozen
@@ -265,6 +309,21 @@ test_statistics_are_one_line_of_json() {
 	refused 1 'container does not exist'
 }
 
+# For ever, until the container's end.
+test_events_come_again_and_again() {
+	grouped again
+	up again
+	runtime events --interval 30ms again >"$bundle/events" 2>"$bundle/err" &
+	await 20 eval '(($(wc -l <"$bundle/events") >= 3))' || fail "$(<"$bundle/err")"
+	runtime kill again KILL
+	wait $! || fail "$(<"$bundle/err")"
+	jq -es 'length >= 3 and all(.type == "stats" and .id == "again" and .data.pids.current >= 0)' "$bundle/events" >/dev/null ||
+		fail "$(<"$bundle/events")"
+	capture runtime events --interval 0s again
+	refused 1 'duration interval must be greater than 0'
+	down again
+}
+
 test_cgroup_path_that_climbs_is_refused() {
 	new_bundle climbs
 	edit_config '.linux.cgroupsPath = "/a/../../b"'
@@ -302,6 +361,35 @@ test_container_sees_its_own_group_only() {
 	run_container view
 	output_is /
 	down view
+}
+
+# "rootless" is whether a step may run without the limits that nobody can apply.
+test_limits_are_wanted_unless_the_caller_is_rootless() {
+	local words
+
+	needs_v1
+	[[ ! -d /sys/fs/cgroup/rdma ]] || skip 'this kernel has rdma for v1'
+	grouped rootless
+	edit_config '.process.args = ["/bin/echo", "ran"] | .linux.resources.rdma = {mlx5_1: {hcaHandles: 3}}'
+	capture runtime --rootless=true run --bundle "$bundle" rootless
+	output_is ran
+	contains "$bundle/log" 'level=warning' 'no cgroup controller \"rdma\"; the step runs without limits'
+	for words in --rootless=false '--rootless auto'; do
+		# shellcheck disable=SC2086 # an option and its value
+		capture runtime $words run --bundle "$bundle" rootless
+		refused 1 'unable to apply cgroup configuration' rdma
+	done
+	capture runtime --rootless perhaps run --bundle "$bundle" rootless
+	refused 1 "--rootless: 'perhaps' is not true, false or auto"
+	down rootless
+}
+
+test_manager_of_files_is_named() {
+	grouped files
+	runtime --cgroup-manager=cgroupfs create --bundle "$bundle" files </dev/null >"$bundle/out" 2>"$bundle/err" ||
+		fail "$(<"$bundle/err")"
+	[[ -n $(find /sys/fs/cgroup -type d -path "*$suite_id/one") ]] || fail 'no group'
+	down files
 }
 
 test_explain_shows_the_limits() {

@@ -33,6 +33,20 @@ test_real_time_without_the_right_is_refused() {
 	refused 1 'cannot set the scheduler' /process/scheduler
 }
 
+test_real_time_is_set_for_those_who_may() {
+	need_root
+	new_bundle fifo
+	edit_config '.process.args = ["/bin/cut", "-d ", "-f40,41", "/proc/self/stat"]
+		| .process.scheduler = {policy: "SCHED_FIFO", priority: 10}'
+	# a new group of v1 has no real-time budget: sched-rt-group.rst
+	capture runtime --cgroup-manager=disabled run --bundle "$bundle" fifo
+	((status == 0)) || skip "this machine gives its root no real-time scheduling: $(tail -n 1 "$bundle/err")"
+	output_is '10 1'
+	edit_config '.process.scheduler = {policy: "SCHED_RR", priority: 11, flags: ["SCHED_FLAG_RESET_ON_FORK"]}'
+	capture runtime --cgroup-manager=disabled run --bundle "$bundle" fifo
+	output_is '11 2'
+}
+
 test_exec_runs_on_the_cpus_it_is_given() {
 	grouped cpus
 	up cpus
@@ -152,6 +166,31 @@ test_process_descriptor_is_sent() {
 	contains "$bundle/agent" pidfd
 }
 
+test_process_descriptor_of_create_and_exec_is_sent() {
+	local receiver
+
+	grouped pidfds
+	python3 "$here/agent.py" receive "$bundle/create.sock" >"$bundle/agent" &
+	receiver=$!
+	await 10 grep -q listening "$bundle/agent"
+	runtime create --bundle "$bundle" --pidfd-socket "$bundle/create.sock" pidfds </dev/null >"$bundle/out" 2>&1 ||
+		fail "$(<"$bundle/out")"
+	wait "$receiver"
+	contains "$bundle/agent" pidfd
+	runtime start pidfds
+	: >"$bundle/agent"
+	python3 "$here/agent.py" receive "$bundle/exec.sock" >"$bundle/agent" &
+	receiver=$!
+	await 10 grep -q listening "$bundle/agent"
+	capture runtime exec --pidfd-socket "$bundle/exec.sock" pidfds echo ran
+	output_is ran
+	wait "$receiver"
+	contains "$bundle/agent" pidfd
+	capture runtime exec --pidfd-socket "$bundle/nowhere.sock" pidfds echo ran
+	refused 255 "$bundle/nowhere.sock"
+	down pidfds
+}
+
 test_created_process_is_the_callers_child() {
 	grouped reaped
 	python3 "$here/agent.py" reap "$bundle/pid" "$runbuild" --root "$state_root" create --bundle "$bundle" \
@@ -175,6 +214,59 @@ test_one_of_two_wins_an_id() {
 	same losers 3 "$(grep -c 'container with given ID already exists: race' "$bundle/race")"
 	same status created "$(status_of race)"
 	down race
+}
+
+# The files and the group of the first one are as they were.
+test_loser_of_an_id_changes_nothing() {
+	local pid before
+
+	grouped taken
+	runtime create --bundle "$bundle" --pid-file "$bundle/pid" taken </dev/null >"$bundle/out" 2>"$bundle/err" ||
+		fail "$(<"$bundle/err")"
+	pid=$(<"$bundle/pid")
+	before=$(things_of_taken)
+	capture runtime create --bundle "$bundle" --pid-file "$bundle/pid" taken
+	refused 1 'container with given ID already exists: taken'
+	same 'what the first one has' "$before" "$(things_of_taken)"
+	same 'its process' "created $pid" "$(runtime state taken | jq -r '"\(.status) \(.pid)"')"
+	runtime start taken
+	same 'its status' running "$(status_of taken)"
+	down taken
+}
+
+things_of_taken() {
+	find "$state_root/taken" "$bundle/pid" -printf '%p %i %T@ %s\n' | sort
+	find /sys/fs/cgroup -type d -path "*$suite_id/one*" -printf '%p %i\n' | sort
+	cat "/proc/$pid/cgroup"
+}
+
+test_labels_without_their_module_are_refused() {
+	[[ ! -e /sys/module/apparmor/parameters/enabled || $(</sys/module/apparmor/parameters/enabled) != Y ]] ||
+		skip 'this host has AppArmor'
+	[[ ! -e /sys/fs/selinux/enforce ]] || skip 'this host has SELinux'
+	new_bundle labels
+	cp -- "$bundle/config.json" "$bundle/good.json"
+	edit_config '.process.apparmorProfile = "some-profile"'
+	run_container labels
+	refused 1 'AppArmor is not active on this host' /process/apparmorProfile RB0317
+	cp -- "$bundle/good.json" "$bundle/config.json"
+	edit_config '.process.selinuxLabel = "system_u:system_r:svirt_lxc_net_t:s0:c1,c2"'
+	run_container labels
+	refused 1 'SELinux is not active on this host' /process/selinuxLabel RB0317
+	cp -- "$bundle/good.json" "$bundle/config.json"
+	edit_config '.linux.mountLabel = "system_u:object_r:svirt_sandbox_file_t:s0:c1,c2"'
+	run_container labels
+	refused 1 'SELinux is not active on this host' /linux/mountLabel RB0317
+	grouped labels2
+	up labels2
+	capture runtime exec --apparmor some-profile labels2 true
+	refused 255 'AppArmor is not active on this host'
+	capture runtime exec --process-label some-label labels2 true
+	refused 255 'SELinux is not active on this host'
+	# what podman writes where there is no AppArmor
+	capture runtime exec --apparmor unconfined labels2 echo ran
+	output_is ran
+	down labels2
 }
 
 test_elements_without_support_are_refused() {

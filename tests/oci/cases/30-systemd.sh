@@ -46,6 +46,7 @@ test_manager_that_is_not_there_is_said() {
 	edit_config '.linux.cgroupsPath = "/a/path"'
 	capture runtime --cgroup-manager=systemd create --bundle "$bundle" nosystemd
 	refused 1 'expected cgroupsPath to be of format "slice:prefix:name" for systemd cgroups'
-	capture runtime --cgroup-manager=other list
+	capture runtime --cgroup-manager=other create --bundle "$bundle" nosystemd
+	refused 1 "--cgroup-manager: 'other' is not cgroupfs, systemd or disabled"
 	same 'nothing is left' '' "$(runtime list -q)"
 }
