@@ -174,3 +174,56 @@ int read_caps(struct spec_parser *p, const struct json_node *process, struct spe
 	*ret = caps;
 	return 0;
 }
+
+/* Do [a, a+n) and [b, b+m) share an id? The sums are checked not to wrap before. */
+static bool ranges_overlap(uint32_t a, uint32_t n, uint32_t b, uint32_t m)
+{
+	return (uint64_t)a < (uint64_t)b + m && (uint64_t)b < (uint64_t)a + n;
+}
+
+static int check_idmap(struct spec_parser *p, const struct json_node *item,
+		       const struct spec_idmap *maps, size_t n)
+{
+	const struct spec_idmap *map = &maps[n];
+
+	if (map->count == 0)
+		return json_error(item, p->err, RB_CONFIG_ID, "a mapping of size 0");
+	/* SPEC_ID_NONE itself must stay outside: user_namespaces(7) */
+	if ((uint64_t)map->inside + map->count > SPEC_ID_NONE ||
+	    (uint64_t)map->outside + map->count > SPEC_ID_NONE)
+		return json_error(item, p->err, RB_CONFIG_ID,
+				  "the mapping goes beyond id 4294967294");
+	for (size_t i = 0; i < n; i++)
+		if (ranges_overlap(maps[i].inside, maps[i].count, map->inside, map->count) ||
+		    ranges_overlap(maps[i].outside, maps[i].count, map->outside, map->count))
+			return json_error(item, p->err, RB_CONFIG_ID,
+					  "the mapping overlaps mapping %zu", i);
+	return 0;
+}
+
+int read_idmap(struct spec_parser *p, const struct json_node *node, const char *key,
+	       const struct spec_idmap **ret, size_t *ret_n)
+{
+	const struct json_node *array = NULL;
+	struct spec_idmap *maps;
+	size_t n = 0;
+	int r = read_array(p, node, key, LIMIT_IDMAP_EXTENTS, &array);
+
+	if (r < 0 || (r = read_alloc(p, array, sizeof(*maps), &maps)) < 0)
+		return r;
+	JSON_FOREACH (item, array) {
+		struct spec_idmap *map = &maps[n];
+
+		if ((r = json_expect(item, JSON_OBJECT, p->err)) < 0 ||
+		    (r = read_id(p, item, "containerID", &map->inside)) < 0 ||
+		    (r = read_id(p, item, "hostID", &map->outside)) < 0 ||
+		    (r = read_u32(p, item, "size", &map->count)) < 0 ||
+		    (r = check_idmap(p, item, maps, n)) < 0)
+			return r;
+		map->origin = read_origin(p, item);
+		n++;
+	}
+	*ret = maps;
+	*ret_n = n;
+	return 0;
+}
