@@ -143,8 +143,10 @@ static void plan_add_terminal_use(struct plan_blob *b, const struct spec_process
 {
 	if (!process->terminal)
 		return;
-	blob_child(b, OP_SEND_TTY, "/process/terminal")->slot = SLOT_TTY_MASTER;
+	/* whoever is handed the other side may hang up at once: a terminal that has hung up cannot
+	 * become a controlling one any more, but one that is stays it */
 	blob_child(b, OP_TTY_STDIO, "/process/terminal")->slot = SLOT_TTY;
+	blob_child(b, OP_SEND_TTY, "/process/terminal")->slot = SLOT_TTY_MASTER;
 }
 
 static void plan_add_private_proc(struct plan_blob *b, bool sysctls,
