@@ -89,6 +89,8 @@
 	X(RB_SCHEDULING, 321)                                                                      \
 	X(RB_RDT, 322)                                                                             \
 	X(RB_CRIU, 323)                                                                            \
+	X(RB_LANDLOCK, 324)                                                                        \
+	X(RB_LANDLOCK_PATH, 325)                                                                   \
 	/* starting the program */                                                                 \
 	X(RB_EXEC_NOT_FOUND, 400)                                                                  \
 	X(RB_EXEC_PERMISSION, 401)                                                                 \

@@ -22,6 +22,7 @@
 #define LIMIT_STRING_BYTES   131072u /* one argument or variable: the kernel's MAX_ARG_STRLEN */
 #define LIMIT_STEP_MOUNTS    256u
 #define LIMIT_STEP_ID        64u
+#define LIMIT_LANDLOCK_PATHS 256u
 #define LIMIT_STEP_PORTS     64u     /* published by one step */
 #define LIMIT_WINDOW         262144u /* bytes of a stream before its acknowledgement */
 #define LIMIT_MESSAGE_FDS    16u     /* descriptors with one message of the worker's protocol */

@@ -216,6 +216,13 @@ static const struct catalogue_entry entries[] = {
 	{RB_CRIU, "criu", "criu is missing, does not start here, or could not do its work.",
 	 "Install criu, as new as the kernel; dump.log or restore.log in the work directory says "
 	 "more."},
+	{RB_LANDLOCK, "landlock",
+	 "The step asks for security.landlock, which this kernel lacks, has switched off (lsm=), or which "
+	 "a seccomp profile around this process hides.",
+	 "Boot with landlock among the modules of lsm=, or remove security.landlock."},
+	{RB_LANDLOCK_PATH, "path of landlock",
+	 "A path of security.landlock cannot be opened in the step's root.",
+	 "Create it, or remove it from the list."},
 	{RB_EXEC_NOT_FOUND, "program not found",
 	 "The program, or the interpreter of a script, does not exist in the container.",
 	 "Check the command and PATH."},

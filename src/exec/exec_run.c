@@ -94,6 +94,7 @@ static exec_op_fn *const handlers[OP_KINDS] = {
 	[OP_FIND_PROGRAM] = op_find_program,
 	[OP_WAIT_START] = op_wait_start,
 	[OP_RESET_SIGNALS] = op_reset_signals,
+	[OP_LANDLOCK] = op_landlock,
 	[OP_REPORT_EXEC] = op_report_exec,
 	[OP_SECCOMP] = op_seccomp,
 	[OP_EXEC] = op_exec,

@@ -45,7 +45,7 @@ struct handshake {
 	uint32_t kind;    /* FAIL: enum plan_op_kind */
 	int32_t errnum;   /* FAIL: positive errno */
 	int32_t status;   /* FAIL of a hook: its wait status, or -1 when it ran out of time;
-			     of a mount: HS_STATUS_FILTER or 0 */
+			     of a mount: HS_STATUS_FILTER or 0; of landlock: its rule, from 1 */
 	char detail[104]; /* FAIL: the op's string, cut; for readers without the plan (`start`) */
 	char origin[64];  /* FAIL: the op's origin, cut */
 };

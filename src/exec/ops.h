@@ -92,6 +92,9 @@ int filter_install(const struct exec_child *child, uint64_t flags); /* the descr
 exec_op_fn op_affinity, op_scheduler, op_io_priority, op_memory_policy, op_personality,
 	op_enter_time, op_take_tree;
 
+/* ops_landlock.c */
+exec_op_fn op_landlock;
+
 /* ops_start.c: the last steps */
 exec_op_fn op_home, op_close_fds, op_chdir, op_find_program, op_wait_start, op_hook, op_exec;
 

@@ -4,6 +4,8 @@
  * The parent's half: carries out a plan's parent list, words the child's failures, supervises a
  * foreground step. One process, one thread, with the caller's privilege.
  */
+#include <signal.h>
+#include <sys/resource.h>
 #include "cgroup/cgroup.h"
 #include "exec/exec.h"
 #include "launch/criu.h"
@@ -106,6 +108,13 @@ struct launch_network {
 	int64_t deadline_ms; /* CLOCK_MONOTONIC: for getting ready */
 };
 
+/* The parent of a step without a pid namespace of its own. */
+struct launch_reaper {
+	pid_t pid;
+	int pidfd; /* -1: there is none, or it has ended */
+	int sock;  /* what it says; its end of file is our death; -1: there is none */
+};
+
 struct launch {
 	const struct plan *plan; /* sealed copy */
 	size_t plan_size;
@@ -130,6 +139,7 @@ struct launch {
 	bool exec_reported;
 	size_t next_op; /* of the parent's list */
 	struct launch_network net;
+	struct launch_reaper reaper;
 	struct hook hook;   /* of the op that is being carried out */
 	uint32_t guard_key; /* 0: not with a shared guard */
 };
@@ -182,6 +192,14 @@ int launch_is_waiting(struct launch *launch);
 bool launch_is_alive(const struct launch *launch);
 void launch_resume(struct launch *launch, const struct plan *plan,
 		   const struct launch_context *context);
+
+/*
+ * Once launch_end_fd() is readable: has the first process ended? info has si_code and si_status.
+ * What it has left where no pid namespace ends is killed by its reaper, which goes last.
+ */
+int launch_end_fd(const struct launch *launch);
+bool launch_reap(struct launch *launch, siginfo_t *info, struct rusage *usage);
+bool launch_reaper_is_gone(struct launch *launch);
 
 /* Gives up on a child that is still being set up: as after an error of launch_advance(). */
 void launch_abandon(struct launch *launch);

@@ -172,6 +172,28 @@ static int failure_hook(const struct handshake *record, const struct plan_op *op
 	return -ECANCELED;
 }
 
+/* Either a path of the step, or the kernel cannot do it at all. */
+static int failure_landlock(const struct handshake *record, const struct plan *plan,
+			    const struct plan_op *op, struct rb_err *err)
+{
+	const struct plan_list *rules = op ? plan_list_at(plan, op->list) : NULL;
+	int e = record->errnum;
+
+	if (record->status > 0 && rules && (uint32_t)record->status <= rules->count) {
+		err_set(err, RB_LANDLOCK_PATH, e, "landlock: cannot open '%s' in the root",
+			plan_str(plan, rules->item[record->status - 1]) + 2);
+		err_fix(err, "create it, or remove it from the list");
+		return -e;
+	}
+	err_set(err, RB_LANDLOCK, e, "landlock cannot be used here");
+	err_fix(err, "%s",
+		e == EOPNOTSUPP
+			? "boot with landlock among the modules of lsm="
+			: "Linux 5.13 or newer is needed, and no seccomp profile around this "
+			  "process that hides the calls");
+	return -e;
+}
+
 /* Kinds whose failure has one code and one sentence. */
 static const struct {
 	enum plan_op_kind kind;
@@ -253,7 +275,8 @@ int launch_failure(const struct handshake *record, const struct plan *plan, cons
 		memcpy(detail, record->detail, sizeof(record->detail));
 		what = detail;
 	}
-	r = failure_kernel(record, err);
+	r = record->kind == OP_LANDLOCK ? failure_landlock(record, plan, op, err)
+					: failure_kernel(record, err);
 	if (r > 0 && (record->kind == OP_EXEC || record->kind == OP_FIND_PROGRAM))
 		r = failure_program(record, argv0, err);
 	else if (r > 0 && record->kind == OP_HOOK)

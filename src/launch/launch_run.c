@@ -443,6 +443,7 @@ int launch_begin(struct launch *launch, const struct plan *plan,
 		.pid_file_dir = -1,
 		.listener = -1,
 		.net = {.keeper = -1, .lease = -1, .api = -1},
+		.reaper = {.pidfd = -1, .sock = -1},
 		.hook = {.pidfd = -1},
 	};
 	slirp_init(&launch->net.slirp);
@@ -496,6 +497,7 @@ int launch_start(struct launch *launch, const struct plan *plan,
 
 void launch_end(struct launch *launch)
 {
+	launch_reaper_end(launch);
 	launch_network_end(launch, launch->context->may_return);
 	launch_monitor_end(launch);
 	cgroup_close(&launch->group);

@@ -144,6 +144,10 @@ enum plan_slot {
 	X(OP_WAIT_START,      "wait_start")      /* until `start` connects to SLOT_START: accept(2), unix(7) */ \
 	X(OP_RESET_SIGNALS,   "reset_signals")   /* default actions, nothing blocked: sigaction(2), \
 						    sigprocmask(2) */ \
+	X(OP_LANDLOCK,        "landlock")        /* arg[0] kinds of access, a bit for each enum \
+						    landlock_access; list "N:/path": where number N of \
+						    them is allowed: landlock(7), \
+						    landlock_restrict_self(2) */ \
 	X(OP_REPORT_EXEC,     "report_exec")     /* tell the parent that only execve is left: sendmsg(2) */ \
 	X(OP_SECCOMP,         "seccomp")         /* the blob's BPF program, arg[0] flags: seccomp(2) */ \
 	X(OP_AWAIT_PLAN,      "await_plan")      /* all slots closed, then the second part of the plan, \
@@ -153,7 +157,9 @@ enum plan_slot {
 	/* the parent's */ \
 	X(OP_OPEN_NS,         "open_ns")         /* str[0] path -> slot: open(2), namespaces(7) */ \
 	X(OP_CLONE,           "clone")           /* arg[0] new CLONE_NEW*, arg[1] those to be born into, of \
-						    SLOT_INIT's process or open_ns: setns(2), clone3(2) */ \
+						    SLOT_INIT's process or open_ns, arg[2] 1: by a parent \
+						    that ends what it leaves: setns(2), clone3(2), prctl(2) \
+						    PR_SET_CHILD_SUBREAPER */ \
 	X(OP_IDMAP,           "write_idmap")     /* str[0] uid map, str[1] gid map, arg[0] IDMAP_*: \
 						    user_namespaces(7), newuidmap(1) */ \
 	X(OP_HOST_TREE,       "host_tree")       /* str[0] host path, arg[0] its number: open_tree(2); list \
@@ -403,6 +409,7 @@ struct plan_options {
 	uint32_t preserve_fds; /* descriptors 3..3+n-1 stay open */
 	const char *pid_file;  /* NULL: none */
 	struct plan_network network;
+	bool reaper;       /* nobody else ends what a step without a pid namespace leaves */
 	bool pidfd_socket; /* somebody wants a descriptor of the process */
 	/* a filter compiled before (from the cache); NULL: compile it here */
 	const struct sock_filter *bpf;

@@ -118,6 +118,7 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_FIND_PROGRAM] = {CHILD, PHASE_USER, PHASE_USER, 0, 0, false, false},
 	[OP_WAIT_START] = {CHILD, PHASE_USER, PHASE_USER, 0, 1, false, false},
 	[OP_RESET_SIGNALS] = {CHILD, PHASE_ROOTED, PHASE_USER, 0, 0, false, false},
+	[OP_LANDLOCK] = {CHILD, PHASE_USER, PHASE_USER, 0, 0, false, false},
 	[OP_REPORT_EXEC] = {CHILD, PHASE_USER, PHASE_USER, 0, 0, false, false},
 	[OP_SECCOMP] = {CHILD, PHASE_USER, PHASE_USER, 0, 0, false, false},
 	[OP_EXEC] = {CHILD, PHASE_USER, PHASE_FILTERED, 0, 0, false, false},
@@ -343,6 +344,8 @@ static int op_check_identity(struct checker *c, const struct plan_op *op)
 	}
 	if (op->kind == OP_NO_NEW_PRIVS)
 		c->no_new_privs = true;
+	if (op->kind == OP_LANDLOCK && !c->no_new_privs)
+		return broken(c, "landlock without no_new_privs");
 	if (op->kind == OP_SECCOMP && !c->no_new_privs && !c->sys_admin)
 		return broken(c, "a filter needs no_new_privs or CAP_SYS_ADMIN");
 	return 0;
@@ -552,6 +555,8 @@ static int op_check_network(struct checker *c, const struct plan_op *op)
 			return broken(c, "a lent network comes first, and alone");
 		c->network_lent = true;
 	}
+	if (op->kind == OP_CLONE && op->arg[2] && (op->arg[0] | op->arg[1]) & CLONE_NEWPID)
+		return broken(c, "a reaper beside a pid namespace");
 	if (op->kind == OP_CLONE)
 		c->network_own = (op->arg[0] & CLONE_NEWNET) != 0;
 	c->monitored |= op->kind == OP_MONITOR;

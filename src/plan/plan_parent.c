@@ -238,6 +238,7 @@ static void plan_add_clone(struct plan_blob *b)
 	op = blob_parent(b, OP_CLONE, "/linux/namespaces");
 	op->arg[0] = fresh;
 	op->arg[1] = joined;
+	op->arg[2] = b->options->reaper;
 }
 
 /*
@@ -300,6 +301,7 @@ void plan_add_exec_clone(struct plan_blob *b, uint64_t join, const char *cgroup)
 
 	op->slot = SLOT_INIT;
 	op->arg[1] = join & PLAN_BORN_INTO;
+	op->arg[2] = b->options->reaper;
 	grouped = plan_add_exec_cgroup(b, cgroup);
 	plan_add_resctrl(b);
 	plan_add_namespaces_sync(b, grouped || (b->spec->rdt.present && b->host->resctrl[0]));

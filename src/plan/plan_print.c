@@ -304,6 +304,26 @@ static bool print_mount_op(const struct plan *plan, const struct plan_op *op, st
 }
 
 /* Ops about the identity of the process. */
+static void print_landlock(const struct plan *plan, const struct plan_op *op, struct strbuf *out)
+{
+	const struct plan_list *rules = plan_list_at(plan, op->list);
+
+	for (unsigned i = 0; i < LANDLOCK_ACCESSES; i++) {
+		if (!(op->arg[0] & 1u << i))
+			continue;
+		strbuf_printf(out, "%s%s only below:", out->len ? "; " : "",
+			      spec_landlock_names[i]);
+		for (uint32_t k = 0; rules && k < rules->count; k++) {
+			const char *rule = plan_str(plan, rules->item[k]);
+
+			if (rule[0] != (char)('0' + i))
+				continue;
+			strbuf_add_char(out, ' ');
+			print_word(out, rule + 2);
+		}
+	}
+}
+
 static bool print_process_op(const struct plan *plan, const struct plan_op *op, bool env,
 			     struct strbuf *out)
 {
@@ -350,6 +370,7 @@ static bool print_process_op(const struct plan *plan, const struct plan_op *op, 
 		print_word(out, plan_str(plan, op->str[0]));
 		strbuf_add(out, op->flags & OPF_IF_EMPTY ? " unless entered before" : "");
 		return true;
+	case OP_LANDLOCK: print_landlock(plan, op, out); return true;
 	case OP_SECCOMP:
 		strbuf_printf(out, "%u instructions", plan->n_bpf);
 		if (op->arg[0])
@@ -574,6 +595,7 @@ static void print_other_op(const struct plan *plan, const struct plan_op *op, st
 			strbuf_add(out, " joined ");
 			print_namespaces(out, op->arg[1]);
 		}
+		strbuf_add(out, op->arg[2] ? " below a reaper" : "");
 		return;
 	case OP_IDMAP:
 		strbuf_add(out, "uid ");

@@ -251,6 +251,29 @@ static struct spec_caps process_caps(const struct plan_blob *b, const struct spe
 	return caps;
 }
 
+/* Before the filter, which need not know the calls; a further process gets it as the first did. */
+static void process_add_landlock(struct plan_blob *b)
+{
+	const struct spec_landlock *landlock = &b->spec->landlock;
+	const char *rules[LIMIT_LANDLOCK_PATHS];
+	size_t n = 0;
+	uint32_t list;
+	struct plan_op *op;
+
+	if (!landlock->named)
+		return;
+	for (size_t i = 0; i < LANDLOCK_ACCESSES; i++)
+		for (size_t k = 0; k < landlock->paths[i].n; k++) {
+			rules[n] = arena_printf(b->arena, "%zu:%s", i, landlock->paths[i].v[k]);
+			b->pool.failed |= rules[n] == NULL;
+			n++;
+		}
+	list = b->pool.failed ? 0 : blob_list(b, rules, n);
+	op = blob_child(b, OP_LANDLOCK, landlock->origin);
+	op->arg[0] = landlock->named;
+	op->list = list;
+}
+
 static void process_add_start(struct plan_blob *b, const struct spec_process *process,
 			      const struct spec_caps *caps, bool drop_admin)
 {
@@ -265,6 +288,7 @@ static void process_add_start(struct plan_blob *b, const struct spec_process *pr
 	plan_add_hooks(b, HOOK_START_CONTAINER, true);
 	if (b->part == PLAN_WHOLE)
 		blob_child(b, OP_RESET_SIGNALS, NULL);
+	process_add_landlock(b);
 	blob_child(b, OP_REPORT_EXEC, NULL);
 	if (b->spec->seccomp.present) {
 		op = blob_child(b, OP_SECCOMP, b->spec->seccomp.origin);
@@ -301,6 +325,7 @@ void plan_add_process(struct plan_blob *b, const struct spec_process *process)
 {
 	const struct spec_caps caps = process_caps(b, process);
 	bool drop_admin = b->spec->seccomp.present && !process->no_new_privileges &&
+			  !b->spec->landlock.named &&
 			  !(caps.effective & CAP_BIT(CAP_NUMBER_SYS_ADMIN));
 
 	process_add_limits(b, process);
@@ -325,7 +350,7 @@ void plan_add_process(struct plan_blob *b, const struct spec_process *process)
 		->arg[0] = process->has_umask ? process->umask : 022;
 	if (b->options->foreground)
 		blob_child(b, OP_DEATH_SIGNAL, NULL);
-	if (process->no_new_privileges)
+	if (process->no_new_privileges || b->spec->landlock.named)
 		blob_child(b, OP_NO_NEW_PRIVS, "/process/noNewPrivileges");
 	process_add_start(b, process, &caps, drop_admin);
 }

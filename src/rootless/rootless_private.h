@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* What the files of rootless/ share. */
+#include "base/descendants.h"
 #include "base/sys.h"
 #include "launch/launch.h"
 #include "rootless/api.h"
@@ -28,12 +29,6 @@ int message_send(int sock, enum rootless_message_type type, const struct rb_err 
 int message_send_fd(int sock, enum rootless_message_type type, int fd);
 /* -EPIPE: the other side is gone. */
 int message_receive(int sock, struct rootless_message *message);
-
-/* Processes by number; only for children, whose numbers cannot be reused before they are reaped. */
-struct pid_list {
-	pid_t v[LIMIT_CHILDREN];
-	size_t n;
-};
 
 struct rootless {
 	struct arena *arena;
@@ -94,14 +89,6 @@ void rootless_state_remove(const struct rootless *r);
 
 /* rootless_env.c */
 int rootless_environment(struct rootless *r, struct rb_err *err);
-
-/* descendants.c */
-/*
- * Kills and reaps every child of the calling process (which is a subreaper, so: every
- * descendant) except for those of the list. Where there is a pid namespace, its end does this.
- */
-void descendants_list(struct pid_list *ret_list);
-void descendants_end(const struct pid_list *except);
 
 /* usermap.c: whose ids, and how they are mapped */
 int rootless_usermap(struct rootless *r, struct rb_err *err);

@@ -141,6 +141,21 @@ struct spec_rdt {
 	const char *origin;
 };
 
+/*
+ * landlock(7): each kind of access that is named is allowed below its paths and nowhere else; one
+ * that is not named is not restricted.
+ */
+enum landlock_access { LANDLOCK_READ, LANDLOCK_WRITE, LANDLOCK_EXECUTE, LANDLOCK_ACCESSES };
+
+struct spec_landlock {
+	unsigned named; /* bit N: enum landlock_access N */
+	struct spec_strings paths[LANDLOCK_ACCESSES];
+	const char *origin;
+};
+
+/* "read" and so on, as in a description. */
+extern const char *const spec_landlock_names[LANDLOCK_ACCESSES];
+
 struct spec_hook {
 	const char *path; /* absolute */
 	struct spec_strings args;
@@ -246,6 +261,7 @@ struct spec {
 	bool rootfs_propagation_recursive;
 	struct spec_strings masked_paths;
 	struct spec_strings readonly_paths;
+	struct spec_landlock landlock; /* of a step's description only */
 	const char *mount_label;
 	bool has_personality;
 	uint32_t personality;     /* personality(2) */

@@ -37,7 +37,20 @@ static size_t count(const char *const *v)
 	return n;
 }
 
-static void add_default_mounts(struct spec_mount *mounts, struct step_mount *sources)
+/*
+ * A procfs of its own belongs to a pid namespace of its own; else the worker's is shown, with
+ * whatever is mounted on it.
+ */
+static void show_proc(struct spec_mount *mount)
+{
+	mount->type = "";
+	mount->source = "/proc";
+	mount->bind = mount->recursive = true;
+	mount->standard = false;
+}
+
+static void add_default_mounts(struct spec_mount *mounts, struct step_mount *sources,
+			       bool shared_pids)
 {
 	for (size_t i = 0; i < ARRAY_LEN(default_mounts); i++) {
 		mounts[i] = (struct spec_mount){
@@ -51,6 +64,8 @@ static void add_default_mounts(struct spec_mount *mounts, struct step_mount *sou
 			.origin = "",
 		};
 		sources[i].source = STEP_PATH;
+		if (shared_pids && str_eq(default_mounts[i].destination, "/proc"))
+			show_proc(&mounts[i]);
 	}
 }
 
@@ -274,7 +289,7 @@ int step_read_mounts(struct step_parser *p, const struct json_node *node, struct
 
 	if (!mounts || !sources)
 		return err_set(p->base.err, RB_NO_MEMORY, ENOMEM, "mounts");
-	add_default_mounts(mounts, sources);
+	add_default_mounts(mounts, sources, !spec_namespace_find(&step->spec, CLONE_NEWPID));
 	JSON_FOREACH (item, node) {
 		if ((r = read_mount(p, item, &mounts[n], &sources[n])) < 0)
 			return r;

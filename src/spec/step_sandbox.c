@@ -53,10 +53,6 @@ static int read_namespaces(struct step_parser *p, const struct json_node *node, 
 			return r;
 		if (!host)
 			v[n++] = (struct spec_namespace){.type = choices[i].type, .origin = ""};
-		else if (choices[i].type == CLONE_NEWPID)
-			return json_error(json_member(node, "pid"), p->base.err, RB_UNSUPPORTED,
-					  "a step in the host's pid namespace is not supported: it "
-					  "could not be ended completely");
 	}
 	/* netns by descriptor is filled in by whoever has the descriptor */
 	if (step->net != STEP_NET_HOST)
@@ -79,6 +75,42 @@ static int paths_or_default(struct step_parser *p, const struct json_node *node,
 					  "\"%.100s\" is not an absolute path", ret->v[i]);
 	if (!json_member(node, key))
 		*ret = (struct spec_strings){.v = (const char **)defaults, .n = n, .origin = ""};
+	return 0;
+}
+
+/* landlock(7): who could get new privileges by execve(2) could leave the restriction. */
+static int read_landlock(struct step_parser *p, const struct json_node *security,
+			 const struct json_node *process, struct step *step)
+{
+	struct spec_landlock *landlock = &step->spec.landlock;
+	const struct json_node *privileges = json_member(process, "noNewPrivileges");
+	const struct json_node *node = NULL;
+	size_t n = 0;
+	int r = read_object(&p->base, security, "landlock", &node);
+
+	if (r < 0 || !node)
+		return r;
+	step_known(p, node, "read write execute");
+	for (size_t i = 0; i < LANDLOCK_ACCESSES; i++) {
+		const char *name = spec_landlock_names[i];
+
+		if (!json_member(node, name))
+			continue;
+		landlock->named |= 1u << i;
+		r = paths_or_default(p, node, name, NULL, 0, &landlock->paths[i]);
+		n += landlock->paths[i].n;
+		if (r < 0)
+			return r;
+	}
+	landlock->origin = read_origin(&p->base, node);
+	if (!landlock->named)
+		return read_missing(&p->base, node, "read, write, execute");
+	if (n > LIMIT_LANDLOCK_PATHS)
+		return json_error(node, p->base.err, RB_CONFIG_LIMIT, "more than %u paths",
+				  LIMIT_LANDLOCK_PATHS);
+	if (privileges && privileges->type == JSON_BOOL && !privileges->boolean)
+		return json_error(node, p->base.err, RB_CONFIG_CONFLICT,
+				  "landlock needs noNewPrivileges");
 	return 0;
 }
 
@@ -121,7 +153,7 @@ static int read_security(struct step_parser *p, const struct json_node *node, st
 
 	if ((r = read_object(&p->base, node, "security", &security)) < 0 ||
 	    (r = step_read_word(p, security, "mode", modes, &insecure)) < 0 ||
-	    (r = read_unsupported(&p->base, security, "landlock")) < 0 ||
+	    (r = read_landlock(p, security, process, step)) < 0 ||
 	    (r = read_filter(p, security, insecure, step)) < 0 ||
 	    (r = paths_or_default(p, security, "maskedPaths", default_masks,
 				  insecure ? 0 : ARRAY_LEN(default_masks),
@@ -137,7 +169,7 @@ static int read_security(struct step_parser *p, const struct json_node *node, st
 		/* everything that there is: the planner cuts it down to what can be granted */
 		caps->bounding = caps->permitted = caps->effective = UINT64_MAX >> 23;
 	}
-	if (insecure && !json_member(process, "noNewPrivileges"))
+	if (insecure && !json_member(process, "noNewPrivileges") && !step->spec.landlock.named)
 		step->spec.process.no_new_privileges = false;
 	return 0;
 }

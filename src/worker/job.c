@@ -5,6 +5,7 @@
  */
 #include <linux/capability.h>
 #include <time.h>
+#include "base/descendants.h"
 #include "base/file.h"
 #include "base/sys.h"
 #include "worker/job.h"
@@ -39,6 +40,7 @@ void job_init(struct job *job, struct engine *engine, const struct step *step)
 		.tty_master = -1,
 		.hook = {.pidfd = -1},
 		.net = {.keeper = -1, .lease = -1, .api = -1},
+		.reaper = {.pidfd = -1, .sock = -1},
 	};
 	slirp_init(&job->launch.net.slirp);
 	job->net.ns = -1;
@@ -277,6 +279,7 @@ static int launch(struct job *job, struct rb_err *err)
 		.no_new_keyring = job->inside != NULL,
 		.network = job->network,
 		.console = job->spec.process.terminal ? CONSOLE_OWN : CONSOLE_NONE,
+		.reaper = !spec_namespace_find(spec, CLONE_NEWPID),
 	};
 	int r = choose_filter(job, &options, err);
 
@@ -381,7 +384,9 @@ size_t job_poll(const struct job *job, struct pollfd *fds, int64_t *deadline_ms)
 	else if (job->state == JOB_LAUNCHING)
 		n += launch_poll(&job->launch, fds, deadline_ms);
 	else if (job->state == JOB_RUNNING)
-		fds[n++] = (struct pollfd){.fd = job->launch.pidfd, .events = POLLIN};
+		fds[n++] = (struct pollfd){.fd = launch_end_fd(&job->launch), .events = POLLIN};
+	else if (job->state == JOB_CLOSING && job->launch.reaper.pidfd >= 0)
+		fds[n++] = (struct pollfd){.fd = job->launch.reaper.pidfd, .events = POLLIN};
 	if (job->state == JOB_MOUNTING || job->state == JOB_RUNNING)
 		n += handed_poll(&job->handed, fds + n, deadline_ms);
 	if (job->state == JOB_RUNNING || job->state == JOB_CLOSING)
@@ -389,17 +394,23 @@ size_t job_poll(const struct job *job, struct pollfd *fds, int64_t *deadline_ms)
 	return n;
 }
 
+/* Is nothing left that belongs to it? */
+static bool is_closed(struct job *job)
+{
+	bool network = launch_network_is_gone(&job->launch);
+
+	return launch_reaper_is_gone(&job->launch) && network;
+}
+
 bool job_reap(struct job *job)
 {
 	siginfo_t info = {0};
 
-	if (job->state == JOB_CLOSING && launch_network_is_gone(&job->launch))
+	if (job->state == JOB_CLOSING && is_closed(job))
 		job->state = JOB_ENDED;
 	if (job->state != JOB_RUNNING)
 		return job->state > JOB_CLOSING;
-	if (SYS_CALL(SYS_waitid, P_PIDFD, job->launch.pidfd, &info, WEXITED | WNOHANG | __WALL,
-		     &job->usage) < 0 ||
-	    !info.si_pid)
+	if (!launch_reap(&job->launch, &info, &job->usage))
 		return false;
 	job->ended_us = job_now_us();
 	if (info.si_code == CLD_EXITED)
@@ -407,7 +418,7 @@ bool job_reap(struct job *job)
 	else
 		job->signal = info.si_status;
 	launch_network_kill(&job->launch);
-	job->state = launch_network_is_gone(&job->launch) ? JOB_ENDED : JOB_CLOSING;
+	job->state = is_closed(job) ? JOB_ENDED : JOB_CLOSING;
 	return job->state == JOB_ENDED;
 }
 
@@ -435,6 +446,11 @@ int job_signal(struct job *job, int sig, enum job_target target)
 	/* the death of a pid namespace's init is the death of all in it: pid_namespaces(7) */
 	if (target == JOB_INIT || (sig == SIGKILL && !job->inside))
 		return sys_pidfd_send_signal(job->launch.pidfd, sig);
+	/* orphans go to the init of a pid namespace, else to the reaper */
+	if (target == JOB_ALL)
+		return descendants_signal(job->launch.reaper.pid ? job->launch.reaper.pid
+								 : job->launch.pid,
+					  job->launch.reaper.pid == 0, sig);
 	/* the child called setsid(2), so its group is its own; it cannot be reused while we can
 	 * still wait for it */
 	if (kill(-job->launch.pid, sig) < 0)

@@ -43,7 +43,7 @@ enum job_state {
 	JOB_MOUNTING,  /* waits for the daemons of its snapshots */
 	JOB_LAUNCHING, /* the child sets itself up */
 	JOB_RUNNING,
-	JOB_CLOSING, /* reaped; its network is on its way */
+	JOB_CLOSING, /* reaped; its network and what it left are on their way */
 	JOB_ENDED,   /* reaped, not released */
 	JOB_RELEASED,
 };

@@ -117,6 +117,8 @@ static void add_features(const struct call *call, struct strbuf *out)
 		strbuf_add(out, "\"snap.fuse\",");
 	if (worker->engine.host.cgroup_mode == HOST_CGROUP_V2)
 		strbuf_add(out, "\"cgroup2\",");
+	if (SYS_CALL(SYS_landlock_create_ruleset, NULL, 0, 1) > 0) /* its version */
+		strbuf_add(out, "\"landlock\",");
 	strbuf_add(out, "\"seccomp\"]");
 }
 

@@ -24,7 +24,8 @@ static void check_defaults(const struct json_node *node, const struct step *step
 	if (step->oci)
 		return;
 	assert(spec_namespace_find(&step->spec, CLONE_NEWNS));
-	assert(spec_namespace_find(&step->spec, CLONE_NEWPID));
+	if (!json_member(node, "pid"))
+		assert(spec_namespace_find(&step->spec, CLONE_NEWPID));
 	if (!json_member(node, "net"))
 		assert(spec_namespace_find(&step->spec, CLONE_NEWNET));
 	if (!json_member(node, "security")) {

@@ -261,6 +261,16 @@ static void break_no_new_privs(struct broken *b)
 	find(b, OP_NO_NEW_PRIVS)->kind = OP_DEATH_SIGNAL;
 }
 
+static void break_landlock(struct broken *b)
+{
+	find(b, OP_DEATH_SIGNAL)->kind = OP_LANDLOCK; /* before no_new_privs */
+}
+
+static void break_reaper(struct broken *b)
+{
+	b->parent[parent_first(b->plan, OP_CLONE)].arg[2] = 1;
+}
+
 static void break_sys_admin(struct broken *b)
 {
 	find(b, OP_CAPS)->arg[0] &= ~(1ull << 21);
@@ -519,6 +529,8 @@ static void plan_check_refuses_a_wrong_identity(void)
 		{break_effective, "effective capabilities beyond the permitted ones", false},
 		{break_no_new_privs, "a filter needs no_new_privs or CAP_SYS_ADMIN", false},
 		{break_sys_admin, "a filter needs no_new_privs or CAP_SYS_ADMIN", true},
+		{break_landlock, "landlock without no_new_privs", false},
+		{break_reaper, "a reaper beside a pid namespace", false},
 	};
 
 	check_flaws(flaws, ARRAY_LEN(flaws));

@@ -216,10 +216,34 @@ static void snapshots_name_absolute_layers(void)
 
 static void what_is_not_implemented_is_refused_by_name(void)
 {
-	refused("{" BASE ",\"pid\":\"host\"}", 0, RB_UNSUPPORTED, "/pid");
-	refused("{" BASE ",\"security\":{\"landlock\":{}}}", 0, RB_UNSUPPORTED,
-		"/security/landlock");
 	refused("{" BASE ",\"cdi\":[\"a/b=c\"]}", 0, RB_UNSUPPORTED, "/cdi");
+}
+
+static void landlock_names_the_accesses_that_it_restricts(void)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	struct step step;
+
+#define LANDLOCK(value) "{" BASE ",\"security\":{\"landlock\":" value "}}"
+	good(&arena, LANDLOCK("{\"write\":[\"/tmp\",\"/out\"],\"execute\":[]}"), 0, &step);
+	CHECK(step.spec.landlock.named == (1u << LANDLOCK_WRITE | 1u << LANDLOCK_EXECUTE));
+	CHECK(step.spec.landlock.paths[LANDLOCK_WRITE].n == 2);
+	refused(LANDLOCK("{}"), 0, RB_CONFIG_MISSING, "/security/landlock");
+	refused(LANDLOCK("{\"read\":[\"a\"]}"), 0, RB_CONFIG_VALUE, "/security/landlock/read");
+	refused(LANDLOCK("[]"), 0, RB_CONFIG_TYPE, "/security/landlock");
+#undef LANDLOCK
+}
+
+static void a_step_may_share_the_pid_namespace(void)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	struct step step;
+
+	good(&arena, "{" BASE ",\"pid\":\"host\"}", 0, &step);
+	CHECK(!spec_namespace_find(&step.spec, CLONE_NEWPID));
+	for (size_t i = 0; i < step.spec.n_mounts; i++)
+		if (str_eq(step.spec.mounts[i].destination, "/proc"))
+			CHECK(step.spec.mounts[i].bind && step.spec.mounts[i].recursive);
 }
 
 static void generated_files_cannot_be_broken_out_of(void)
@@ -256,7 +280,8 @@ static void a_whole_configuration_stands_nearly_alone(void)
 #undef OCI
 }
 
-TAP_MAIN(TEST(a_minimal_step_is_strict),
+TAP_MAIN(TEST(a_minimal_step_is_strict), TEST(landlock_names_the_accesses_that_it_restricts),
+	 TEST(a_step_may_share_the_pid_namespace),
 	 TEST(unknown_members_are_refused_at_every_depth_and_all_named),
 	 TEST(members_that_begin_with_x_are_ignored), TEST(part_of_a_name_is_not_the_name),
 	 TEST(names_of_steps_are_file_names), TEST(what_is_needed_is_missed),

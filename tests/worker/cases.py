@@ -793,6 +793,103 @@ def test_a_root_and_a_mount_can_be_descriptors():
         os.rmdir(base() + "/m")
 
 
+def spawn_without(calls, *options):
+    """A worker, and its steps, on a kernel where these system calls answer with these errors."""
+    program = Setup.scratch / "tools" / "seccomp-run"
+    if not program.exists():
+        raise Skip("no C compiler")
+    ours, theirs = socket.socketpair()
+    process = subprocess.Popen([program, calls, "--", RUNBUILD, "worker", "--fd", str(theirs.fileno()), *options],
+                               pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+    theirs.close()
+    return CheckedClient(ours.fileno(), ours.fileno(), ours, process)
+
+
+CONFINED = {"read": ["/bin", "/data/in", "/proc"], "write": ["/data/out"], "execute": ["/bin"]}
+TRIES = """
+exec 2>&-  # /dev/null may not be written to
+try() { name=$1; shift; if "$@"; then echo $name yes; else echo $name no; fi; }
+try read cat /data/in/file; try read-elsewhere cat /etc/group; try list ls /data/in; try list-elsewhere ls /data
+try write sh -c 'echo x > /data/out/new'; try write-elsewhere sh -c 'echo x > /data/in/file'
+try make mkdir /data/out/dir; try make-elsewhere mkdir /data/dir; try remove rm /data/in/file
+try run true; try run-elsewhere /data/busybox true
+grep NoNewPrivs /proc/self/status
+"""
+CONFINED_TO = {"read": "yes", "read-elsewhere": "no", "list": "yes", "list-elsewhere": "no", "write": "yes",
+               "write-elsewhere": "no", "make": "yes", "make-elsewhere": "no", "remove": "no", "run": "yes",
+               "run-elsewhere": "no", "NoNewPrivs:": "1"}
+
+
+def confined(top, name, script, landlock, **more):
+    return step(name, script, security={"landlock": landlock}, mounts=[{"dest": "/data", "src": top}],
+                removeStubs="leaf", **more)
+
+
+@contextlib.contextmanager
+def folder_for_landlock():
+    with tempfile.TemporaryDirectory(dir=Setup.scratch / "s") as top:
+        for name in ("in", "out"):
+            pathlib.Path(top, name).mkdir()
+        pathlib.Path(top, "in", "file").write_text("content\n")
+        shutil.copy(base() + "/bin/busybox", f"{top}/busybox")
+        yield top
+
+
+def features_of(client):
+    return client.info["features"]
+
+
+def test_landlock_allows_what_is_listed_and_nothing_else():
+    with folder_for_landlock() as top, Setup() as client:
+        if "landlock" not in features_of(client):
+            raise Skip("this kernel has no landlock")
+        output_of(client, confined(top, "warm", "true", CONFINED))
+        for name in ("cold", "second"):  # and in a process that has waited
+            shutil.rmtree(f"{top}/out")
+            os.mkdir(f"{top}/out")
+            text = output_of(client, confined(top, name, TRIES, CONFINED))
+            said = dict(line.split() for line in text.splitlines() if len(line.split()) == 2)
+            same(f"what it may do, {name}", CONFINED_TO, said)
+        # kinds that are not named are free, an empty list allows nothing
+        text = output_of(client, confined(top, "w", "cat /data/in/file; /data/busybox true && echo ran; "
+                                          "echo x > /data/out/f || echo denied", {"write": []}))
+        same("only writing is restricted", ["content", "ran", "denied"],
+             [line for line in text.splitlines() if ":" not in line])
+        # a further process is not free of it, whatever it asks for
+        request = client.request("step.run", confined(top, "x", "echo up; read x; exit 0", CONFINED, io={"stdin": True}))
+        events_until(client, method("step.output"))
+        inside = client.request("step.exec", {"step": "x", "exec": "e", "process": {
+            "args": ["sh", "-c", "cat /etc/group || echo denied; grep NoNewPrivs /proc/self/status"],
+            "env": ["PATH=/bin"], "noNewPrivileges": False}})
+        text = "".join(m["params"]["text"] for m in events_until(client, answer_to(inside))
+                       if m.get("method") == "step.output")
+        assert "denied\n" in text and "NoNewPrivs:\t1" in text, text
+        client.notify("step.stdin", {"step": "x", "off": 0, "text": "\n"})
+        events_until(client, answer_to(request))
+
+
+def test_landlock_that_cannot_be_is_refused():
+    with folder_for_landlock() as top, Setup() as client:
+        for landlock, more in (({}, {}), ({"read": ["data"]}, {}), ({"write": ["/p"] * 257}, {}),
+                               ({"write": []}, {"process": {"noNewPrivileges": False}})):
+            error = refusal(lambda l=landlock, m=more: client.run(confined(top, "s", "true", l, **m)))
+            same(f"the kind for {str(landlock)[:40]}", "invalid-params", error.kind)
+            assert error.data["path"].startswith("/security/landlock"), error.data
+        error = refusal(lambda: client.run(confined(top, "s", "true", {"net": []})))
+        same("an unknown member", ["/security/landlock/net"], error.data["members"])
+        if "landlock" in features_of(client):
+            error = refusal(lambda: client.run(confined(top, "s", "true", {"read": ["/bin", "/no/such/path"]})))
+            same("a path that is not there", ("rootfs", "RB0325", True),
+                 (error.kind, error.data["rb"], "/no/such/path" in str(error)))
+    for error_name in ("ENOSYS", "EOPNOTSUPP"):
+        with folder_for_landlock() as top, spawn_without(f"landlock_create_ruleset={error_name}") as client:
+            assert "landlock" not in client.hello()["features"]
+            error = refusal(lambda: client.run(confined(top, "s", "true", {"write": []}), timeout=DEADLINE))
+            same("without it", ("unsupported", "RB0324", "/security/landlock"),
+                 (error.kind, error.data["rb"], error.data["path"]))
+            same("and then", 3, client.run(step("n", "exit 3"), timeout=DEADLINE)["code"])
+
+
 def config_of(args, **more):
     """A whole configuration; what is not given is what an empty one means."""
     return {"ociVersion": "1.0.2", "root": {"path": base(), "readonly": True},
@@ -1035,6 +1132,119 @@ def test_descriptors_left_over_do_not_stay_open():
 
 def worker_pid(setup):
     return setup.process.pid
+
+
+# ---- without a pid namespace --------------------------------------------------------------------
+
+def pids_of(name):
+    return [pid for found, pid in processes() if found == name]
+
+
+def shared(name, script, **more):
+    return step(name, script, pid="host", **more)
+
+
+def test_a_step_in_the_workers_pid_namespace_sees_its_processes():
+    setup = Setup()
+    with setup as client:
+        text = output_of(client, shared("a", f"readlink /proc/self/ns/pid; cat /proc/{setup.process.pid}/comm"))
+        same("what it sees", f"{os.readlink('/proc/self/ns/pid')}\nrunbuild\n", text)
+        text = output_of(client, step("b", f"readlink /proc/self/ns/pid; cat /proc/{setup.process.pid}/comm; exit 0"))
+        assert os.readlink("/proc/self/ns/pid") not in text and "runbuild" not in text, text
+
+
+def left_sleeping():
+    found = []
+    for _, pid in processes():
+        with contextlib.suppress(OSError):
+            words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if words[0] == b"sleep":
+                found.append(words[1].decode())
+    return sorted(found)
+
+
+def sleepers_are(*wanted):
+    wait_until(f"{wanted} sleep", lambda: left_sleeping() == list(wanted))
+
+
+LEAVES = "setsid sleep 1001 </dev/null & (setsid sh -c 'sleep 1003 & exec sleep 1002' </dev/null >/dev/null 2>&1 &); "
+
+
+def test_what_such_a_step_leaves_is_killed_with_it():
+    with Setup() as client:
+        # its own end, with a status; the first sleeper holds its output open
+        request = client.request("step.run", shared("a", LEAVES + "echo up; read x; exit 7", io={"stdin": True}))
+        events_until(client, method("step.output"))
+        sleepers_are("1001", "1002", "1003")
+        client.notify("step.stdin", {"step": "a", "off": 0, "text": "\n", "eof": True})
+        result = events_until(client, answer_to(request))[-1]["result"]
+        same("the end", (7, False), (result["code"], result["output"]["truncated"]))
+        sleepers_are()
+        # cancelled, and killed by itself
+        for end in (lambda: client.request("step.cancel", {"step": "b"}),
+                    lambda: client.request("step.signal", {"step": "b", "signal": "KILL"})):
+            request = client.request("step.run", shared("b", LEAVES + "echo up; exec sleep 1000"))
+            events_until(client, method("step.output"))
+            sleepers_are("1000", "1001", "1002", "1003")
+            end()
+            same("the signal", "KILL", events_until(client, answer_to(request))[-1]["result"]["signal"])
+            sleepers_are()
+
+
+def test_such_a_step_ends_with_its_worker_and_its_exec_with_it():
+    for end in ("the worker", "the connection"):
+        setup = Setup()
+        client = setup.client
+        client.request("step.run", shared("a", LEAVES + "echo up; exec sleep 1000"))
+        events_until(client, method("step.output"))
+        client.request("step.exec", {"step": "a", "exec": "e", "process": {
+            "args": ["sh", "-c", "setsid sleep 1004 & exec sleep 1005"], "env": ["PATH=/bin"]}})
+        sleepers_are("1000", "1001", "1002", "1003", "1004", "1005")
+        if end == "the worker":
+            setup.process.kill()
+            setup.process.wait(DEADLINE)
+            client.close()
+        else:
+            setup.stop()
+        nothing_is_left()
+
+
+def test_a_configuration_without_a_pid_namespace_leaves_nothing():
+    config = config_of(["sh", "-c", "setsid sleep 1001 & exit 5"])
+    config["linux"]["namespaces"] = [{"type": "mount"}]
+    with Setup() as client:
+        same("the code", 5, client.run({"step": "a", "oci": config}, timeout=DEADLINE)["code"])
+        sleepers_are()
+
+
+def test_a_killed_reaper_ends_the_step():
+    with Setup() as client:
+        request = client.request("step.run", shared("a", "echo up; exec sleep 1000"))
+        events_until(client, method("step.output"))
+        os.kill(pids_of("runbuild-reap")[0], signal.SIGKILL)
+        same("the signal", "KILL", events_until(client, answer_to(request))[-1]["result"]["signal"])
+        sleepers_are()
+
+
+def test_a_signal_reaches_the_first_process_its_group_or_all():
+    parts = "trap 'echo init' USR1; " \
+        "sh -c 'trap \"echo child\" USR1; echo up; while :; do sleep 0.01; done' & " \
+        "setsid sh -c 'trap \"echo session\" USR1; echo up; while :; do sleep 0.01; done' & " \
+        "while :; do sleep 0.01; done"
+    for kind in ("private", "host"):
+        for target, told in (("init", {"init"}), ("group", {"init", "child"}), ("all", {"init", "child", "session"})):
+            with Setup() as client:
+                client.request("step.run", step("a", parts, pid=kind))
+                text = ""
+                while text.count("up") < 2:
+                    text += events_until(client, method("step.output"))[-1]["params"]["text"]
+                client.request("step.signal", {"step": "a", "signal": "USR1", "target": target})
+                said = set()
+                while said != told:
+                    # and what the shells say of the sleep that they wait for
+                    words = events_until(client, method("step.output"))[-1]["params"]["text"].split()
+                    said |= {"init", "child", "session"} & set(words)
+                    assert said <= told, f"{kind}, {target}: {said}"
 
 
 # ---- networks by slirp4netns --------------------------------------------------------------------
