@@ -31,6 +31,7 @@ struct launch_context {
 	int start_socket;           /* create: listening; else -1 */
 	const int *handed;          /* detached mounts that the plan takes by number */
 	size_t n_handed;
+	int cgroup_fd;       /* the group that a plan is born into; borrowed, -1: none */
 	int net_dir;         /* where the step's slirp4netns makes its API socket; or -1 */
 	int lease, netns;    /* of a pool, for a plan that takes them; borrowed */
 	const int *used_net; /* a namespace to enter instead of a new one; NULL: none */
@@ -131,6 +132,8 @@ struct launch {
 	struct cgroup group; /* the same, open */
 	struct resource_progress group_state;
 	bool cgroup_must;
+	const char
+		*unlimited; /* which limit of the plan there is not, and why; NULL: all are there */
 	bool cgroup_unasked; /* nobody asked for it: where it cannot be had, not a word */
 	bool below;          /* exec --cgroup: a group below it was asked for */
 	int pid_file_dir;    /* opened before anything exists, or -1 */

@@ -21,13 +21,22 @@ static const char *next_limit(const struct launch *l, const struct plan_op *op)
 	return NULL;
 }
 
+/* The first of several is kept for who has asked for the step. */
+static void unlimited(struct launch *l, const char *why, const char *what)
+{
+	log_warn("%s; the step runs without %s", why, what);
+	if (!l->unlimited)
+		l->unlimited = arena_printf(l->context->arena, "%s; the step runs without %s", why,
+					    what);
+}
+
 static int cgroup_make_failed(struct launch *l, const struct plan_op *op, int r, struct rb_err *err)
 {
 	const char *limit = next_limit(l, op);
 
 	if (!op->arg[0]) {
 		if (!l->cgroup_unasked)
-			log_warn("%s; the step runs without limits", err->what);
+			unlimited(l, err->what, "limits");
 		return 0;
 	}
 	if (op->arg[2] == 0 && limit && err->code == RB_CGROUP) {
@@ -82,15 +91,29 @@ static int cgroup_find_existing(struct launch *l, const struct plan_op *op, stru
 	return 0;
 }
 
+/* Not ours: nothing is written there, and nobody is killed or removed there. */
+static int cgroup_take(struct launch *l, struct rb_err *err)
+{
+	int fd = fd_dup(l->context->cgroup_fd, 3);
+
+	if (fd < 0)
+		return err_set(err, RB_CGROUP, -fd, "cannot take the cgroup that was handed over");
+	l->group = (struct cgroup){.n = 1, .v = {{.fd = fd, .v2 = true, .path = "/"}}};
+	return 0;
+}
+
 int launch_cgroup_find(struct launch *l, const struct plan_op *op, struct rb_err *err)
 {
 	int r;
+
+	if (op->arg[1] == CGROUP_HANDED)
+		return cgroup_take(l, err);
 
 	l->cgroup_must = op->arg[0] != 0;
 	l->cgroup_unasked = op->arg[1] != CGROUP_EXISTING && !l->cgroup_must && !op->arg[2] &&
 			    !next_limit(l, op);
 	if (op->arg[1] == CGROUP_FILES && op->str[1])
-		log_warn("%s; the step runs without limits", plan_str(l->plan, op->str[1]));
+		unlimited(l, plan_str(l->plan, op->str[1]), "limits");
 	if (op->arg[1] == CGROUP_EXISTING) {
 		r = cgroup_find_existing(l, op, err);
 		return r < 0 ? cgroup_make_failed(l, op, r, err) : 0;
@@ -129,7 +152,7 @@ int launch_cgroup_write(struct launch *l, const struct plan_op *op, struct rb_er
 		return 0;
 	r = resource_apply(&l->group, &write, &l->group_state, err);
 	if (r < 0 && !l->cgroup_must) {
-		log_warn("%s; the step runs without this limit", err->what);
+		unlimited(l, err->what, "this limit");
 		return 0;
 	}
 	if (r < 0)

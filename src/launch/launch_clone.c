@@ -39,6 +39,33 @@ static void child_main(struct launch *l)
 	exec_run(&l->child);
 }
 
+/* Did OP_CGROUP hand a group over for the clone? */
+static bool born_into_cgroup(const struct launch *l)
+{
+	const struct plan_op *ops = plan_parent_ops(l->plan);
+
+	for (size_t i = 0; i < l->plan->n_parent; i++)
+		if (ops[i].kind == OP_CGROUP)
+			return ops[i].arg[1] == CGROUP_HANDED && l->group.n == 1;
+	return false;
+}
+
+/* cgroups(7), "Cgroup delegation: containment rules" and "no internal processes". */
+static int clone_failed(const struct launch *l, int e, bool user, struct rb_err *err)
+{
+	if (!born_into_cgroup(l) || e == ENOSYS || e == ENOSPC || e == EAGAIN || e == ENOMEM)
+		return userns_explain(e, user, err);
+	err_set(err, RB_CGROUP, e, "cannot start in the cgroup that was handed over");
+	err_origin(err, "/cgroup/fd");
+	err_fix(err,
+		e == EBUSY || e == EOPNOTSUPP
+			? "it must be a group that may have processes: none that hands "
+			  "controllers down, and no threaded one"
+			: "this user must be able to write to its cgroup.procs, and to that of "
+			  "the nearest group above both");
+	return -e;
+}
+
 static int clone_child(struct launch *l, uint64_t fresh, uint64_t extra, int *ret_pidfd)
 {
 	struct clone_args args = {
@@ -51,6 +78,10 @@ static int clone_child(struct launch *l, uint64_t fresh, uint64_t extra, int *re
 
 	if (l->context->used_net)
 		args.flags &= ~(uint64_t)CLONE_NEWNET;
+	if (born_into_cgroup(l)) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)l->group.v[0].fd;
+	}
 	pid = sys_clone3(&args);
 	if (pid == 0)
 		child_main(l);
@@ -127,7 +158,7 @@ static int joiner_failure(struct launch *l, const struct handshake *record, bool
 	const struct plan_op *ops = plan_parent_ops(l->plan);
 
 	if (record->status == SLOT_NONE)
-		return userns_explain(record->errnum, user, err);
+		return clone_failed(l, record->errnum, user, err);
 	if (record->status == SLOT_INIT) {
 		err_set(err, RB_NAMESPACE, record->errnum,
 			"cannot join the container's namespaces");
@@ -198,7 +229,7 @@ int launch_clone_here(struct launch *l, const struct plan_op *op, struct rb_err 
 		return clone_joined(l, op, err);
 	pid = clone_child(l, op->arg[0], 0, &l->pidfd);
 	if (pid < 0)
-		return userns_explain(-pid, op->arg[0] & CLONE_NEWUSER, err);
+		return clone_failed(l, -pid, op->arg[0] & CLONE_NEWUSER, err);
 	l->pid = pid;
 	return 0;
 }

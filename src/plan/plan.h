@@ -266,6 +266,7 @@ enum plan_idmap_method {
 enum plan_cgroup_kind {
 	CGROUP_FILES,    /* made in the cgroup file system */
 	CGROUP_SCOPE,    /* a scope unit of systemd, with the child in it; list: its properties */
+	CGROUP_HANDED,   /* whose directory the caller has open: the child is born into it */
 	CGROUP_EXISTING, /* exec: the container's; list: groups below it, "[CONTROLLERS:]PATH" */
 };
 
@@ -403,6 +404,7 @@ struct plan_options {
 	enum plan_cgroup_manager cgroup_manager;
 	const char *const *cgroup_below; /* exec --cgroup */
 	size_t n_cgroup_below;
+	bool cgroup_handed;     /* by the caller, as launch_context.cgroup_fd */
 	bool rootless_cgroup;   /* a foreground step needs neither its group nor its limits */
 	bool add_pid_namespace; /* when the configuration lists none */
 	enum plan_console console;

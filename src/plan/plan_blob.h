@@ -69,6 +69,7 @@ bool plan_mount_has_tree(const struct plan_blob *b, const struct spec_mount *mou
 /* A mount of type cgroup that is more than a mount; false: nothing was added. */
 bool plan_add_cgroup_mount(struct plan_blob *b, const struct spec_mount *mount);
 bool plan_wants_cgroup(const struct plan_blob *b);
+void plan_add_handed_cgroup(struct plan_blob *b);
 int plan_add_cgroup(struct plan_blob *b, bool *ret_used);
 bool plan_add_exec_cgroup(struct plan_blob *b, const char *cgroup);
 void plan_add_resctrl(struct plan_blob *b);

@@ -145,9 +145,24 @@ static int cgroup_add_group(struct plan_blob *b, bool must, const char *warning)
 	return 0;
 }
 
+/* Before the clone, which joins it: clone3(2) CLONE_INTO_CGROUP. */
+void plan_add_handed_cgroup(struct plan_blob *b)
+{
+	uint32_t name;
+	struct plan_op *op;
+
+	if (!b->options->cgroup_handed)
+		return;
+	name = blob_str(b, "(handed over)");
+	op = blob_parent(b, OP_CGROUP, "/cgroup/fd");
+	op->str[0] = name;
+	op->arg[0] = true;
+	op->arg[1] = CGROUP_HANDED;
+}
+
 bool plan_wants_cgroup(const struct plan_blob *b)
 {
-	if (b->options->cgroup_manager == CGROUP_MANAGER_NONE)
+	if (b->options->cgroup_manager == CGROUP_MANAGER_NONE || b->options->cgroup_handed)
 		return false;
 	if (b->spec->cgroups_path[0])
 		return true;
@@ -227,7 +242,8 @@ bool plan_add_exec_cgroup(struct plan_blob *b, const char *cgroup)
 	uint32_t below;
 	struct plan_op *op;
 
-	if (cgroup[0] == '\0' || b->options->cgroup_manager == CGROUP_MANAGER_NONE)
+	if (cgroup[0] == '\0' || b->options->cgroup_manager == CGROUP_MANAGER_NONE ||
+	    b->options->cgroup_handed)
 		return false;
 	name = blob_str(b, cgroup);
 	below = blob_list(b, b->options->cgroup_below, b->options->n_cgroup_below);

@@ -177,7 +177,7 @@ static const enum plan_slot inherited[] = {SLOT_START, SLOT_STATE_CREATING, SLOT
 
 enum network_progress { NETWORK_NONE, NETWORK_STARTED, NETWORK_READY, NETWORK_CLOSED };
 
-enum cgroup_progress { CGROUP_UNKNOWN, CGROUP_FOUND, CGROUP_JOINED };
+enum cgroup_progress { CGROUP_UNKNOWN, CGROUP_BORN, CGROUP_FOUND, CGROUP_JOINED };
 
 struct checker {
 	const struct plan *plan;
@@ -192,6 +192,7 @@ struct checker {
 	int stage;
 	enum cgroup_progress cgroup;
 	enum network_progress network;
+	bool cloned;
 	bool network_lent, network_entered, network_own, network_ours, monitored;
 	size_t trees; /* of the parent that the child takes */
 };
@@ -453,10 +454,16 @@ static int op_check_cgroup(struct checker *c, const struct plan_op *op)
 	const char *file = plan_str(c->plan, op->str[0]);
 
 	switch (op->kind) {
+	case OP_CLONE:
+		if (c->cgroup == CGROUP_BORN)
+			c->cgroup = CGROUP_JOINED;
+		return 0;
 	case OP_CGROUP:
+		if (op->arg[1] == CGROUP_HANDED && c->cloned)
+			return broken(c, "too late to be born into a cgroup");
 		if (c->cgroup != CGROUP_UNKNOWN || !file[0])
 			return broken(c, "one cgroup, with a name");
-		c->cgroup = CGROUP_FOUND;
+		c->cgroup = op->arg[1] == CGROUP_HANDED ? CGROUP_BORN : CGROUP_FOUND;
 		return 0;
 	case OP_CGROUP_WRITE:
 		if (!file[0] || file[0] == '.' || strchr(file, '/'))
@@ -557,6 +564,7 @@ static int op_check_network(struct checker *c, const struct plan_op *op)
 	}
 	if (op->kind == OP_CLONE && op->arg[2] && (op->arg[0] | op->arg[1]) & CLONE_NEWPID)
 		return broken(c, "a reaper beside a pid namespace");
+	c->cloned |= op->kind == OP_CLONE;
 	if (op->kind == OP_CLONE)
 		c->network_own = (op->arg[0] & CLONE_NEWNET) != 0;
 	c->monitored |= op->kind == OP_MONITOR;
@@ -636,7 +644,7 @@ static int check_parent(struct checker *c)
 		return broken(c, "a tree that the child does not take, or takes twice");
 	if ((r = check_networks(c)) < 0)
 		return r;
-	if (c->cgroup == CGROUP_FOUND)
+	if (c->cgroup == CGROUP_FOUND || c->cgroup == CGROUP_BORN)
 		return broken(c, "a cgroup that nobody joins");
 	if (unpublished)
 		return broken(c, "a record that nobody publishes");

@@ -376,7 +376,7 @@ bool plan_has_parts(const struct spec *spec, const struct plan_options *options)
 		return false;
 	return mounts_have_parts(spec) && protections_have_parts(spec) && !process->terminal &&
 	       !spec->n_devices && !spec->n_sysctls && !spec->n_net_devices &&
-	       !spec->cgroups_path[0] && !process->has_oom_score_adj &&
+	       !spec->cgroups_path[0] && !options->cgroup_handed && !process->has_oom_score_adj &&
 	       !process->apparmor_profile && !process->selinux_label && options->foreground &&
 	       options->rootless_cgroup && options->no_record && !options->no_pivot &&
 	       !options->wait_start && !spec_resources_limit(&spec->resources);

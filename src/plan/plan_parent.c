@@ -235,6 +235,7 @@ static void plan_add_clone(struct plan_blob *b)
 			if (namespace_slots[k].type == ns->type)
 				op->slot = (int8_t)namespace_slots[k].slot;
 	}
+	plan_add_handed_cgroup(b);
 	op = blob_parent(b, OP_CLONE, "/linux/namespaces");
 	op->arg[0] = fresh;
 	op->arg[1] = joined;
@@ -296,9 +297,11 @@ int plan_add_parent_start(struct plan_blob *b)
 
 void plan_add_exec_clone(struct plan_blob *b, uint64_t join, const char *cgroup)
 {
-	struct plan_op *op = blob_parent(b, OP_CLONE, NULL);
+	struct plan_op *op;
 	bool grouped;
 
+	plan_add_handed_cgroup(b);
+	op = blob_parent(b, OP_CLONE, NULL);
 	op->slot = SLOT_INIT;
 	op->arg[1] = join & PLAN_BORN_INTO;
 	op->arg[2] = b->options->reaper;

@@ -203,6 +203,7 @@ int step_parse(struct arena *arena, const struct json_node *node, uint32_t n_fds
 		.n_fds = n_fds,
 	};
 	struct step step = {
+		.cgroup_fd = STEP_NO_FD,
 		.netns_fd = STEP_NO_FD,
 		.filter_fd = STEP_NO_FD,
 		.grace_ms = 5000,

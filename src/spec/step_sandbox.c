@@ -379,9 +379,15 @@ static int read_cgroup(struct step_parser *p, const struct json_node *node, stru
 	step_known(p, cgroup, "parent path fd resources");
 	if ((r = read_string(&p->base, cgroup, "parent", &parent)) < 0 ||
 	    (r = read_string(&p->base, cgroup, "path", &path)) < 0 ||
-	    (r = read_unsupported(&p->base, cgroup, "fd")) < 0 ||
+	    (r = step_read_fd(p, cgroup, "fd", &step->cgroup_fd)) < 0 ||
 	    (r = read_resources(p, cgroup, step)) < 0)
 		return r;
+	/* a group that the peer has made has the limits that the peer has given it */
+	if (step->cgroup_fd != STEP_NO_FD && cgroup->count > 1)
+		return json_error(cgroup, p->base.err, RB_CONFIG_CONFLICT,
+				  "\"fd\" stands alone: the group has its limits");
+	if (step->cgroup_fd != STEP_NO_FD)
+		return 0;
 	if (parent && path)
 		return json_error(cgroup, p->base.err, RB_CONFIG_CONFLICT,
 				  "only one of \"parent\" and \"path\" can be given");

@@ -4,6 +4,8 @@
  * root of the user namespace around it. Nothing here waits: what needs time is a state.
  */
 #include <linux/capability.h>
+#include <linux/magic.h>
+#include <sys/statfs.h>
 #include <time.h>
 #include "base/descendants.h"
 #include "base/file.h"
@@ -154,6 +156,7 @@ static void fill_context(struct job *job)
 		.held = job->handed.held,
 		.n_held = job->handed.n_held,
 		.stdio = job->stdio,
+		.cgroup_fd = job->cgroup_fd,
 		.net_dir = job->engine->directory_fd,
 		.used_net = job->net.ns >= 0 ? &job->net.ns : NULL,
 		.releases_mounts = job->handed.n_snapshots > 0,
@@ -267,6 +270,27 @@ static int launch_cold(struct job *job, const struct plan_options *options, stru
 	return launch_begin(&job->launch, plan, &job->context, err);
 }
 
+/* A further process goes where the first one was put. */
+static int choose_cgroup(struct job *job, struct rb_err *err)
+{
+	const struct job *first = job->inside ? job->inside : job;
+	int index = first->step->cgroup_fd;
+	struct statfs fs;
+
+	job->cgroup_fd = -1;
+	if (first->step->oci || index == STEP_NO_FD)
+		return 0;
+	if (job->inside) {
+		job->cgroup_fd = first->launch.group.n ? first->launch.group.v[0].fd : -1;
+		return 0;
+	}
+	if (fstatfs(job->fds[index], &fs) < 0 || (unsigned long)fs.f_type != CGROUP2_SUPER_MAGIC)
+		return err_set(err, RB_STEP_FDS, EINVAL,
+			       "descriptor %d is not the directory of a cgroup v2", index);
+	job->cgroup_fd = job->fds[index];
+	return 0;
+}
+
 static int launch(struct job *job, struct rb_err *err)
 {
 	const struct spec *spec = job->inside ? &job->inside->spec : &job->spec;
@@ -281,7 +305,11 @@ static int launch(struct job *job, struct rb_err *err)
 		.console = job->spec.process.terminal ? CONSOLE_OWN : CONSOLE_NONE,
 		.reaper = !spec_namespace_find(spec, CLONE_NEWPID),
 	};
-	int r = choose_filter(job, &options, err);
+	int r = choose_cgroup(job, err);
+
+	if (r == 0)
+		r = choose_filter(job, &options, err);
+	options.cgroup_handed = job->cgroup_fd >= 0;
 
 	if (job->inside && spec->seccomp.present) {
 		options.bpf = job->inside->bpf;

@@ -71,6 +71,7 @@ struct job {
 	struct used_net net; /* of that child, for another one after it */
 	struct plan_options options;
 	int fds[LIMIT_MESSAGE_FDS]; /* what came with the message; taken by job_begin() */
+	int cgroup_fd;              /* the group that the peer has made, borrowed; or -1 */
 	int stdio[3];               /* the child's; closed once it has them */
 	bool own_stdio[3];          /* a pipe that was made for the step */
 	struct job_stub *stubs;

@@ -109,7 +109,7 @@ static void add_features(const struct call *call, struct strbuf *out)
 
 	strbuf_add(out, "\"features\":[\"io.inband\",");
 	if (call->connection->is_socket)
-		strbuf_add(out, "\"io.fds\",\"net.netns\",");
+		strbuf_add(out, "\"io.fds\",\"net.netns\",\"cgroup.fd\",");
 	strbuf_add(
 		out,
 		"\"eof.drain\",\"tty\",\"net.none\",\"net.host\",\"net.slirp\",\"snap.overlay\",");

@@ -362,10 +362,8 @@ static void begin_running(struct run *run)
 		run->timeout_us = run->job.started_us + (int64_t)run->step.timeout_ms * 1000;
 	tell_started(run);
 	log_run(run, "started");
-	if (run->step.spec.cgroups_path && run->step.spec.cgroups_path[0] && !run->job.inside &&
-	    run->job.launch.group.n == 0)
-		connection_warn(run->owner, run->step.id, "cgroup",
-				"no cgroup could be made: the step runs without its limits");
+	if (run->job.launch.unlimited && !run->job.inside)
+		connection_warn(run->owner, run->step.id, "cgroup", run->job.launch.unlimited);
 	for (size_t i = 0; i < run->n_signals; i++)
 		(void)job_signal(&run->job, run->signals[i], JOB_INIT);
 	run->n_signals = 0;

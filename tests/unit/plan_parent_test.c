@@ -222,6 +222,11 @@ static void plan_lets_a_rootless_step_go_on_without_its_cgroup(void)
 	options.foreground = false;
 	plan = make_plan(&arena, rich_config(&arena, "", ""), host_rootless, &options);
 	CHECK(parent_op(plan, OP_CGROUP)->arg[0] == 1);
+	options.cgroup_handed = true;
+	plan = make_plan(&arena, rich_config(&arena, "", ""), host_root, &options);
+	CHECK(parent_first(plan, OP_CGROUP) + 1 == parent_first(plan, OP_CLONE));
+	CHECK(parent_first(plan, OP_CGROUP_JOIN) < 0 && parent_first(plan, OP_CGROUP_WRITE) < 0);
+	options.cgroup_handed = false;
 	options.cgroup_manager = CGROUP_MANAGER_NONE;
 	plan = make_plan(&arena, rich_config(&arena, "", ""), host_root, &options);
 	CHECK(parent_first(plan, OP_CGROUP) < 0);

@@ -1247,6 +1247,92 @@ def test_a_signal_reaches_the_first_process_its_group_or_all():
                     assert said <= told, f"{kind}, {target}: {said}"
 
 
+# ---- cgroups ------------------------------------------------------------------------------------
+
+GROUPS = pathlib.Path("/sys/fs/cgroup")
+
+
+@contextlib.contextmanager
+def group(name):
+    if os.environ.get("RUNBUILD_SUITE_CGROUP") != "private":
+        raise Skip("no cgroup v2 tree of the user's: the suite was not started by root, or there is no cgroup v2")
+    path = GROUPS / name
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        path.rmdir()
+
+
+def group_of(pid):
+    return pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines()[-1].removeprefix("0::")
+
+
+@only_on(*SOCKETS)
+def test_a_step_is_born_into_the_cgroup_that_was_handed_over():
+    with group("handed") as path, Setup() as client:
+        assert "cgroup.fd" in features_of(client)
+        for kind in ("private", "host"):
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            request = client.request("step.run", step("a", "echo up; read x; exit 4", pid=kind, cgroup={"fd": 0},
+                                                      io={"stdin": True}), fds=[fd])
+            os.close(fd)
+            started = events_until(client, method("step.started"))[-1]["params"]["pid"]
+            same("its group", "/handed", group_of(started))
+            events_until(client, method("step.output"))
+            client.request("step.exec", {"step": "a", "exec": "e", "process": {"args": ["sleep", "1000"], "env": ["PATH=/bin"]}})
+            further = events_until(client, method("step.started"))[-1]["params"]["pid"]
+            same("that of a further process", "/handed", group_of(further))
+            client.notify("step.stdin", {"step": "a", "off": 0, "text": "\n"})
+            result = events_until(client, answer_to(request))[-1]["result"]
+            same("the code", 4, result["code"])
+            assert result["cgroup"] is not None and result["oom"] == {"killed": False, "count": 0}, result
+            wait_until("nobody is in it", lambda: not (path / "cgroup.procs").read_text())
+
+
+@only_on(*SOCKETS)
+def test_a_cgroup_that_cannot_be_entered_is_refused():
+    with group("outer") as path, Setup() as client:
+        inner = path / "threaded"
+        inner.mkdir()
+        (inner / "cgroup.type").write_text("threaded")
+        invalid = inner / "invalid"  # cgroups(7), "domain invalid"
+        invalid.mkdir()
+        for where, more, kind in ((str(invalid), {}, "cgroup"), ("/", {}, "bad-fds"), (str(path), {"parent": "/x"}, "invalid-params")):
+            fd = os.open(where, os.O_RDONLY | os.O_DIRECTORY)
+            error = refusal(lambda f=fd, m=more: client.call("step.run", step("a", "true", cgroup={"fd": 0, **m}), fds=[f],
+                                                             timeout=DEADLINE))
+            same(f"the kind for {where} {more}", kind, error.kind)
+            os.close(fd)
+        invalid.rmdir()
+        inner.rmdir()
+
+
+def test_a_cgroup_is_made_where_it_was_asked_for_and_removed():
+    with group("build") as path, Setup() as client:
+        for cgroup, name in (({"parent": "/build"}, "/build/runbuild-a"), ({"path": "/build/of/mine"}, "/build/of/mine")):
+            request = client.request("step.run", step("a", "echo up; read x; exit 0", cgroup=cgroup, io={"stdin": True}))
+            pid = events_until(client, method("step.started"))[-1]["params"]["pid"]
+            same("its group", name, group_of(pid))
+            client.notify("step.stdin", {"step": "a", "off": 0, "text": "\n"})
+            result = events_until(client, answer_to(request))[-1]["result"]
+            assert isinstance(result["cgroup"], dict), result
+            assert not (GROUPS / name[1:]).exists(), name
+        (path / "of").rmdir()
+
+
+def test_a_limit_that_cannot_be_set_is_told():
+    with group("limited"), Setup() as client:
+        if "memory" in (GROUPS / "cgroup.controllers").read_text().split():
+            raise Skip("this tree has a memory controller: the limit can be set")
+        request = client.request("step.run", step("a", "exit 0", cgroup={"parent": "/limited", "resources": {"memory": 1 << 26}}))
+        events = events_until(client, answer_to(request))
+        warnings = [m["params"] for m in events if m.get("method") == "step.warn"]
+        same("the warnings", [("a", "cgroup")], [(w["step"], w["kind"]) for w in warnings])
+        assert "memory" in warnings[0]["message"], warnings
+        same("the code", 0, events[-1]["result"]["code"])
+
+
 # ---- networks by slirp4netns --------------------------------------------------------------------
 
 def needs_slirp():
