@@ -4,8 +4,13 @@
 # What a RUN step reaches under each policy, with and without the pool.
 
 # The marks are in the output of the step, "#7 0.1 MARK": BuildKit prints the command as well.
-readonly look='echo "net=$(readlink /proc/self/ns/net)"; for p in "127.0.0.1 9001" "127.0.0.1 9900" \
-"198.51.100.5 9003"; do echo "to $p: $(nc -w 2 $p </dev/null 2>&1 | head -c 40)."; done;'
+# Services of the host: tcp on its loopback and on an outer address, an abstract socket. Of the
+# daemon: its API, an abstract socket of its network.
+readonly look='echo "net=$(readlink /proc/self/ns/net)"; for p in "127.0.0.1 9001" "198.51.100.5 9003"; do \
+echo "to $p: $(nc -w 2 $p </dev/null 2>&1 | head -c 40)."; done; \
+for s in stepnet daemon; do a=$(unixcat @runbuild-$s); echo "to @$s: ${a#abstract: }."; done; \
+a=closed; /tools/buildctl --addr tcp://127.0.0.1:9900 debug workers 2>&1 | grep linux/ && a=SERVICE; \
+echo "to the daemon: $a."'
 
 reaches() {
 	grep -qE "^#[0-9]+ [0-9.]+ to $1: SERVICE" "$scratch/log" || fail "no answer from $1" "$(cat "$scratch/log")"
@@ -21,11 +26,18 @@ networks_of_steps() {
 	sed -nE 's/^#[0-9]+ [0-9.]+ net=net:\[([0-9]+)\].*/\1/p' "$scratch/log"
 }
 
+# everything reaches|does_not_reach: what the steps have tried.
+everything() {
+	local service
+
+	for service in '127.0.0.1 9001' '198.51.100.5 9003' '@stepnet' '@daemon' 'the daemon'; do
+		"$1" "$service"
+	done
+}
+
 own_network() {
 	build "$look" "$look"
-	does_not_reach '127.0.0.1 9001'
-	does_not_reach '127.0.0.1 9900'
-	does_not_reach '198.51.100.5 9003'
+	everything does_not_reach
 	same 'steps that said their network' 2 "$(networks_of_steps | wc -l)"
 	same 'steps in the network of the host' 0 "$(networks_of_steps | grep -cx "$(stat -L -c %i /proc/self/ns/net)" || true)"
 }
@@ -66,10 +78,9 @@ pool_is_full() {
 }
 
 test_host_policy_reaches_the_host() {
-	start_daemon runbuild rootless --
+	start_daemon runbuild rootless --net=host --
 	build "$look"
-	reaches '127.0.0.1 9001'
-	reaches '198.51.100.5 9003'
+	everything reaches
 	same 'network of the step' "$(stat -L -c %i /proc/self/ns/net)" "$(networks_of_steps)"
 }
 
@@ -82,10 +93,15 @@ parallel_steps() {
 	cat >"$dir/Dockerfile" <<-'E'
 		FROM scratch AS a
 		COPY --from=base / /
-		RUN --mount=type=cache,target=/m (echo SERVICE | timeout 6 nc -l -p 7007 &) ; touch /m/up; for i in $(seq 60); do [ -e /m/done ] && break; sleep 0.1; done; rm -f /m/up /m/done; echo ended
+		RUN --mount=type=cache,target=/m nc -ll -p 7007 -e echo SERVICE & unixcat -l @runbuild-step & \
+			for i in $(seq 600); do nc -w 1 127.0.0.1 7007 </dev/null | grep SERVICE && break; sleep 0.1; done; \
+			touch /m/up; for i in $(seq 600); do [ -e /m/done ] && break; sleep 0.1; done; rm -f /m/up /m/done; echo ended
 		FROM scratch AS b
 		COPY --from=base / /
-		RUN --mount=type=cache,target=/m for i in $(seq 60); do [ -e /m/up ] && break; sleep 0.1; done; [ -e /m/up ] && echo "side by side"; sleep 0.2; for h in 127.0.0.1 10.0.2.100 198.51.100.5; do echo "to $h 7007: $(nc -w 1 $h 7007 </dev/null 2>&1 | head -c 40)."; done; touch /m/done
+		RUN --mount=type=cache,target=/m for i in $(seq 600); do [ -e /m/up ] && break; sleep 0.1; done; \
+			[ -e /m/up ] && echo "side by side"; for h in 127.0.0.1 10.0.2.100 198.51.100.5; do \
+			echo "to $h 7007: $(nc -w 2 $h 7007 </dev/null 2>&1 | head -c 40)."; done; \
+			a=$(unixcat @runbuild-step); echo "to @step: ${a#abstract: }."; touch /m/done
 		FROM scratch
 		COPY --from=a /etc /a
 		COPY --from=b /etc /b
@@ -96,17 +112,30 @@ parallel_steps() {
 }
 
 test_parallel_steps_meet_with_the_host_policy() {
-	start_daemon runbuild rootless --
+	start_daemon runbuild rootless --net=host --
 	parallel_steps
 	reaches '127.0.0.1 7007'
+	reaches '@step'
+}
+
+parallel_steps_do_not_meet() {
+	local place
+
+	parallel_steps
+	for place in '127.0.0.1 7007' '10.0.2.100 7007' '198.51.100.5 7007' '@step'; do
+		does_not_reach "$place"
+	done
 }
 
 test_parallel_steps_cannot_reach_each_other() {
-	start_daemon runbuild rootless --step-net=slirp4netns --
-	parallel_steps
-	does_not_reach '127.0.0.1 7007'
-	does_not_reach '10.0.2.100 7007'
-	does_not_reach '198.51.100.5 7007'
+	local policy
+
+	for policy in none slirp4netns 'slirp4netns --step-net-pool=2'; do
+		# shellcheck disable=SC2086 # words
+		start_daemon runbuild rootless --step-net=$policy --
+		parallel_steps_do_not_meet || fail "--step-net=$policy"
+		stop_daemon
+	done
 }
 
 test_none_policy_is_loopback_only() {
@@ -142,11 +171,19 @@ test_rootlesskit_reaches_the_host() {
 	type -P rootlesskit >/dev/null || skip 'rootlesskit is not installed'
 	start_daemon rootlesskit --net=host
 	build "$look"
-	reaches '127.0.0.1 9001'
+	everything reaches
+}
+
+test_parallel_steps_meet_under_rootlesskit() {
+	type -P rootlesskit >/dev/null || skip 'rootlesskit is not installed'
+	start_daemon rootlesskit --net=host
+	parallel_steps
+	reaches '127.0.0.1 7007'
+	reaches '@step'
 }
 
 for name in host_policy_reaches_the_host rootlesskit_reaches_the_host none_policy_is_loopback_only \
-	parallel_steps_meet_with_the_host_policy \
+	parallel_steps_meet_with_the_host_policy parallel_steps_meet_under_rootlesskit \
 	parallel_steps_cannot_reach_each_other slirp4netns_policy_closes_the_host pool_closes_the_host_as_well; do
 	run_test "$name"
 done

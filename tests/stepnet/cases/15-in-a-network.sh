@@ -25,10 +25,15 @@ test_steps_of_a_daemon_with_a_detached_network_have_networks() {
 
 # The daemon's own listeners and other steps are in reach, the host is not.
 test_steps_in_the_network_of_a_daemon_do_not_reach_the_host() {
+	local service
+
 	start_daemon runbuild rootless --net=slirp4netns --copy-up=/etc --
 	build "$look"
-	does_not_reach '127.0.0.1 9001'
-	does_not_reach '198.51.100.5 9003'
+	for service in '127.0.0.1 9001' '198.51.100.5 9003' '@stepnet'; do
+		does_not_reach "$service"
+	done
+	reaches '@daemon'
+	reaches 'the daemon'
 	closed_to_raw_frames
 }
 
