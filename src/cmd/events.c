@@ -3,7 +3,6 @@
  * `events`: one line of JSON per reading of the container's cgroup, and one when the OOM killer
  * has struck, until the container ends. With --stats one reading, then the end.
  */
-#include <time.h>
 #include "base/num.h"
 #include "cmd/cmd.h"
 #include "cmd/verbs.h"
@@ -76,24 +75,16 @@ static int print_event(const char *type, const char *id, const struct cgroup *cg
 /* OOM kills are noticed within this time; the kernel's notification differs on v1 and v2. */
 enum { OOM_POLL_MS = 100 };
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static int events_follow(const struct container *container, const struct cgroup *cgroup, int init,
 			 int64_t interval_ms, struct rb_err *err)
 {
 	struct pollfd end = {.fd = init, .events = POLLIN};
-	int64_t next = now_ms() + interval_ms;
+	int64_t next = sys_now_ms() + interval_ms;
 	uint64_t kills = cgroup_oom_kills(cgroup);
 	int r = 0;
 
 	while (r == 0) {
-		int64_t left = next - now_ms();
+		int64_t left = next - sys_now_ms();
 		int wait = left <= 0 ? 0 : left < OOM_POLL_MS ? (int)left : OOM_POLL_MS;
 		bool ended = poll(&end, 1, wait) == 1;
 		uint64_t now = cgroup_oom_kills(cgroup);
@@ -103,7 +94,7 @@ static int events_follow(const struct container *container, const struct cgroup 
 		kills = now > kills ? now : kills;
 		if (ended)
 			return r;
-		if (r == 0 && now_ms() >= next) {
+		if (r == 0 && sys_now_ms() >= next) {
 			r = print_event("stats", container->id, cgroup, err);
 			next += interval_ms;
 		}

@@ -44,12 +44,9 @@ int target_start(const struct doctor *doctor, uint64_t namespaces, bool mapped,
 void target_end(struct target *target);
 
 /*
- * Runs a program with a fixed environment and keep (or -1) as descriptor 3. *ret_output reads what
- * it says on standard output and error. It dies with its maker.
+ * Runs a program with a fixed environment to its end; the first line of its output, empty when
+ * there is none. It dies with its maker.
  */
-int program_start(const char *path, const char *const argv[], int keep, int *ret_pidfd,
-		  int *ret_output);
-/* The same to its end; the first line of its output, empty when there is none. */
 int program_first_line(const char *path, const char *const argv[], char *line, size_t size);
 
 /* What a probe found. Returns nothing, so that `return found_...` is not needed. */

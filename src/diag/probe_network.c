@@ -11,6 +11,7 @@
 #include "host/helper.h"
 #include "net/filter.h"
 #include "net/proxy.h"
+#include "net/slirp.h"
 
 static void tun_refused(int errnum, struct finding *finding)
 {
@@ -57,79 +58,38 @@ void probe_tun(struct doctor *doctor UNUSED, struct finding *finding)
 	err_fix(&finding->err, "is it the device 10:200? sudo modprobe tun");
 }
 
-/* Its last words, as one line. */
-static void last_words(int output, char *said, size_t size)
-{
-	char text[1024];
-	size_t len = 0;
-	ssize_t got;
-	const char *at;
-
-	while (len < sizeof(text) - 1 &&
-	       (got = read(output, text + len, sizeof(text) - 1 - len)) > 0)
-		len += (size_t)got;
-	while (len > 0 && text[len - 1] == '\n')
-		len--;
-	text[len] = '\0';
-	for (size_t i = 0; i < len; i++)
-		if (text[i] == '\n')
-			text[i] = ';';
-	at = len < size ? text : text + len - size + 1;
-	memcpy(said, at, strlen(at) + 1);
-}
-
 /* Asked about slirp4netns once it runs; its pidfd. */
 typedef int slirp_question(int pidfd, struct rb_err *err);
 
-/*
- * "1" on the ready pipe: slirp4netns(1), --ready-fd. ask, if not NULL, has the last word. Errors:
- * RB_SLIRP_FAILED.
- */
-static int slirp_try(const char *path, pid_t target, slirp_question *ask, struct rb_err *err)
+/* Waited for to the trial's deadline. ask, if not NULL, has the last word. RB_SLIRP_FAILED. */
+static int slirp_try(const struct doctor *doctor, const char *path, pid_t target,
+		     slirp_question *ask, struct rb_err *err)
 {
-	CLEANUP_FD int pidfd = -1;
-	CLEANUP_FD int output = -1;
-	char number[16];
-	const char *const argv[] = {path,
-				    "--configure",
-				    "--mtu=65520",
-				    "--ready-fd=3",
-				    "--enable-sandbox",
-				    "--enable-seccomp",
-				    "--disable-host-loopback",
-				    number,
-				    "tap0",
-				    NULL};
-	siginfo_t info = {0};
-	int ready[2];
-	char said[256];
-	char byte = 0;
-	ssize_t got = -1;
-	int r;
+	const struct slirp_options options = {
+		.helper = path,
+		.configure = true,
+		.target = target,
+		.netns = -1,
+		.userns = -1,
+		.dir = -1,
+		.same_group = true,
+	};
+	struct slirp slirp;
+	int r = slirp_spawn(&slirp, doctor->arena, &options);
 
-	snprintf(number, sizeof(number), "%d", (int)target);
-	if (pipe2(ready, O_CLOEXEC) < 0)
-		return err_set(err, RB_SLIRP_FAILED, errno, "cannot start slirp4netns");
-	r = program_start(path, argv, ready[1], &pidfd, &output);
-	close(ready[1]);
-	if (r == 0)
-		got = sys_read(ready[0], &byte, 1); /* to the trial's deadline */
-	close(ready[0]);
-	if (r < 0)
+	if (r < 0) {
+		slirp_end(&slirp);
 		return err_set(err, RB_SLIRP_FAILED, -r, "cannot start slirp4netns");
-	if (got == 1 && byte == '1') {
-		r = ask ? ask(pidfd, err) : 0;
-		(void)sys_pidfd_send_signal(pidfd, SIGKILL);
-		(void)sys_wait_pidfd(pidfd, &info, WEXITED);
+	}
+	r = slirp_await(&slirp, -1);
+	if (r < 0) {
+		r = slirp_failed(&slirp, r, 0, err);
+		err_fix(err, "use another version of %s, or --net=host", path);
 		return r;
 	}
-	(void)sys_wait_pidfd(pidfd, &info, WEXITED);
-	last_words(output, said, sizeof(said));
-	err_set(err, RB_SLIRP_FAILED, 0, "slirp4netns ended with %s %d: %s",
-		info.si_code == CLD_EXITED ? "status" : "signal", info.si_status,
-		said[0] ? said : "it said nothing");
-	err_fix(err, "use another version of %s, or --net=host", path);
-	return -EPIPE;
+	r = ask ? ask(slirp.pidfd, err) : 0;
+	slirp_end(&slirp);
+	return r;
 }
 
 static bool works(const struct doctor *doctor, const char *name)
@@ -149,7 +109,7 @@ static int slirp_try_network(const struct doctor *doctor, const char *path, slir
 
 	if (r < 0)
 		return r;
-	r = slirp_try(path, target.pid, ask, err);
+	r = slirp_try(doctor, path, target.pid, ask, err);
 	target_end(&target);
 	return r;
 }

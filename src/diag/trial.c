@@ -6,7 +6,6 @@
  * helpers whose maker is gone are reaped too (newuidmap undoes PR_SET_PDEATHSIG, prctl(2)). The
  * child's standard output and error are /dev/null: a probe speaks by its finding alone.
  */
-#include <time.h>
 #include "base/file.h"
 #include "diag/doctor_private.h"
 #include "host/userns_check.h"
@@ -22,14 +21,6 @@ void found(struct finding *finding, enum finding_status status, enum rb_code cod
 	va_end(args);
 	finding->status = status;
 	err_set(&finding->err, code, errnum, "%s", text);
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /*
@@ -84,13 +75,13 @@ static void trial_child(struct doctor *doctor, const struct probe *probe, int pi
 /* The record, or why there is none. */
 static void trial_listen(struct doctor *doctor, int pipe, struct finding *finding)
 {
-	int64_t deadline = now_ms() + DOCTOR_SECONDS * 1000;
+	int64_t deadline = sys_now_ms() + DOCTOR_SECONDS * 1000;
 	struct pollfd fds[] = {{.fd = pipe, .events = POLLIN},
 			       {.fd = doctor->signals, .events = POLLIN}};
 	struct finding record;
 
 	for (;;) {
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - sys_now_ms();
 		int n = left > 0 ? poll(fds, 2, (int)left) : 0;
 
 		if (n < 0 && errno == EINTR)
@@ -215,9 +206,9 @@ void target_end(struct target *target)
 }
 
 /* In the new process: only calls that are safe after a fork. */
-static void program_exec(const char *path, const char *const argv[], int keep, int output)
+static void program_exec(const char *path, const char *const argv[], int output)
 	__attribute__((noreturn));
-static void program_exec(const char *path, const char *const argv[], int keep, int output)
+static void program_exec(const char *path, const char *const argv[], int output)
 {
 	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
 	sigset_t none;
@@ -227,10 +218,6 @@ static void program_exec(const char *path, const char *const argv[], int keep, i
 	(void)sys_dup3(output, 1, 0);
 	(void)sys_dup3(output, 2, 0);
 	(void)sys_close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
-	if (keep == 3)
-		(void)sys_fcntl(keep, F_SETFD, 0);
-	else if (keep >= 0)
-		(void)sys_dup3(keep, 3, 0);
 	/* main() ignores SIGPIPE, clone3 keeps that, and pasta then gives up */
 	(void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
 	sigemptyset(&none);
@@ -239,8 +226,12 @@ static void program_exec(const char *path, const char *const argv[], int keep, i
 	sys_exit(127);
 }
 
-int program_start(const char *path, const char *const argv[], int keep, int *ret_pidfd,
-		  int *ret_output)
+/*
+ * Runs a program with a fixed environment. *ret_output reads what it says on standard output and
+ * error. It dies with its maker.
+ */
+static int program_start(const char *path, const char *const argv[], int *ret_pidfd,
+			 int *ret_output)
 {
 	int pidfd = -1;
 	struct clone_args args = {
@@ -255,7 +246,7 @@ int program_start(const char *path, const char *const argv[], int keep, int *ret
 		return -errno;
 	pid = sys_clone3(&args);
 	if (pid == 0)
-		program_exec(path, argv, keep, pipes[1]);
+		program_exec(path, argv, pipes[1]);
 	close(pipes[1]);
 	if (pid < 0) {
 		close(pipes[0]);
@@ -274,7 +265,7 @@ int program_first_line(const char *path, const char *const argv[], char *line, s
 	size_t len = 0;
 	ssize_t got;
 	char sink[256];
-	int r = program_start(path, argv, -1, &pidfd, &output);
+	int r = program_start(path, argv, &pidfd, &output);
 
 	line[0] = '\0';
 	if (r < 0)

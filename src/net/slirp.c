@@ -153,7 +153,8 @@ int slirp_release(struct slirp *slirp)
 int slirp_spawn(struct slirp *slirp, struct arena *arena, const struct slirp_options *options)
 {
 	int pipes[PIPES][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
-	struct net_exec exec = {.path = options->helper, .dir = options->dir};
+	struct net_exec exec = {
+		.path = options->helper, .dir = options->dir, .same_group = options->same_group};
 	int rc = 0;
 
 	slirp_init(slirp);

@@ -23,6 +23,7 @@ struct slirp_options {
 	int netns, userns;      /* the namespace, and the user namespace to enter first; -1: none */
 	int dir;                /* its working directory, -1: ours */
 	const char *api_socket; /* below dir, or NULL */
+	bool same_group;        /* it stays in our process group */
 	bool held;              /* it reads nothing from its tap before slirp_release() */
 };
 

@@ -30,7 +30,8 @@ static void net_exec(const struct net_exec *exec)
 			(void)sys_fcntl(exec->keep[i], F_SETFD, 0);
 	if (exec->dir >= 0)
 		(void)sys_fchdir(exec->dir);
-	(void)setpgid(0, 0);
+	if (!exec->same_group)
+		(void)setpgid(0, 0);
 	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	sys_signals_reset(); /* pasta of 2023 takes an ignored SIGPIPE for an error */
 	(void)sys_execve(exec->path, exec->argv, (char *const *)envp);

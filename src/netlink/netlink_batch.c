@@ -11,7 +11,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <time.h>
+#include "base/sys.h"
 #include "netlink/netlink.h"
 
 enum { BATCH_BYTES = 2048, BATCH_MESSAGES = 8, READY_MS = 10000 };
@@ -276,18 +276,10 @@ static bool has_default_route(struct batch *batch)
 	return found;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Subscribed before it looks: a route that comes in between wakes it up. */
 int netlink_await_route(struct rb_err *err)
 {
-	int64_t deadline = now_ms() + READY_MS;
+	int64_t deadline = sys_now_ms() + READY_MS;
 	struct batch events = {0};
 	int rc = batch_open(&events, RTMGRP_IPV4_ROUTE, err);
 
@@ -303,7 +295,7 @@ int netlink_await_route(struct rb_err *err)
 		if (rc < 0 || found)
 			break;
 		fd.fd = mnl_socket_get_fd(events.sock);
-		if (poll(&fd, 1, (int)(deadline - now_ms())) <= 0) {
+		if (poll(&fd, 1, (int)(deadline - sys_now_ms())) <= 0) {
 			err_set(err, RB_PASTA_FAILED, 0, "pasta has made no route in %d s",
 				READY_MS / 1000);
 			err_fix(err, "does this host have a default route? Try --net=slirp4netns");

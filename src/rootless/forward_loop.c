@@ -150,14 +150,14 @@ void forward_loop(int parent, bool keep_address)
 		.most_connections = most_connections(),
 		.parent = {.act = parent_act, .fd = parent},
 	};
-	int64_t next = net_now_ms() + TICK_MS;
+	int64_t next = sys_now_ms() + TICK_MS;
 
 	if (loop.epoll < 0 || loop_want(&loop, &loop.parent, EPOLLIN) < 0)
 		sys_exit(1);
 	for (;;) {
 		struct epoll_event events[EVENTS];
 		int n = epoll_wait(loop.epoll, events, EVENTS, loop.listeners ? TICK_MS : -1);
-		int64_t now = net_now_ms();
+		int64_t now = sys_now_ms();
 
 		for (int i = 0; i < n; i++) {
 			struct source *source = events[i].data.ptr;

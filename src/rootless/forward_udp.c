@@ -112,7 +112,7 @@ static void session_act(struct loop *loop, struct source *source, uint32_t event
 
 	(void)loop;
 	(void)events;
-	session->last_ms = net_now_ms();
+	session->last_ms = sys_now_ms();
 	for (int i = 0; i < DATAGRAMS; i++) {
 		ssize_t got = recv(source->fd, buf, sizeof(buf), MSG_DONTWAIT);
 
@@ -165,7 +165,7 @@ static struct udp_session *session_for(struct loop *loop, struct listener *liste
 		    at->client.sin_port == client->sin_port)
 			return at;
 	if (listener->n_sessions == LIMIT_SESSIONS)
-		udp_expire(loop, listener, net_now_ms() - 1000);
+		udp_expire(loop, listener, sys_now_ms() - 1000);
 	return listener->n_sessions < LIMIT_SESSIONS ? session_new(loop, listener, client) : NULL;
 }
 
@@ -187,7 +187,7 @@ void udp_receive(struct loop *loop, struct source *source, uint32_t events)
 		if (!session)
 			continue;
 		session->local = local;
-		session->last_ms = net_now_ms();
+		session->last_ms = sys_now_ms();
 		/* ECONNREFUSED and the like: lost, as datagrams are */
 		(void)send(session->source.fd, buf, (size_t)got, MSG_DONTWAIT | MSG_NOSIGNAL);
 	}

@@ -3,7 +3,6 @@
  * What the drivers share: addresses, and which driver does what. Runs in the parent, except for
  * the two net_inside_ functions, which run in the namespace.
  */
-#include <time.h>
 #include "base/log.h"
 #include "base/num.h"
 #include "host/helper.h"
@@ -55,14 +54,6 @@ int net_cidr_parse(const char *text, struct net_options *options, struct rb_err 
 		err_fix(err, "give the address of the network itself, with zeros at its end");
 	}
 	return rc;
-}
-
-int64_t net_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 void net_init(struct net *net, struct arena *arena, const struct net_options *options)
@@ -179,7 +170,7 @@ int net_start(struct net *net, pid_t target, struct rb_err *err)
 	int rc = 0;
 
 	net->target = target;
-	net->started_ms = net_now_ms();
+	net->started_ms = sys_now_ms();
 	if (net->options->driver == NET_SLIRP4NETNS)
 		rc = slirp_start(net, err);
 	else if (net->options->driver == NET_PASTA)
@@ -327,7 +318,7 @@ static void net_start_again(struct net *net)
 	struct rb_err err = {0};
 	int rc;
 
-	net->started_ms = net_now_ms();
+	net->started_ms = sys_now_ms();
 	net->said[0] = '\0';
 	rc = net->options->driver == NET_PASTA ? pasta_start(net, &err) : slirp_start(net, &err);
 	for (size_t i = 0; rc == 0 && !net->options->builtin_ports && i < net->ports.n; i++)
@@ -360,7 +351,7 @@ static void forward_event(struct net *net)
 void net_event(struct net *net)
 {
 	const char *name = net_driver_name(net->options->driver);
-	int64_t now = net_now_ms();
+	int64_t now = sys_now_ms();
 	bool by_signal;
 	int status;
 

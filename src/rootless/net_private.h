@@ -8,8 +8,6 @@
 
 enum { NET_READY_MS = 10000 };
 
-int64_t net_now_ms(void);
-
 /* Has the helper ended? Then it is reaped and everything of it closed. */
 bool net_reap(struct net *net, int *ret_status, bool *ret_signal);
 

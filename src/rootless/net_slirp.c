@@ -43,7 +43,7 @@ static int closure_program(const struct net *net, struct arena *arena, struct so
 /* Its tap, which it opens sooner or later, or ends. */
 static int await_tap(struct net *net)
 {
-	int64_t until = net_now_ms() + NET_READY_MS;
+	int64_t until = sys_now_ms() + NET_READY_MS;
 	int tap;
 
 	for (;;) {
@@ -51,7 +51,7 @@ static int await_tap(struct net *net)
 				       {.fd = net->output, .events = POLLIN}};
 
 		tap = net_tap_find(net->pidfd);
-		if (tap != -ENODEV || net_now_ms() > until)
+		if (tap != -ENODEV || sys_now_ms() > until)
 			return tap;
 		/* that it has opened something is no event; what it says is a sign of it */
 		(void)poll(fds, 2, 1);

@@ -214,7 +214,7 @@ static int fuse_await_path(struct snapshot *snapshot, const char *place, int bef
 	const char *words;
 	bool ended = false;
 
-	while (!ended && snapshot_now_ms() < snapshot->deadline_ms) {
+	while (!ended && sys_now_ms() < snapshot->deadline_ms) {
 		/* proc(5): a change of the mounts is an exceptional condition */
 		struct pollfd fds[] = {{.fd = mounts, .events = POLLPRI},
 				       {.fd = snapshot->daemon, .events = POLLIN}};
@@ -276,7 +276,7 @@ static int fuse_check_upper(const struct snap_layers *layers, struct rb_err *err
 /* 10 s and, because each layer is compared with each, a thousandth of a ms for each pair. */
 static int64_t fuse_deadline(size_t layers)
 {
-	return snapshot_now_ms() + 10000 + (int64_t)(layers * layers / 1000);
+	return sys_now_ms() + 10000 + (int64_t)(layers * layers / 1000);
 }
 
 int fuse_begin(struct arena *arena, const struct snap_layers *layers, bool by_path,
@@ -321,11 +321,11 @@ int fuse_begin(struct arena *arena, const struct snap_layers *layers, bool by_pa
 static bool wait_for(int pidfd, int ms)
 {
 	struct pollfd fd = {.fd = pidfd, .events = POLLIN};
-	int64_t deadline = snapshot_now_ms() + ms;
+	int64_t deadline = sys_now_ms() + ms;
 	int64_t left = ms;
 
 	while (left >= 0 && poll(&fd, 1, (int)left) <= 0)
-		if ((left = deadline - snapshot_now_ms()) < 0)
+		if ((left = deadline - sys_now_ms()) < 0)
 			return false;
 	return true;
 }

@@ -5,7 +5,6 @@
  * that launches the step, with CAP_SYS_ADMIN in its user namespace.
  */
 #include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 #include "base/file.h"
 #include "snapshot/snap_private.h"
@@ -29,14 +28,6 @@ int snap_driver_parse(const char *name, enum snap_driver *ret_driver)
 		}
 	}
 	return -EINVAL;
-}
-
-int64_t snapshot_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* One directory as it is: the upper one, or a single lower one read-only. */
@@ -163,7 +154,7 @@ static int daemon_failed(struct snapshot *snapshot, const char *what, struct rb_
 {
 	const char *words;
 
-	if (snapshot_now_ms() >= snapshot->deadline_ms && snapshot->daemon >= 0)
+	if (sys_now_ms() >= snapshot->deadline_ms && snapshot->daemon >= 0)
 		(void)sys_pidfd_send_signal(snapshot->daemon, SIGKILL);
 	words = fuse_words(snapshot);
 	err_set(err, RB_SNAP_DAEMON, 0, "fuse-overlayfs %s%s%s", what, words[0] ? ": " : "", words);
@@ -184,7 +175,7 @@ int snapshot_advance(struct snapshot *snapshot, struct rb_err *err)
 			return 1;
 		return daemon_failed(snapshot, "ended before it served anything", err);
 	}
-	if (snapshot_now_ms() >= snapshot->deadline_ms)
+	if (sys_now_ms() >= snapshot->deadline_ms)
 		return daemon_failed(snapshot, "does not answer", err);
 	return 0;
 }
@@ -208,7 +199,7 @@ int snapshot_open(struct arena *arena, const struct snap_spec *spec, struct snap
 	while (r == 0 && (r = snapshot_advance(ret_snapshot, err)) == 0) {
 		struct pollfd fds[2];
 		size_t n = snapshot_poll(ret_snapshot, fds);
-		int64_t left = ret_snapshot->deadline_ms - snapshot_now_ms();
+		int64_t left = ret_snapshot->deadline_ms - sys_now_ms();
 
 		(void)poll(fds, n, left > 0 ? (int)left : 0);
 	}

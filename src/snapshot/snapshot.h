@@ -78,9 +78,6 @@ int snapshot_open(struct arena *arena, const struct snap_spec *spec, struct snap
  */
 int snapshot_close(struct snapshot *snapshot, struct rb_err *err);
 
-/* CLOCK_MONOTONIC in milliseconds, as deadlines are given. */
-int64_t snapshot_now_ms(void);
-
 /* Has the daemon died while the snapshot is in use? Fills *err if so. */
 bool snapshot_is_dead(struct snapshot *snapshot, struct rb_err *err);
 

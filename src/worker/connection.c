@@ -47,7 +47,7 @@ struct connection *connection_new(struct worker *worker, int in, int out)
 	c->out = in == out ? in : own_description(out, O_WRONLY);
 	if (c->is_socket)
 		(void)setsockopt(c->out, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
-	c->hello_ms = snapshot_now_ms() + HELLO_MS;
+	c->hello_ms = sys_now_ms() + HELLO_MS;
 	c->next = worker->connections;
 	worker->connections = c;
 	worker->n_connections++;

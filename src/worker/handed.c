@@ -136,7 +136,7 @@ int handed_wait(struct handed *handed, struct rb_err *err)
 		struct pollfd fds[LIMIT_SNAPSHOTS];
 		int64_t deadline = INT64_MAX;
 		size_t n = handed_poll(handed, fds, &deadline);
-		int64_t left = deadline - snapshot_now_ms();
+		int64_t left = deadline - sys_now_ms();
 
 		(void)poll(fds, n, left < 0 ? 0 : left > 60000 ? 60000 : (int)left);
 	}

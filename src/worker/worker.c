@@ -257,7 +257,7 @@ static void end_execs_of_ended(struct worker *w)
 
 static void turn_connections(struct worker *w)
 {
-	int64_t now = snapshot_now_ms();
+	int64_t now = sys_now_ms();
 
 	for (struct connection *c = w->connections; c; c = c->next) {
 		struct rb_err err = {0};
