@@ -58,6 +58,7 @@
 	X(RB_SUBID_SHARED, 219)                                                                    \
 	X(RB_SUBID_OWN, 220)                                                                       \
 	X(RB_SUBID_OVERLAP, 221)                                                                   \
+	X(RB_USERNS_APPARMOR, 222)                                                                 \
 	/* host: the user's session */                                                             \
 	X(RB_RUNTIME_DIR, 250)                                                                     \
 	X(RB_LOGIN, 251)                                                                           \
@@ -124,6 +125,7 @@
 	X(RB_DAEMON, 612)                                                                          \
 	X(RB_STEP_NET, 613)                                                                        \
 	X(RB_NET_FILTER, 614)                                                                      \
+	X(RB_NET_OVERLAP, 615)                                                                     \
 	/* snapshots */                                                                            \
 	X(RB_SNAP_LAYER, 700)                                                                      \
 	X(RB_SNAP_UPPER, 701)                                                                      \

@@ -36,6 +36,8 @@ enum { CAP_NUMBER_SYS_ADMIN = 21, STATUS_TIMEOUT = 124 };
 	 "a further mount: src=DIR,dst=DIR[,ro] or type=tmpfs,dst=DIR[,size=N]"}, \
 	{"net", 0, OPTION_STRING, OPT(net), "none|host|slirp4netns", \
 	 "the step's network; default: none"}, \
+	{"cidr", 0, OPTION_STRING, OPT(cidr), "NETWORK/BITS", \
+	 "addresses of --net=slirp4netns; default: 10.0.2.0/24"}, \
 	{"user", 'u', OPTION_STRING, OPT(user), "USER[:GROUP]", \
 	 "names or numbers"}, \
 	{"env", 'e', OPTION_LIST, OPT(env), "NAME=VALUE", \

@@ -15,6 +15,7 @@ struct step_options {
 	struct option_list mount;
 	struct option_list env;
 	const char *net;
+	const char *cidr;
 	const char *user;
 	const char *cwd;
 	const char *hostname;

@@ -218,10 +218,16 @@ static int add_net(const struct step_options *options, struct strbuf *out, struc
 	static const char *const modes[] = {"none", "host", "slirp"};
 	const char *net = options->net ? options->net : "none";
 
+	if (options->cidr && !str_eq(net, "slirp4netns"))
+		return usage(err, "add --net=slirp4netns",
+			     "--cidr is of a network of the step's own");
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
 		if (!str_eq(net, known[i]))
 			continue;
-		strbuf_printf(out, ",\"net\":{\"mode\":\"%s\"}", modes[i]);
+		strbuf_printf(out, ",\"net\":{\"mode\":\"%s\"", modes[i]);
+		if (options->cidr)
+			add_member(out, "cidr", options->cidr);
+		strbuf_add_char(out, '}');
 		return 0;
 	}
 	return usage(err, "use none, host or slirp4netns", "unknown network '%.40s'", net);

@@ -114,7 +114,7 @@ static const struct catalogue_entry entries[] = {
 	{RB_USERNS_CHROOT, "in a chroot", "User namespaces cannot be created in a chroot.",
 	 "Run outside of it, or enter the tree with pivot_root."},
 	{RB_USERNS_SECCOMP, "seccomp around us",
-	 "The seccomp profile of the surrounding container blocks user namespaces.",
+	 "The seccomp profile of the surrounding container blocks user namespaces, or mounts in them.",
 	 "docker: --security-opt seccomp=unconfined; Kubernetes: seccompProfile Unconfined"},
 	{RB_IDMAP_SETUID_BOUND, "CAP_SETUID not available",
 	 "CAP_SETUID or CAP_SETGID is not in the bounding set of the surrounding container.",
@@ -140,6 +140,12 @@ static const struct catalogue_entry entries[] = {
 	 "Two lines of one user in /etc/subuid or /etc/subgid overlap. Both are used, as one range; "
 	 "other programs fail with \"Invalid argument\".",
 	 "Make the two lines one."},
+	{RB_USERNS_APPARMOR, "AppArmor",
+	 "AppArmor refuses user namespaces to programs without a profile, or lets them be made and "
+	 "takes all capabilities away inside (Ubuntu since 23.10); or the profile of the surrounding "
+	 "container forbids mounts.",
+	 "Load a profile with the rule 'userns,' for the path of runbuild: the message has the commands, "
+	 "the package brings one. docker: --security-opt apparmor=unconfined"},
 	{RB_RUNTIME_DIR, "runtime directory",
 	 "XDG_RUNTIME_DIR is not set, or is no directory of the user with mode 0700. Daemons then "
 	 "look for places that only root may write to.",
@@ -295,14 +301,19 @@ static const struct catalogue_entry entries[] = {
 	{RB_DAEMON, "daemon did not start", "buildkitd ended, or did not get ready.",
 	 "Its last lines stand above the message."},
 	{RB_STEP_NET, "network of a step",
-	 "The step's own network (--step-net) could not be made or closed towards the host, or its "
-	 "slirp4netns has ended while the step ran.",
-	 "The message says which; --step-net=host gives the step the daemon's network, and with it the "
-	 "host's loopback."},
+	 "The step's own network (rootless --step-net, step --net, \"net\" of a worker's step) could "
+	 "not be made or closed towards the host, or its slirp4netns has ended while the step ran.",
+	 "The message says which; the mode host gives the step the network of its daemon or caller, "
+	 "and with it the host's loopback."},
 	{RB_NET_FILTER, "filter of the tap",
 	 "The filter that keeps raw frames from this host could not be put on slirp4netns's tap.",
-	 "The message says what refused it; a network without slirp4netns (--net=none or pasta, "
+	 "The message says what refused it; a network without slirp4netns (--net=none, "
 	 "--step-net=none) needs no filter."},
+	{RB_NET_OVERLAP, "overlapping networks",
+	 "The launcher's network has addresses that this host reaches through a route of its own: what "
+	 "is there, a company network perhaps, is out of the command's reach.",
+	 "Use addresses that nobody has: --cidr, for example 172.30.2.0/24."},
+
 	{RB_SNAP_LAYER, "snapshot layer",
 	 "A directory of a snapshot is missing, is not a directory, may not be searched by the root "
 	 "of the user namespace, or there are more than 500 of them.",

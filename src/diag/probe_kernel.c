@@ -149,7 +149,8 @@ void probe_userns(struct doctor *doctor UNUSED, struct finding *finding)
 		found_ok(finding, "can be made, and every other namespace in them");
 		return;
 	}
-	(void)userns_explain(-r, true, &finding->err);
+	if (!userns_explain_inside(-r, &finding->err))
+		(void)userns_explain(-r, true, &finding->err);
 	err_context(&finding->err, "without privilege inside");
 	finding->status = FINDING_ERROR;
 }

@@ -75,11 +75,31 @@ static bool holds_sys_admin(void)
 static int explain_seccomp(int errnum, struct rb_err *err)
 {
 	err_set(err, RB_USERNS_SECCOMP, errnum,
-		"the seccomp profile around this process blocks namespaces");
+		"the seccomp profile around this process blocks namespaces or mounts");
 	err_fix(err, "docker: --security-opt seccomp=unconfined; Kubernetes: "
 		     "seccompProfile: {type: Unconfined}; GitLab: security_opt = "
 		     "[\"seccomp:unconfined\"] in [runners.docker]");
 	return -errnum;
+}
+
+/* The profile is for a path: this program's. */
+static void explain_restriction(int errnum, const char *what, struct rb_err *err)
+{
+	char path[128];
+	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	path[len > 0 ? len : 0] = '\0';
+	err_set(err, RB_USERNS_APPARMOR, errnum, "AppArmor %s", what);
+	err_fix(err,
+		"printf 'abi <abi/4.0>,\\ninclude <tunables/global>\\nprofile runbuild %s "
+		"flags=(unconfined) { userns, }\\n' | sudo tee /etc/apparmor.d/runbuild && sudo "
+		"apparmor_parser -r /etc/apparmor.d/runbuild",
+		path);
+}
+
+static bool is_restricted(void)
+{
+	return sysctl_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1;
 }
 
 static int explain_user_denied(int errnum, struct rb_err *err)
@@ -99,18 +119,56 @@ static int explain_user_denied(int errnum, struct rb_err *err)
 	} else if (sysctl_number("/proc/sys/kernel/unprivileged_userns_clone") == 0) {
 		err_set(err, RB_USERNS_DENIED, errnum, "kernel.unprivileged_userns_clone is 0");
 		err_fix(err, "sudo sysctl -w kernel.unprivileged_userns_clone=1");
-	} else if (sysctl_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1) {
-		err_set(err, RB_USERNS_DENIED, errnum,
-			"AppArmor restricts user namespaces of programs without a profile");
-		err_fix(err,
-			"install the package's profile, or write /etc/apparmor.d/runbuild with "
-			"the rule 'userns,' for the path of this program");
+	} else if (is_restricted()) {
+		explain_restriction(errnum,
+				    "restricts user namespaces of programs without a profile", err);
 	} else {
 		err_set(err, RB_USERNS_DENIED, errnum, "the kernel refuses a user namespace");
 		err_fix(err, "run outside of a chroot; see the kernel's log (dmesg) for what a "
 			     "security module has denied");
 	}
 	return -errnum;
+}
+
+size_t userns_label_confines(const char *label)
+{
+	const char *mode = strstr(label, " (enforce)");
+
+	return mode ? (size_t)(mode - label) : 0;
+}
+
+bool userns_explain_inside(int errnum, struct rb_err *err)
+{
+	/* what Ubuntu puts a process into that has made a user namespace without a profile */
+	static const char taken[] = "unprivileged_userns";
+	char label[128];
+	ssize_t len = file_read_small(AT_FDCWD, "/proc/self/attr/apparmor/current", label,
+				      sizeof(label));
+	size_t name;
+
+	if (errnum != EPERM && errnum != EACCES)
+		return false;
+	if (len <= 0)
+		len = file_read_small(AT_FDCWD, "/proc/self/attr/current", label, sizeof(label));
+	name = len > 0 ? userns_label_confines(label) : 0;
+	if (name && (name != strlen(taken) || strncmp(label, taken, name) != 0)) {
+		err_set(err, RB_USERNS_APPARMOR, errnum,
+			"the AppArmor profile '%.*s' around this process forbids it to set up a "
+			"user namespace",
+			(int)name, label);
+		err_fix(err, "docker: --security-opt apparmor=unconfined; Kubernetes: "
+			     "appArmorProfile: {type: Unconfined}");
+	} else if (name || is_restricted()) {
+		explain_restriction(errnum,
+				    "takes all capabilities away from this program inside a user "
+				    "namespace",
+				    err);
+	} else if (status_has("\nSeccomp:\t2")) {
+		(void)explain_seccomp(errnum, err);
+	} else {
+		return false;
+	}
+	return true;
 }
 
 int userns_explain(int errnum, bool user, struct rb_err *err)

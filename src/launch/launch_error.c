@@ -103,6 +103,11 @@ static int failure_mount(const struct handshake *record, const char *what, struc
 			return -ELOOP;
 		}
 		err_set(err, RB_MOUNT_TARGET, e, "cannot make mount destination '%s'", what);
+		if (e == EROFS || e == EACCES || e == EPERM)
+			err_fix(err,
+				"the root cannot be written to here: make an empty '%s' in the image, "
+				"or mount a tmpfs over the directory it is in",
+				what);
 		return -e;
 	case OP_FSMOUNT: return failure_fsmount(record, what, err);
 	case OP_MOVE_MOUNT: return failure_move(e, what, err);

@@ -132,16 +132,19 @@ static void warn_of_routes(const struct net_options *options)
 	char theirs[16];
 	char ours[16];
 	char other[16];
+	char fix[64];
 
 	/* not knowing is no reason to complain */
 	if (rtnl_find_route(addresses.gateway - 2, addresses.prefix, &route) <= 0)
 		return;
-	log_warn("the network %s/%u overlaps %s/%u, which this host reaches through %s: the "
-		 "command cannot reach what is there; use another one, --cidr=%s/24",
-		 net_address_text(addresses.gateway - 2, ours), addresses.prefix,
-		 net_address_text(route.network, theirs), route.prefix,
-		 route.ifname[0] ? route.ifname : "an interface",
+	snprintf(fix, sizeof(fix), "use another one: --cidr=%s/24",
 		 net_address_text(free_network(), other));
+	log_warn_code(RB_NET_OVERLAP, fix,
+		      "the network %s/%u overlaps %s/%u, which this host reaches through %s: the "
+		      "command cannot reach what is there",
+		      net_address_text(addresses.gateway - 2, ours), addresses.prefix,
+		      net_address_text(route.network, theirs), route.prefix,
+		      route.ifname[0] ? route.ifname : "an interface");
 }
 
 int net_check(struct net *net, struct rb_err *err)

@@ -111,6 +111,11 @@ static char **pasta_argv(const struct net *net)
 	argv[n++] = arena_strdup(arena, "none");
 	argv[n++] = arena_strdup(arena, "--udp-ns");
 	argv[n++] = arena_strdup(arena, "none");
+	/* as real root it becomes nobody, who may not enter what is root's */
+	if (geteuid() == 0) {
+		argv[n++] = arena_strdup(arena, "--runas");
+		argv[n++] = arena_strdup(arena, "0:0");
+	}
 	argv[n++] = arena_printf(arena, "%d", (int)net->target);
 	for (size_t i = 0; i < n; i++)
 		if (!argv[i])

@@ -10,6 +10,7 @@
  */
 #include <sys/signalfd.h>
 #include "base/num.h"
+#include "host/userns_check.h"
 #include "rootless/rootless_private.h"
 
 int message_send(int sock, enum rootless_message_type type, const struct rb_err *err)
@@ -87,6 +88,16 @@ static int child_namespaces(struct rootless *r)
 	return rc;
 }
 
+/* Root of a user namespace may do all this: something around it must be in the way. */
+static int refused_inside(int rc, enum rb_code code, const char *what, struct rb_err *err)
+{
+	if (userns_explain_inside(-rc, err))
+		return rc;
+	err_set(err, code, -rc, "cannot %s", what);
+	err_fix(err, "see the kernel's log (dmesg) for what a security module has denied");
+	return rc;
+}
+
 static int child_set_up(struct rootless *r, struct rb_err *err)
 {
 	const struct rootless_options *options = r->options;
@@ -95,15 +106,14 @@ static int child_set_up(struct rootless *r, struct rb_err *err)
 	if (rc == 0)
 		rc = sys_setresuid(0);
 	if (rc < 0)
-		return err_set(err, RB_CREDENTIALS, -rc,
-			       "cannot become root of the user namespace");
+		return refused_inside(rc, RB_CREDENTIALS, "become root of the user namespace", err);
 	/* before a copy-up moves the directory out of the way */
 	rc = rootless_state_reopen(r, err);
 	if (rc < 0)
 		return rc;
 	rc = child_namespaces(r);
 	if (rc < 0)
-		return err_set(err, RB_NAMESPACE, -rc, "cannot set the namespaces up");
+		return refused_inside(rc, RB_NAMESPACE, "set the namespaces up", err);
 	if (rootless_inside_network(r)) {
 		child_allow_ping(r);
 		rc = net_inside_set_up(&r->net, err);

@@ -122,15 +122,20 @@ search example.test
 options edns0' "$(rootless --net=slirp4netns -- cat /etc/resolv.conf)"
 }
 
-test_names_resolve_through_a_resolver_on_the_hosts_loopback() {
-	needs_tun
-	needs_host
+# names_resolve DRIVER: through a resolver that only the host's loopback interface has.
+names_resolve() {
 	"$scratch/lib/resolver.py" 127.0.0.53 53 192.0.2.7 >"$scratch/resolver.out" 2>&1 &
 	resolver=$!
 	trap 'kill "$resolver"' EXIT
 	await 10 grep -q ready "$scratch/resolver.out" || fail "$(cat "$scratch/resolver.out")"
-	rootless --net=slirp4netns -- getent ahostsv4 some.example.test >"$scratch/out"
+	rootless --net="$1" -- getent ahostsv4 some.example.test >"$scratch/out"
 	contains "$scratch/out" '192.0.2.7'
+}
+
+test_names_resolve_through_a_resolver_on_the_hosts_loopback() {
+	needs_tun
+	needs_host
+	names_resolve slirp4netns
 }
 
 test_a_dangling_resolv_conf_is_replaced() {
@@ -185,6 +190,7 @@ test_copy_up_makes_a_directory_writable_and_keeps_its_files() {
 	same 'file system' tmpfs "$(tail -n 1 "$scratch/out")"
 	contains "$scratch/out" 'root:x:0:0'
 	same 'the host' "$before" "$(find /etc -maxdepth 1 | sort)"
+	same 'an entry' symlink "$(rootless --copy-up=/etc -- sh -c 'readlink /etc/passwd | sed "s#^[.]ro[^/]*/passwd#symlink#"')"
 }
 
 test_copy_up_takes_several_directories() {

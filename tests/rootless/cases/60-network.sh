@@ -21,8 +21,8 @@ test_a_network_that_the_host_reaches_already_is_said() {
 	needs_tun
 	needs_host
 	with_route 10.0.0.0/8
-	rootless --net=slirp4netns -- true 2>"$scratch/err"
-	contains "$scratch/err" '10.0.2.0/24 overlaps 10.0.0.0/8' 'through lan' '--cidr=172.30.2.0/24'
+	warns_with RB0615 '10.0.2.0/24 overlaps 10.0.0.0/8' 'through lan' '--cidr=172.30.2.0/24' -- \
+		rootless --net=slirp4netns -- true
 	rootless --net=slirp4netns --cidr=10.9.0.0/16 -- true 2>"$scratch/err"
 	contains "$scratch/err" '10.9.0.0/16 overlaps 10.0.0.0/8'
 	rootless --net=slirp4netns --cidr=172.30.2.0/24 -- true 2>"$scratch/err"
@@ -75,6 +75,22 @@ test_the_kernels_words_are_in_the_error() {
 test_ping_needs_no_capability() {
 	needs_tun
 	same 'range' "0	65536" "$(rootless --net=slirp4netns -- cat /proc/sys/net/ipv4/ping_group_range)"
+	same 'as another id, without any' answered "$(rootless --net=slirp4netns -- setpriv --reuid=1000 --regid=1000 \
+		--clear-groups --inh-caps=-all --bounding-set=-all "$scratch/lib/ping.py" 10.0.2.2)"
+}
+
+# Nothing but what has to have privilege, and the user-mode network itself, is executed.
+test_a_network_needs_no_other_program() {
+	needs_tun
+	local name
+
+	mkdir -p "$scratch/few"
+	for name in newuidmap newgidmap slirp4netns; do
+		ln -sf "$(type -P "$name")" "$scratch/few/$name"
+	done
+	as_user env PATH="$scratch/few" "$runbuild" rootless --net=slirp4netns --copy-up=/etc --ipv6 -- \
+		"$(type -P cat)" /proc/net/route >"$scratch/out"
+	contains "$scratch/out" tap0
 }
 
 # start_server: a launcher that publishes port 8081, with a server on 8082 inside.
@@ -171,6 +187,26 @@ test_a_slirp4netns_that_dies_is_replaced_with_its_ports() {
 	kill -0 "$launcher"
 }
 
+# Its standard error, to its last word.
+test_a_slirp4netns_that_dies_is_quoted() {
+	needs_tun
+	needs_host
+
+	helper_that "exec 3>&2; echo 'its last words' >&2; exec $(type -P slirp4netns) \"\$@\" 2>/dev/null" slirp4netns
+	start_server --net=slirp4netns --slirp4netns-binary="$scratch/home/bin/slirp4netns"
+	kill -KILL "$(child_named "$launcher" slirp4netns)"
+	await 10 grep -q 'has ended with signal 9, saying: its last words; starting it again' "$scratch/launcher.err" ||
+		fail "$(cat "$scratch/launcher.err")"
+}
+
+test_the_sandbox_of_slirp4netns_can_be_left_out() {
+	needs_tun
+	needs_host
+	start_launcher --net=slirp4netns --slirp4netns-sandbox=false --slirp4netns-seccomp=false
+	contains "/proc/$(child_named "$launcher" slirp4netns)/status" $'Seccomp:\t0'
+	stop_launcher
+}
+
 test_a_slirp4netns_that_cannot_live_is_given_up() {
 	needs_tun
 	needs_host
@@ -206,6 +242,17 @@ test_pasta_makes_the_same_network() {
 	contains "$scratch/out" '10.0.2.100/24' 'default via 10.0.2.2 dev tap0' 'nameserver 10.0.2.3'
 	with_service
 	! rootless --net=pasta -- "$scratch/lib/tcp.py" get 10.0.2.2 8099 >"$scratch/out" || fail "reached: $(cat "$scratch/out")"
+}
+
+test_pasta_serves_real_root_as_well() {
+	needs_pasta
+	"$runbuild" rootless --net=pasta -- ip route >"$scratch/out" 2>"$scratch/err" || fail "$(cat "$scratch/err")"
+	contains "$scratch/out" 'default via 10.0.2.2 dev tap0'
+}
+
+test_names_resolve_through_pasta_and_a_resolver_on_the_hosts_loopback() {
+	needs_pasta
+	names_resolve pasta
 }
 
 test_pasta_ends_with_the_launcher_however_that_ends() {

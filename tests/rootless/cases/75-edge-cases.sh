@@ -4,22 +4,6 @@
 # Hosts that are odd: what is worth knowing is a warning with a code and a
 # remedy, what is harmless is not mentioned.
 
-# warns_with CODE TEXT… -- COMMAND…: it succeeds with this one line on standard
-# error.
-warns_with() {
-	local code=$1 texts=()
-
-	shift
-	while [[ $1 != -- ]]; do
-		texts+=("$1")
-		shift
-	done
-	shift
-	"$@" >"$scratch/out" 2>"$scratch/err" || fail "status $?: $(cat "$scratch/err")"
-	contains "$scratch/err" "[$code]" '; fix: ' level=warning "${texts[@]}"
-	same 'lines' 1 "$(grep -c '' "$scratch/err")"
-}
-
 # with_subuids TEXT COMMAND…: with these lines in /etc/subuid.
 with_subuids() {
 	printf '%s' "$1" >"$scratch/subuid"
@@ -70,6 +54,74 @@ test_a_process_without_a_mapped_uid_is_named() {
 	contains "$scratch/err" '[RB0200]' 'no mapped uid' '; fix: ' 'uid_map'
 }
 
+test_capabilities_that_apparmor_takes_away_are_named() {
+	needs_host
+	local call
+
+	mkdir -p "$scratch/taken"
+	printf '1\n' >"$scratch/taken/apparmor_restrict_unprivileged_userns"
+	chmod -R a+rX "$scratch/taken"
+	for call in mount_setattr=EACCES mount_setattr=EPERM; do
+		fails_with 125 RB0222 'AppArmor takes all capabilities away from this program' \
+			"profile runbuild $runbuild flags=(unconfined) { userns, }" 'sudo apparmor_parser -r /etc/apparmor.d/runbuild' -- \
+			in_host 'cover "$scratch/taken" /proc/sys/kernel
+				exec "$scratch/bin/seccomp-run" '"$call"' -- "$BASH" -euc "wrap=(); $(declare -f exec_as_user); exec_as_user \"\$@\"" x "$@"' \
+			runbuild rootless -- true
+	done
+}
+
+test_mounts_that_a_seccomp_profile_forbids_inside_are_named() {
+	needs_host
+	wrap=("$scratch/bin/seccomp-run" mount_setattr=EPERM -- "$(type -P env)")
+	fails_with 125 RB0215 'seccomp profile' 'or mounts' 'seccomp=unconfined' -- rootless -- true
+}
+
+test_the_limit_of_an_outer_user_namespace_is_named() {
+	fails_with 125 RB0201 'here or in an outer user namespace' 'user.max_*_namespaces' -- \
+		rootless -- sh -c 'echo 1 >/proc/sys/user/max_user_namespaces; unshare --user sleep 1000 & sleeper=$!
+			until [ "$(readlink /proc/$sleeper/ns/user)" != "$(readlink /proc/self/ns/user)" ]; do :; done 2>/dev/null
+			exec runbuild rootless -- true'
+}
+
+# The filter that keeps raw frames from the host cannot be put there: there is no network then.
+test_a_filter_that_is_refused_is_an_error() {
+	needs_tun
+	needs_host
+	wrap=("$scratch/bin/seccomp-run" pidfd_getfd=EPERM -- "$(type -P env)")
+	fails_with 125 RB0614 'cannot close the network towards this host' 'pidfd_getfd(2)' 'ptrace_scope' -- \
+		rootless --net=slirp4netns -- true
+	# who has opened the host anyway goes on, and is told
+	rootless --net=slirp4netns --allow-host-loopback -- true 2>"$scratch/err"
+	contains "$scratch/err" 'are not stopped'
+	helper_that "$(type -P slirp4netns) \"\$@\"" slirp4netns
+	wrap=()
+	fails_with 125 RB0614 'has no tap' 'not a program that starts it' -- \
+		rootless --net=slirp4netns --slirp4netns-binary="$scratch/home/bin/slirp4netns" -- true
+}
+
+# What the host's link takes is no matter: slirp4netns ends the connection and makes another.
+test_an_mtu_above_that_of_the_host_loses_nothing() {
+	needs_tun
+	needs_host
+	local mtu
+
+	services=()
+	trap end_services EXIT
+	with_neighbour
+	ip link set cable mtu 1400
+	in_neighbour ip link set cable-end mtu 1400
+	: >"$scratch/service.out"
+	in_neighbour "$scratch/lib/forward.py" serve 8082 203.0.113.2 >"$scratch/service.out" 2>&1 &
+	services+=("$!")
+	await 10 grep -q ready "$scratch/service.out" || fail "$(cat "$scratch/service.out")"
+	for mtu in 65520 1500 576; do
+		same "up, mtu $mtu" same "$(rootless --net=slirp4netns --mtu=$mtu -- \
+			"$scratch/lib/forward.py" count 10.0.2.100 203.0.113.2 8082 3000000)"
+		same "down, mtu $mtu" 3000000 "$(rootless --net=slirp4netns --mtu=$mtu -- \
+			"$scratch/lib/forward.py" flood 10.0.2.100 203.0.113.2 8082 3000000)"
+	done
+}
+
 # A refusal whose cause only a sysctl tells: a chroot that cannot be told, and
 # files in place of the sysctls.
 refused_with_sysctl() {
@@ -90,7 +142,7 @@ test_the_sysctl_of_debian_kernels_is_named() {
 test_the_restriction_of_apparmor_is_named() {
 	needs_host
 	refused_with_sysctl apparmor_restrict_unprivileged_userns 1
-	fails_with 125 RB0200 'AppArmor restricts' '/etc/apparmor.d/runbuild' 'userns,' -- rootless -- true
+	fails_with 125 RB0222 'AppArmor restricts' '/etc/apparmor.d/runbuild' 'userns,' 'apparmor_parser -r' -- rootless -- true
 }
 
 test_a_uid_without_a_passwd_entry_works_with_its_own_id() {

@@ -106,6 +106,23 @@ test_a_killed_slirp4netns_ends_the_network_alone() {
 	all_gone
 }
 
+# gone_after NAME TREE: a process of a running step is killed, the launcher or the first of NAME;
+# nothing of it is left.
+gone_after() {
+	await 10 step_says up || fail "$(cat "$scratch/step.log")"
+	if [[ $1 == launcher ]]; then
+		kill -KILL "$launcher"
+	else
+		kill_first "$1"
+	fi
+	exec 7>&- # a worker hears of its peer's end by this
+	# for a killed guard there is another one: the step goes on
+	[[ $1 != runbuild-guard ]] || touch "$2/done"
+	wait "$launcher" 2>/dev/null || true
+	launcher=
+	all_gone
+}
+
 test_a_step_ends_when_any_process_of_ours_is_killed() {
 	local name round
 
@@ -114,17 +131,7 @@ test_a_step_ends_when_any_process_of_ours_is_killed() {
 			prepare_step
 			rm -f "$scratch/base/done"
 			run_step --step-net=slirp4netns ${round:+"$round"} -- "$until_done"
-			await 10 step_says up || fail "$(cat "$scratch/step.log")"
-			if [[ $name == launcher ]]; then
-				kill -KILL "$launcher"
-			else
-				kill_first "$name"
-			fi
-			# for a killed guard there is another one: the step goes on
-			[[ $name != runbuild-guard ]] || touch "$scratch/base/done"
-			wait "$launcher" 2>/dev/null || true
-			launcher=
-			all_gone || fail "after the death of $name${round:+ with a pool}"
+			gone_after "$name" "$scratch/base" || fail "after the death of $name${round:+ with a pool}"
 		done
 	done
 }
@@ -171,6 +178,15 @@ test_a_failing_slirp4netns_is_one_clear_error() {
 	await 10 launcher_ended || true
 	umount /usr/bin/slirp4netns
 	refused_with RB0601 'slirp4netns ended with status 3: cannot do it' 'slirp4netns'
+	! step_says up || fail 'the step ran'
+}
+
+test_a_filter_that_is_refused_is_one_clear_error() {
+	prepare_step
+	wrap=("$scratch/bin/seccomp-run" pidfd_getfd=EPERM -- "$(type -P env)")
+	run_step --step-net=slirp4netns -- 'echo up'
+	await 10 launcher_ended || true
+	refused_with RB0614 'cannot close the network towards this host' 'pidfd_getfd(2)'
 	! step_says up || fail 'the step ran'
 }
 

@@ -10,13 +10,6 @@ readonly look_once='for p in "127.0.0.1 9001" "198.51.100.5 9003" "10.0.2.2 9001
 	cat /etc/resolv.conf; nslookup -type=a a.example.test. || true
 	unixcat @runbuild-stepnet'
 
-# A client of abstract sockets, for the step.
-make_unixcat() {
-	[[ -x $scratch/base/bin/unixcat ]] || cc -O1 -Wall -static -o "$scratch/base/bin/unixcat" "$here/unixcat.c" ||
-		skip 'no static C compiler'
-	chmod 0755 "$scratch/base/bin/unixcat"
-}
-
 # own_step NET SCRIPT: in the background, its output in $scratch/step.log.
 own_step() {
 	trap end_step EXIT
@@ -44,7 +37,6 @@ own_worker() {
 }
 
 prepare_own_step() {
-	make_unixcat
 	[[ -d $scratch/step-base ]] || {
 		cp -a "$scratch/base" "$scratch/step-base"
 		chown -R "$user:" "$scratch/step-base"
@@ -116,6 +108,33 @@ two_steps() {
 	all_gone
 }
 
+# What the image lacks is made where the root can be written to, also below a read-only mount.
+test_a_root_without_resolv_conf_gets_one_or_the_error_names_the_remedy() {
+	local how status
+
+	prepare_own_step
+	rm -rf "$scratch/bare"
+	cp -a "$scratch/base" "$scratch/bare"
+	rm -rf "$scratch/bare/etc"
+	chown -R "$user:" "$scratch/bare"
+	as_user runbuild step --quiet --net=slirp4netns --cidr=10.7.0.0/24 --read-only --rootfs "$scratch/bare" -- \
+		sh -c 'cat /etc/resolv.conf; touch /x || echo read-only' >"$scratch/step.log" 2>&1 || fail "$(cat "$scratch/step.log")"
+	contains "$scratch/step.log" 'nameserver 10.7.0.3' 'read-only'
+	rm -rf "$scratch/bare/etc"
+	mkdir "$scratch/bare/etc"
+	chown -R root: "$scratch/bare"
+	for how in --rootfs --lower; do
+		status=0
+		as_user runbuild step --quiet --net=slirp4netns --read-only "$how" "$scratch/bare" -- true >"$scratch/step.log" 2>&1 || status=$?
+		same "status with $how" 125 "$status"
+		contains "$scratch/step.log" "cannot make mount destination '/etc/resolv.conf'" '[RB0305]' \
+			"make an empty '/etc/resolv.conf' in the image, or mount a tmpfs"
+	done
+	as_user runbuild step --quiet --net=slirp4netns --read-only --rootfs "$scratch/bare" --mount type=tmpfs,dst=/etc -- \
+		cat /etc/resolv.conf >"$scratch/step.log" 2>&1 || fail "$(cat "$scratch/step.log")"
+	contains "$scratch/step.log" 'nameserver 10.0.2.3'
+}
+
 test_two_steps_of_a_worker_do_not_reach_each_other() {
 	two_steps slirp
 	! grep -q SERVICE "$scratch/printed" || fail 'one step reaches the other'
@@ -168,18 +187,7 @@ test_nothing_is_left_when_a_process_of_a_step_is_killed() {
 			else
 				own_worker slirp "$until_done"
 			fi
-			await 10 grep -q up "$scratch/step.log" || fail "$(cat "$scratch/step.log")"
-			if [[ $name == launcher ]]; then
-				kill -KILL "$launcher"
-			else
-				kill_first "$name"
-			fi
-			exec 7>&-
-			# for a killed guard there is another one: the step goes on
-			[[ $name != runbuild-guard ]] || touch "$scratch/step-base/done"
-			wait "$launcher" 2>/dev/null || true
-			launcher=
-			all_gone || fail "after the death of $name, $how"
+			gone_after "$name" "$scratch/step-base" || fail "after the death of $name, $how"
 		done
 	done
 }
@@ -187,6 +195,7 @@ test_nothing_is_left_when_a_process_of_a_step_is_killed() {
 for name in a_step_with_slirp4netns_does_not_reach_the_host a_step_in_the_network_of_the_host_reaches_it \
 	a_step_of_a_worker_does_not_reach_the_host two_steps_of_a_worker_do_not_reach_each_other \
 	two_steps_of_a_worker_meet_in_the_network_of_the_host \
+	a_root_without_resolv_conf_gets_one_or_the_error_names_the_remedy \
 	a_killed_slirp4netns_ends_the_step a_killed_slirp4netns_ends_the_step_of_a_worker_alone \
 	nothing_is_left_when_a_process_of_a_step_is_killed; do
 	run_test "$name"
