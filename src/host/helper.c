@@ -50,6 +50,22 @@ const char *helper_find(struct arena *arena, const char *name)
 	return NULL;
 }
 
+const char *helper_find_own(struct arena *arena, const char *dir, const char *name)
+{
+	char self[LIMIT_PATH_BYTES];
+	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+	const char *path;
+
+	self[len > 0 ? len : 0] = '\0';
+	slash = strrchr(self, '/');
+	path = slash ? arena_printf(arena, "%.*s/%s", (int)(slash - self), self, name) : NULL;
+	if (path && sys_faccessat2(AT_FDCWD, path, X_OK, AT_EACCESS) == 0)
+		return path;
+	path = arena_printf(arena, "%s/%s", dir, name);
+	return path && sys_faccessat2(AT_FDCWD, path, X_OK, AT_EACCESS) == 0 ? path : NULL;
+}
+
 int helper_check_idmap(const char *path, struct rb_err *err)
 {
 	const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;

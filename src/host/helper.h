@@ -15,6 +15,12 @@
 const char *helper_find(struct arena *arena, const char *name);
 
 /*
+ * A program of ours: beside this one, as in a build tree, or in dir, where it is installed. In the
+ * arena; NULL: nowhere.
+ */
+const char *helper_find_own(struct arena *arena, const char *dir, const char *name);
+
+/*
  * Why newuidmap or newgidmap at path cannot work, as far as it can be seen from outside: not
  * setuid and without file capabilities, on a nosuid mount, no_new_privs, no CAP_SETUID in the
  * bounding set. Sets *err with the remedy and returns -errno; 0 when nothing is wrong.

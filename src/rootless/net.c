@@ -74,24 +74,6 @@ void net_init(struct net *net, struct arena *arena, const struct net_options *op
 	};
 }
 
-/* Beside this program, as in a build tree, or where it is installed. NULL: nowhere. */
-static const char *find_netlink(struct arena *arena)
-{
-	static const char name[] = "runbuild-netlink";
-	char self[LIMIT_PATH_BYTES];
-	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-	const char *path;
-
-	self[len > 0 ? len : 0] = '\0';
-	slash = strrchr(self, '/');
-	path = slash ? arena_printf(arena, "%.*s/%s", (int)(slash - self), self, name) : NULL;
-	if (path && sys_faccessat2(AT_FDCWD, path, X_OK, AT_EACCESS) == 0)
-		return path;
-	path = arena_printf(arena, "%s/%s", PKGLIBEXECDIR, name);
-	return path && sys_faccessat2(AT_FDCWD, path, X_OK, AT_EACCESS) == 0 ? path : NULL;
-}
-
 static int check_helper(struct net *net, struct rb_err *err)
 {
 	bool pasta = net->options->driver == NET_PASTA;
@@ -153,7 +135,7 @@ int net_check(struct net *net, struct rb_err *err)
 
 	if (net->options->driver == NET_HOST)
 		return 0;
-	net->netlink = find_netlink(net->arena);
+	net->netlink = helper_find_own(net->arena, PKGLIBEXECDIR, "runbuild-netlink");
 	if (!net->netlink) {
 		err_set(err, RB_NETLINK_PROGRAM, 0, "runbuild-netlink not found in %s",
 			PKGLIBEXECDIR);

@@ -2,9 +2,10 @@
 /*
  * Subordinate ids from another database than the two files: nsswitch.conf(5) may say
  * "subid: sss", and then the files do not count. Runs in the parent before any namespace exists.
- * getsubids(1) asks, not a library in this process: the modules of name services cannot be loaded
- * into a static program. What it says is put into the files' own form, so that one parser judges
- * all.
+ * runbuild-subids asks libsubid, where that was found when this was built, and getsubids(1)
+ * otherwise; no library in this process does, because the modules of name services cannot be
+ * loaded into a static program. What is said is put into the files' own form, so that one parser
+ * judges all.
  */
 #include "base/file.h"
 #include "base/num.h"
@@ -71,6 +72,15 @@ static const char *ask_getsubids(struct arena *arena, const char *user, bool gid
 	return said ? getsubids_text(arena, user, said) : NULL;
 }
 
+/* NULL: it is not there, or failed. */
+static const char *ask_library(struct arena *arena, const char *user, bool gid)
+{
+	const char *path = helper_find_own(arena, PKGLIBEXECDIR, "runbuild-subids");
+	const char *const argv[] = {path, gid ? "gid" : "uid", user, NULL};
+
+	return path ? helper_output(arena, path, argv) : NULL;
+}
+
 const char *subid_ask(struct arena *arena, enum subid_source source, const char *user, bool gid,
 		      const char **ret_from)
 {
@@ -79,7 +89,9 @@ const char *subid_ask(struct arena *arena, enum subid_source source, const char 
 
 	if (!database && source != SUBID_DYNAMIC)
 		return NULL;
-	text = ask_getsubids(arena, user, gid);
+	text = ask_library(arena, user, gid);
+	if (!text)
+		text = ask_getsubids(arena, user, gid);
 	*ret_from = arena_printf(arena, "the database '%s' of nsswitch.conf",
 				 database ? database : "files");
 	/* nothing is an answer when the database replaces the files: subid(5) */

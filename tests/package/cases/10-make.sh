@@ -21,7 +21,7 @@ expected_files() {
 	local page libdir=$1 suffix=${2:-}
 
 	printf '755 /usr/bin/runbuild\n'
-	printf '755 /usr/libexec/runbuild/%s\n' runbuild-netlink runbuild-systemd
+	printf '755 /usr/libexec/runbuild/%s\n' runbuild-netlink runbuild-subids runbuild-systemd
 	printf '644 /usr/include/runbuild-client.h\n'
 	printf "644 $libdir/%s\n" librunbuild-client.a pkgconfig/runbuild-client.pc
 	printf '644 /usr/share/%s\n' bash-completion/completions/runbuild \

@@ -59,17 +59,36 @@ test_mounts_of_the_host_arrive_with_rslave() {
 	same 'mounts' 1 "$(cat "$scratch/out")"
 }
 
-test_getsubids_is_asked_when_nsswitch_names_another_database() {
+# with_database SCRIPT COMMAND…: nsswitch.conf names a database, which is there as a module, and
+# the files have other ranges.
+with_database() {
+	local library script=$1
+
 	needs_host
-	helper_that 'case $1 in -g) shift; echo "0: $1 400000 65536" ;; *) echo "0: $1 300000 65536"; echo "1: $1 300000 65536" ;; esac' getsubids
-	in_host 'cp /etc/nsswitch.conf "$scratch/nsswitch"; echo "subid: sss" >>"$scratch/nsswitch"
-		chmod 0644 "$scratch/nsswitch"; cover "$scratch/nsswitch" /etc/nsswitch.conf
-		printf "%s:300000:65536\n" "$user" >"$scratch/subuid"; cover "$scratch/subuid" /etc/subuid
-		printf "%s:400000:65536\n" "$user" >"$scratch/subgid"; cover "$scratch/subgid" /etc/subgid' \
-		env PATH="$scratch/home/bin:$PATH" "$runbuild" --debug rootless --subid-source=dynamic -- true >"$scratch/out" 2>&1 || true
-	# newuidmap(1) itself asks the same database, which is not here: only what is tried counts
-	contains "$scratch/out" newuidmap
-	! grep -q RB0203 "$scratch/out" || fail "$(cat "$scratch/out")"
+	shift
+	library=$(dirname "$(ldconfig -p | awk '/libsubid[.]so[.]/ && !found++ { print $NF }')")
+	mkdir -p "$scratch/modules"
+	cc -shared -fPIC -o "$scratch/modules/libsubid_rbtest.so" "$here/lib/subid_module.c" 2>/dev/null ||
+		skip 'shadow/subid.h is not installed (package libsubid-dev)'
+	printf 'passwd: files\nsubid: rbtest\n' >"$scratch/nsswitch"
+	chmod -R a+rX "$scratch/modules" "$scratch/nsswitch"
+	in_host "mount -t overlay -o lowerdir=$scratch/modules:$library modules $library
+		cover \"\$scratch/nsswitch\" /etc/nsswitch.conf; $script" "$@"
+}
+
+test_a_database_that_nsswitch_names_is_asked_through_libsubid() {
+	[[ -x $scratch/bin/runbuild-subids ]] || skip 'built without libsubid'
+	same 'ids' "0 $user_id 1
+1 700000 100
+0 $(id -g "$user") 1
+1 800000 200" "$(with_database ': >"$scratch/none"; cover "$scratch/none" "$(command -v getsubids)"' \
+		runbuild rootless -- cat /proc/self/uid_map /proc/self/gid_map 2>"$scratch/err" | tr -s ' ' | sed 's/^ //')"
+	contains "$scratch/err" "database 'rbtest'" 'only 101 ids are mapped'
+}
+
+test_a_database_that_nsswitch_names_is_asked_through_getsubids() {
+	same 'ids' '1 700000 100' "$(with_database 'mkdir "$scratch/apart"; cp "$scratch/bin/runbuild" "$scratch/apart/"' \
+		"$scratch/apart/runbuild" rootless -- sed -n 2p /proc/self/uid_map 2>"$scratch/err" | tr -s ' ' | sed 's/^ //')"
 }
 
 test_subid_source_dynamic_finds_what_the_files_have() {
