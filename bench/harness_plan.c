@@ -16,7 +16,8 @@
  *   STAGE spawn FIFO ARGV...
  *   STAGE sample | STAGE join
  *   baseline METRIC ROW LABEL       a ratio column of the pass
- *   goal ROW METRIC ROW|- LIMIT     a ratio, or with '-' a number, that must not be exceeded
+ *   goal ROW METRIC ROW|- LIMIT     a ratio, or with '-' a number, that must not be exceeded;
+ *                                   METRIC.over: the difference of two rows, in us
  *
  * In the words of a command and in file names @ID@ is a container id that is fresh in every
  * round, @CID@ one that is the row's for the whole pass. The plan is written by bench/run and

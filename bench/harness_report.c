@@ -245,10 +245,11 @@ static void fill_goals(struct table *table, const struct pass *pass)
 	for (size_t i = 0; i < pass->goal_count; i++) {
 		const struct goal *goal = &pass->goals[i];
 		bool ratio = strcmp(goal->base, "-") != 0;
+		const char *separator = strstr(goal->metric, ".over") ? " - " : " / ";
 		double value = NAN;
 		enum verdict verdict = goal_check(pass, goal, &value);
 
-		cell_set(table, 0, "%s: %s%s%s", pass->name, goal->row, ratio ? " / " : "",
+		cell_set(table, 0, "%s: %s%s%s", pass->name, goal->row, ratio ? separator : "",
 			 ratio ? goal->base : "");
 		cell_set(table, 1, "%s", goal->metric);
 		cell_set(table, 2, "%g", goal->limit);

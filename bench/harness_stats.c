@@ -143,16 +143,17 @@ enum verdict goal_check(const struct pass *pass, const struct goal *goal, double
 	const char *suffix;
 	enum metric metric = metric_parse(goal->metric, &suffix);
 	bool time = strcmp(goal->metric, "time.drift") == 0;
+	bool over = strcmp(suffix, ".over") == 0;
 	double value, base = 1;
 
 	if (!row || (metric == METRIC_COUNT && !time))
 		return VERDICT_UNKNOWN;
 	if (row->failure[0] ||
-	    !(time ? time_drift(row, &value) : row_value(row, metric, suffix, &value)))
+	    !(time ? time_drift(row, &value) : row_value(row, metric, over ? "" : suffix, &value)))
 		return VERDICT_MISSED; /* what should be fast has failed */
 	if (strcmp(goal->base, "-") != 0 &&
 	    (!row_median(pass_find_row(pass, goal->base), metric, &base) || base <= 0))
 		return VERDICT_UNKNOWN;
-	*ret_value = value / base;
+	*ret_value = over ? (value - base) / 1000 : value / base; /* microseconds */
 	return *ret_value <= goal->limit ? VERDICT_MET : VERDICT_MISSED;
 }

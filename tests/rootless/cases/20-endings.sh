@@ -249,3 +249,44 @@ test_killing_the_launcher_with_ports_at_any_system_call_leaves_nothing() {
 	as_user deaths sweep parent runbuild rootless --net=slirp4netns -p 127.0.0.1:18081:80/tcp --state-dir="$scratch/home/swept" -- \
 		sh -c 'setsid sleep 300 & exit' 2>"$scratch/err"
 }
+
+# kill_at_stages ROLE OPTION…: at some of the system calls, all over the start and the end.
+kill_at_stages() {
+	local role=$1
+
+	shift
+	as_user deaths sweep "$role" runbuild rootless --state-dir="$scratch/home/swept" "$@" -- \
+		sh -c 'setsid sleep 300 & exit' 2>"$scratch/err"
+}
+
+test_killing_a_launcher_with_a_pool_of_networks_leaves_nothing() {
+	needs_tun
+	kill_at_stages parent/5 --step-net=slirp4netns --step-net-pool=2
+	kill_at_stages inner/3 --step-net=slirp4netns --step-net-pool=2
+}
+
+test_killing_a_launcher_with_builtin_ports_leaves_nothing() {
+	needs_host
+	kill_at_stages parent/5 --net=none --port-driver=builtin -p 127.0.0.1:18081:80/tcp
+	kill_at_stages inner/4 --net=none --port-driver=builtin -p 127.0.0.1:18081:80/tcp
+}
+
+test_killing_the_init_inside_with_ports_leaves_nothing() {
+	needs_tun
+	needs_host
+	kill_at_stages inner/4 --net=slirp4netns -p 127.0.0.1:18081:80/tcp
+}
+
+# Everything at once, and every process in turn.
+test_killing_any_process_of_a_running_tree_with_everything_ends_all() {
+	needs_tun
+	needs_host
+	local who
+
+	for who in launcher inner command; do
+		kill_while_running "$who" --net=slirp4netns --detach-netns --copy-up=/etc --step-net=slirp4netns \
+			--step-net-pool=2 --port-driver=builtin -p 127.0.0.1:18081:80/tcp
+		kill_while_running "$who" --net=slirp4netns --copy-up=/etc --step-net=slirp4netns --step-net-pool=2 \
+			-p 127.0.0.1:18081:80/tcp
+	done
+}

@@ -280,6 +280,8 @@ test_killing_the_launcher_of_a_detached_pasta_at_any_system_call_leaves_nothing(
 	needs_pasta
 	as_user deaths sweep parent runbuild rootless --net=pasta --detach-netns --state-dir="$scratch/home/swept" -- \
 		sh -c 'setsid sleep 300 & exit' 2>"$scratch/err"
+	as_user deaths sweep inner/4 runbuild rootless --net=pasta --detach-netns --state-dir="$scratch/home/swept" -- \
+		sh -c 'setsid sleep 300 & exit' 2>"$scratch/err"
 }
 
 test_a_pasta_that_fails_is_quoted() {

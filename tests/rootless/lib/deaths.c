@@ -4,10 +4,11 @@
  * subreaper: whoever outlives the launcher becomes its child, so "nothing is left" is exact and
  * needs no list of processes.
  *
- *   deaths sweep parent|inner|command CMD...
+ *   deaths sweep parent|inner|command[/STEP] CMD...
  *       Runs CMD again and again under ptrace(2), and kills the named process at the entry of its
- *       first, second, third ... system call, until a run ends before that. Each run must be gone
- *       1 s after the kill, and each run but the killed ones must end with status 0.
+ *       first, second, third ... system call, until a run ends before that; with a STEP of 4 at the
+ *       first, fifth, ninth ... one. Each run must be gone 1 s after the kill, and each run but the
+ *       killed ones must end with status 0.
  *   deaths watch CMD...
  *       Runs CMD to its end and lets whatever it leaves behind 1 s.
  *
@@ -264,9 +265,9 @@ static bool run_once(struct run *run, char **argv)
 	return pid == 0 && survivors(when) > 0;
 }
 
-static int sweep(enum role victim, char **argv)
+static int sweep(enum role victim, int step, char **argv)
 {
-	for (int at = 1; at < CALLS_MAX; at++) {
+	for (int at = 1; at < CALLS_MAX; at += step) {
 		struct run run = {.victim = victim, .at = at};
 
 		if (run_once(&run, argv)) {
@@ -278,7 +279,7 @@ static int sweep(enum role victim, char **argv)
 			return 2;
 		}
 		if (!run.killed) {
-			printf("# killed at each of %d system calls\n", at - 1);
+			printf("# killed at each of %d system calls\n", (at - 1) / step);
 			return at > 1 ? 0 : 2;
 		}
 	}
@@ -302,14 +303,17 @@ static int watch(char **argv)
 int main(int argc, char **argv)
 {
 	static const char *const names[] = {"", "parent", "inner", "command"};
+	size_t len = argc > 2 ? strcspn(argv[2], "/") : 0;
+	int step = argc > 2 && argv[2][len] ? atoi(argv[2] + len + 1) : 1;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGCHLD, nothing);
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	if (argc > 2 && strcmp(argv[1], "watch") == 0)
 		return watch(argv + 2);
-	for (int role = ROLE_PARENT; argc > 3 && role <= ROLE_COMMAND; role++)
-		if (strcmp(argv[1], "sweep") == 0 && strcmp(argv[2], names[role]) == 0)
-			return sweep((enum role)role, argv + 3);
-	die("usage: deaths sweep parent|inner|command CMD... | deaths watch CMD...\n");
+	for (int role = ROLE_PARENT; argc > 3 && step > 0 && role <= ROLE_COMMAND; role++)
+		if (strcmp(argv[1], "sweep") == 0 && strlen(names[role]) == len &&
+		    strncmp(argv[2], names[role], len) == 0)
+			return sweep((enum role)role, step, argv + 3);
+	die("usage: deaths sweep parent|inner|command[/STEP] CMD... | deaths watch CMD...\n");
 }
