@@ -96,8 +96,9 @@ struct baseline {
 
 struct goal {
 	const char *row;
-	const char *metric; /* a metric's name, maybe with .over, .drift, .growth or .left; time.drift */
-	const char *base;   /* row to divide by, with .over to subtract, or "-" */
+	const char *
+		metric; /* a metric's name, maybe with .over, .drift, .growth or .left; time.drift */
+	const char *base; /* row to divide by, with .over to subtract, or "-" */
 	double limit;
 };
 

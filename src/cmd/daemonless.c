@@ -214,20 +214,46 @@ static int next_signal(int signals)
 	return 0;
 }
 
-/* The end of the daemon's output to standard error, and the whole of it to look for hints in. */
+/* The beginning of the line in front of the one at `at`; NULL: there is none. */
+static const char *line_before(const char *text, const char *at)
+{
+	if (at == text)
+		return NULL;
+	for (at--; at > text && at[-1] != '\n'; at--)
+		;
+	return at;
+}
+
+/* Go prints a stack below an error, two lines a frame: a name, then a place behind a tab. */
+static bool line_is_frame(const char *line)
+{
+	const char *next = strchr(line, '\n');
+
+	return line[0] == '\t' || (next && next[1] == '\t');
+}
+
+/*
+ * The end of the daemon's output to standard error, without stacks, which push away what they are
+ * about. Returns the whole of it to look for hints in.
+ */
 static const char *show_log(struct daemonless *d)
 {
+	const char *shown[SHOWN_LINES];
 	char *text = NULL;
 	size_t len = 0;
-	size_t at;
-	int lines = 0;
+	size_t n = 0;
 
 	if (file_read_at(d->arena, d->dir_fd, "log", LIMIT_CONFIG_BYTES, &text, &len) < 0)
 		return "";
-	for (at = len; at > 0; at--)
-		if (text[at - 1] == '\n' && at != len && ++lines == SHOWN_LINES)
-			break;
-	(void)fd_write_all(STDERR_FILENO, text + at, len - at);
+	for (const char *at = text + len; n < SHOWN_LINES && (at = line_before(text, at));)
+		if (!line_is_frame(at))
+			shown[n++] = at;
+	while (n-- > 0) {
+		size_t line = strcspn(shown[n], "\n");
+
+		(void)fd_write_all(STDERR_FILENO, shown[n], line);
+		(void)fd_write_all(STDERR_FILENO, "\n", 1);
+	}
 	return text;
 }
 

@@ -82,6 +82,11 @@ static int open_init(const char *path, pid_t *ret_pid, struct rb_err *err)
 	uint64_t pid;
 	ssize_t len;
 
+	if (dir == -EACCES || dir == -EPERM) {
+		err_set(err, RB_LAUNCHER_NONE, -dir, "cannot open the state directory '%s'", path);
+		err_fix(err, "run 'enter' as the user who started the launcher");
+		return dir;
+	}
 	if (dir < 0 || !is_running(dir))
 		return none(path, err);
 	len = file_read_small(dir, "child_pid", text, sizeof(text));

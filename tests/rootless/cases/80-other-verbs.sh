@@ -13,6 +13,36 @@ test_unshare_maps_the_same_ids_and_shares_the_rest() {
 	nothing_was_left
 }
 
+# passes_endings WORD…: a verb's command, by its words, ends with the statuses and signals of what
+# it runs.
+passes_endings() {
+	local name status
+
+	for name in TERM KILL; do
+		status=0
+		as_user "$@" sh -c "kill -$name \$\$" || status=$?
+		same "death by $name" $((128 + $(kill -l "$name"))) "$status"
+	done
+	for name in INT TERM HUP USR1; do
+		status=0
+		: >"$scratch/signal.out"
+		# a shell starts its background children with SIGINT ignored
+		exec_as_user env --default-signal=INT,QUIT "$@" "$scratch/lib/await_signal.py" "$name" >"$scratch/signal.out" 2>&1 &
+		await 20 grep -q up "$scratch/signal.out" || fail "$(cat "$scratch/signal.out")"
+		kill -"$name" $!
+		wait $! || status=$?
+		same "after $name" 42 "$status"
+	done
+	printf 'text' | as_user sh -c 'cat >"$HOME/plain"'
+	fails_with 127 RB0400 no-such-command -- as_user "$@" no-such-command
+	fails_with 126 RB0401 "$scratch/home/plain" -- as_user "$@" "$scratch/home/plain"
+}
+
+test_unshare_passes_status_and_signals() {
+	passes_endings runbuild unshare
+	fails_with 125 RB0211 no_new_privs -- as_user setpriv --no-new-privs runbuild unshare true
+}
+
 test_unshare_can_remove_what_the_user_cannot() {
 	rootless -- sh -c 'mkdir "$HOME/d" && touch "$HOME/d/f" && chown -R 1000:1000 "$HOME/d" && chmod 0700 "$HOME/d"'
 	! as_user rm -rf "$scratch/home/d" 2>/dev/null || fail 'the test is pointless here'
@@ -38,13 +68,41 @@ test_enter_passes_status_and_signals() {
 	start_launcher
 	as_user runbuild enter --state-dir="$state" -- sh -c 'exit 9' || status=$?
 	same 'status' 9 "$status"
-	fails_with 127 RB0400 -- as_user runbuild enter --state-dir="$state" -- no-such-command
-	exec_as_user runbuild enter --state-dir="$state" -- "$scratch/lib/await_signal.py" TERM >"$scratch/out" 2>&1 &
-	await 10 grep -q up "$scratch/out" || fail "$(cat "$scratch/out")"
-	kill -TERM $!
-	status=0
-	wait $! || status=$?
-	same 'after the signal' 42 "$status"
+	passes_endings runbuild enter --state-dir="$state" --
+	stop_launcher
+}
+
+test_enter_ends_with_the_launcher_and_its_command_with_it() {
+	local entered status=0
+
+	start_launcher
+	exec_as_user runbuild enter --state-dir="$state" -- sh -c 'echo up; exec sleep 1000' >"$scratch/entered.out" 2>&1 &
+	entered=$!
+	await 10 grep -q up "$scratch/entered.out" || fail "$(cat "$scratch/entered.out")"
+	kill -KILL "$launcher"
+	wait "$entered" || status=$?
+	same 'status of what was inside' 137 "$status"
+	nothing_is_left
+	start_launcher
+	exec_as_user runbuild enter --state-dir="$state" -- "$scratch/lib/await_signal.py" TERM >"$scratch/entered.out" 2>&1 &
+	entered=$!
+	await 10 grep -q up "$scratch/entered.out" || fail "$(cat "$scratch/entered.out")"
+	kill -KILL "$entered"
+	wait "$entered" || true
+	await 10 none_inside python3 || fail 'the command outlives enter'
+	stop_launcher
+}
+
+# none_inside NAME: no process of that name is in the launcher's pid namespace.
+none_inside() {
+	! as_user runbuild enter --state-dir="$state" -- grep -qsx "$1" /proc/[0-9]*/comm
+}
+
+test_enter_refuses_what_belongs_to_another_user() {
+	needs_host
+	start_launcher
+	fails_with 125 RB0611 'Permission denied' 'as the user who started' -- \
+		setpriv --reuid=4242 --regid=4242 --clear-groups --inh-caps=-all "$runbuild" enter --state-dir="$state" -- true
 	stop_launcher
 }
 
@@ -107,12 +165,83 @@ test_daemonless_shows_why_buildkitd_did_not_start() {
 	fails_with 125 RB0400 'no-such-daemon' -- as_user runbuild daemonless --buildkitd=no-such-daemon -- true
 }
 
+test_daemonless_says_what_to_do_about_a_known_failure() {
+	needs_buildkit
+	local store=$scratch/home/store2
+
+	# one buildkitd inside the other: the store is in use
+	as_user env BUILDKITD_FLAGS="--root=$store" runbuild daemonless -- runbuild daemonless -- true >"$scratch/out" 2>"$scratch/err" || true
+	contains "$scratch/err" 'another instance running' 'end the other buildkitd, or give this one a store of its own' '[RB0612]'
+	! grep -E '^\s|^main[.]main' "$scratch/err" || fail 'a stack is shown in place of what it is about'
+}
+
+# start_daemonless WORD…: in the background; sets watcher and launcher.
+start_daemonless() {
+	exec_as_user env --default-signal=INT,QUIT deaths watch runbuild daemonless "$@" >"$scratch/launcher.out" 2>"$scratch/err" &
+	watcher=$!
+	trap end_tree EXIT
+	launcher=$(child_named "$watcher" runbuild)
+}
+
+test_daemonless_passes_signals_to_the_client_and_stops_everything() {
+	needs_buildkit
+	clear_folders
+	start_daemonless --net=none -- sh -c 'trap "echo heard; exit 5" TERM; echo up; while :; do sleep 0.1; done'
+	await 60 grep -q up "$scratch/launcher.out" || fail "$(cat "$scratch/err")"
+	kill -TERM "$launcher"
+	nothing_is_left
+	contains "$scratch/launcher.out" heard
+	nothing_was_left
+}
+
+test_daemonless_can_be_stopped_while_it_waits() {
+	local status=0
+
+	clear_folders
+	helper_that 'echo up >"$HOME/waits"; exec sleep 1000' waits
+	rm -f "$scratch/home/waits"
+	exec_as_user runbuild daemonless --net=none --buildkitd="$scratch/home/bin/waits" -- true >"$scratch/out" 2>"$scratch/err" &
+	await 20 test -s "$scratch/home/waits" || fail "$(cat "$scratch/err")"
+	kill -TERM $!
+	wait $! || status=$?
+	same 'status' 143 "$status"
+	nothing_was_left
+}
+
+test_daemonless_tells_of_a_daemon_that_dies_and_ends_with_the_client() {
+	local status=0
+
+	needs_buildkit
+	exec_as_user runbuild daemonless --net=none -- sh -c 'echo up; while [ ! -e "$HOME/go" ]; do sleep 0.1; done; exit 6' \
+		>"$scratch/launcher.out" 2>"$scratch/err" &
+	launcher=$!
+	trap 'kill "$launcher" 2>/dev/null || true' EXIT
+	await 60 grep -q up "$scratch/launcher.out" || fail "$(cat "$scratch/err")"
+	kill -KILL "$(descendant_named "$launcher" buildkitd)"
+	await 20 grep -q 'buildkitd has ended with status 137; its last lines:' "$scratch/err" || fail "$(cat "$scratch/err")"
+	as_user touch "$scratch/home/go"
+	wait "$launcher" || status=$?
+	same 'status' 6 "$status"
+}
+
+# descendant_named PID COMM: the first of the process's descendants with that name.
+descendant_named() {
+	local pid
+
+	# shellcheck disable=SC2013
+	for pid in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do
+		if [[ $(cat "/proc/$pid/comm") == "$2" ]]; then
+			printf '%s' "$pid"
+			return
+		fi
+		descendant_named "$pid" "$2"
+	done
+}
+
 test_killing_daemonless_leaves_no_process() {
 	needs_buildkit
-	exec_as_user deaths watch runbuild daemonless --net=none -- sh -c 'echo up; exec sleep 1000' >"$scratch/launcher.out" 2>"$scratch/err" &
-	watcher=$!
-	await 30 grep -q up "$scratch/launcher.out" || fail "$(cat "$scratch/err")"
-	launcher=$(child_named "$watcher" runbuild)
+	start_daemonless --net=none -- sh -c 'echo up; exec sleep 1000'
+	await 60 grep -q up "$scratch/launcher.out" || fail "$(cat "$scratch/err")"
 	stop_launcher
 }
 
