@@ -10,7 +10,8 @@
 static int port_wrong(const char *text, const char *why, struct rb_err *err)
 {
 	err_set(err, RB_USAGE, 0, "--publish: '%.60s': %s", text, why);
-	err_fix(err, "write [IP:]PORT:[IP:]PORT/tcp or /udp, for example 127.0.0.1:8080:80/tcp");
+	err_fix(err, "write [IP:]PORT:[IP:]PORT/tcp or /udp (tcp4, udp6: of one family), for "
+		     "example 127.0.0.1:8080:80/tcp or [::1]:8080:80/tcp6");
 	return -EINVAL;
 }
 
@@ -29,6 +30,24 @@ static int address_parse(const char *s, size_t len, uint32_t *ret_address)
 	return 0;
 }
 
+/* "[::1]:" in front; its length, 0: there is none. */
+static int address_v6_parse(const char *text, struct port_spec *spec)
+{
+	char address[INET6_ADDRSTRLEN];
+	size_t len = strcspn(text, "]");
+
+	if (text[0] != '[')
+		return 0;
+	if (text[len] != ']' || text[len + 1] != ':' || len - 1 >= sizeof(address))
+		return -EINVAL;
+	memcpy(address, text + 1, len - 1);
+	address[len - 1] = '\0';
+	if (inet_pton(AF_INET6, address, &spec->parent_v6) != 1)
+		return -EINVAL;
+	spec->parent_is_v6 = true;
+	return (int)len + 2;
+}
+
 static int number_parse(const char *s, size_t len, uint16_t *ret_port)
 {
 	uint64_t value;
@@ -41,12 +60,12 @@ static int number_parse(const char *s, size_t len, uint16_t *ret_port)
 }
 
 /* Fields between colons, up to the slash: two ports, each after an address that may be left out. */
-static int fields_parse(const char *text, size_t len, struct port_spec *spec)
+static int fields_parse(const char *text, size_t len, bool may_have_address, struct port_spec *spec)
 {
 	const char *end = text + len;
 	uint32_t *address = &spec->parent_ip;
 	uint16_t *port = &spec->parent_port;
-	bool had_address = false;
+	bool had_address = !may_have_address;
 
 	for (const char *at = text; at <= end;) {
 		const char *colon = memchr(at, ':', (size_t)(end - at));
@@ -70,18 +89,52 @@ static int fields_parse(const char *text, size_t len, struct port_spec *spec)
 	return port ? -EINVAL : 0;
 }
 
+static const struct {
+	const char *name;
+	bool udp;
+	enum port_family family;
+} protocols[] = {
+	{"tcp", false, PORT_BOTH}, {"tcp4", false, PORT_V4}, {"tcp6", false, PORT_V6},
+	{"udp", true, PORT_BOTH},  {"udp4", true, PORT_V4},  {"udp6", true, PORT_V6},
+};
+
+const char *port_protocol(const struct port_spec *spec)
+{
+	for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
+		if (protocols[i].udp == spec->udp && protocols[i].family == spec->family)
+			return protocols[i].name;
+	return "";
+}
+
+/* An IPv4 address is nothing for "tcp6", and the other way round; "0.0.0.0" is any. */
+static bool families_fit(const struct port_spec *spec)
+{
+	return spec->parent_is_v6 ? spec->family != PORT_V4
+				  : spec->family != PORT_V6 || !spec->parent_ip;
+}
+
 int port_parse(const char *text, struct port_spec *ret_spec, struct rb_err *err)
 {
 	const char *slash = strchr(text, '/');
 	struct port_spec spec = {0};
+	size_t i = 0;
+	int skip;
 
 	if (!slash)
 		return port_wrong(text, "the protocol is missing", err);
-	if (!str_eq(slash, "/tcp") && !str_eq(slash, "/udp"))
+	while (i < ARRAY_LEN(protocols) && !str_eq(slash + 1, protocols[i].name))
+		i++;
+	if (i == ARRAY_LEN(protocols))
 		return port_wrong(text, "the protocol is neither tcp nor udp", err);
-	spec.udp = str_eq(slash, "/udp");
-	if (fields_parse(text, (size_t)(slash - text), &spec) < 0)
+	spec.udp = protocols[i].udp;
+	spec.family = protocols[i].family;
+	skip = address_v6_parse(text, &spec);
+	if (skip < 0 || text + skip > slash)
+		return port_wrong(text, "the address in brackets is none", err);
+	if (fields_parse(text + skip, (size_t)(slash - text) - (size_t)skip, skip == 0, &spec) < 0)
 		return port_wrong(text, "not two ports from 1 to 65535", err);
+	if (!families_fit(&spec))
+		return port_wrong(text, "address and protocol do not fit together", err);
 	*ret_spec = spec;
 	return 0;
 }
@@ -109,7 +162,7 @@ static int port_refused(const struct port_spec *spec, int error, struct rb_err *
 		return -EACCES;
 	}
 	err_set(err, RB_PORT, error, "cannot publish port %u/%s", spec->parent_port,
-		spec->udp ? "udp" : "tcp");
+		port_protocol(spec));
 	err_fix(err, "%s",
 		error == EADDRINUSE ? "end what listens there ('ss -lntup' shows it), or use "
 				      "another port"
@@ -117,25 +170,68 @@ static int port_refused(const struct port_spec *spec, int error, struct rb_err *
 	return -error;
 }
 
+/* IPv6 as well, where the host has it: a socket of that family takes IPv4's clients too. */
+static bool port_wants_v6(const struct port_spec *spec)
+{
+	return spec->parent_is_v6 || spec->family == PORT_V6 ||
+	       (spec->family == PORT_BOTH && !spec->parent_ip);
+}
+
+static socklen_t port_address(const struct port_spec *spec, bool v6,
+			      struct sockaddr_storage *ret_address)
+{
+	struct sockaddr_in6 *six = (struct sockaddr_in6 *)ret_address;
+	struct sockaddr_in *four = (struct sockaddr_in *)ret_address;
+
+	*ret_address = (struct sockaddr_storage){0};
+	if (v6) {
+		six->sin6_family = AF_INET6;
+		six->sin6_port = htons(spec->parent_port);
+		six->sin6_addr = spec->parent_v6; /* any, unless one is given */
+		return sizeof(*six);
+	}
+	four->sin_family = AF_INET;
+	four->sin_port = htons(spec->parent_port);
+	four->sin_addr.s_addr = htonl(spec->parent_ip);
+	return sizeof(*four);
+}
+
+/* *v6: which family it is of. A kernel without IPv6 serves IPv4 where that is allowed. */
+static int port_socket(const struct port_spec *spec, bool *v6)
+{
+	int type = (spec->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK;
+	int only = spec->family == PORT_V6;
+	int sock;
+
+	*v6 = port_wants_v6(spec);
+	sock = sys_socket(*v6 ? AF_INET6 : AF_INET, type, 0);
+	if (sock == -EAFNOSUPPORT && *v6 && !spec->parent_is_v6 && !only) {
+		*v6 = false;
+		sock = sys_socket(AF_INET, type, 0);
+	}
+	if (sock >= 0 && *v6)
+		(void)setsockopt(sock, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
+	return sock;
+}
+
 int port_open(const struct port_spec *spec, int *ret_fd, struct rb_err *err)
 {
-	struct sockaddr_in address = {
-		.sin_family = AF_INET,
-		.sin_port = htons(spec->parent_port),
-		.sin_addr.s_addr = htonl(spec->parent_ip),
-	};
-	int type = (spec->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK;
-	CLEANUP_FD int sock = sys_socket(AF_INET, type, 0);
+	bool v6;
+	CLEANUP_FD int sock = port_socket(spec, &v6);
+	struct sockaddr_storage address;
+	socklen_t size;
 	int one = 1;
 
 	if (sock < 0)
 		return err_set(err, RB_PORT, -sock, "socket");
 	/* tcp: a connection in TIME_WAIT is no obstacle; for udp it would share the port: socket(7) */
 	if (spec->udp)
-		(void)setsockopt(sock, IPPROTO_IP, IP_PKTINFO, &one, sizeof(one));
+		(void)setsockopt(sock, v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+				 v6 ? IPV6_RECVPKTINFO : IP_PKTINFO, &one, sizeof(one));
 	else
 		(void)setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
+	size = port_address(spec, v6, &address);
+	if (bind(sock, (struct sockaddr *)&address, size) < 0)
 		return port_refused(spec, errno, err);
 	/* two sockets with SO_REUSEADDR may be bound, but only one may listen */
 	if (!spec->udp && listen(sock, SOMAXCONN) < 0)
@@ -146,7 +242,15 @@ int port_open(const struct port_spec *spec, int *ret_fd, struct rb_err *err)
 
 int port_check(const struct port_spec *spec, struct rb_err *err)
 {
+	struct port_spec four = *spec;
 	CLEANUP_FD int sock = -1;
 
-	return port_open(spec, &sock, err);
+	if (spec->parent_is_v6 || spec->family == PORT_V6) {
+		err_set(err, RB_PORT, 0, "port %u/%s: slirp4netns and pasta publish ports of IPv4",
+			spec->parent_port, port_protocol(spec));
+		err_fix(err, "use --port-driver=builtin");
+		return -EAFNOSUPPORT;
+	}
+	four.family = PORT_V4;
+	return port_open(&four, &sock, err);
 }

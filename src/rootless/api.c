@@ -4,6 +4,7 @@
  * user alone; still, every size is bounded, a client that does not read or write gets nothing and
  * holds nobody up, and each connection serves one request.
  */
+#include <arpa/inet.h>
 #include <sys/un.h>
 #include <strings.h>
 #include "base/json.h"
@@ -77,8 +78,10 @@ static void add_network(struct strbuf *out, const struct net_options *options)
 	char guest[16];
 
 	if (options->driver != NET_HOST && options->builtin_ports)
-		strbuf_add(out, ",\"portDriver\":{\"driver\":\"builtin\",\"protos\":[\"tcp\","
-				"\"udp\"],\"disallowLoopbackChildIP\":false}");
+		strbuf_add(
+			out,
+			",\"portDriver\":{\"driver\":\"builtin\",\"protos\":[\"tcp\","
+			"\"tcp4\",\"tcp6\",\"udp\",\"udp4\",\"udp6\"],\"disallowLoopbackChildIP\":false}");
 	if (options->driver == NET_HOST || options->driver == NET_NONE)
 		return;
 	strbuf_printf(out,
@@ -88,7 +91,7 @@ static void add_network(struct strbuf *out, const struct net_options *options)
 		      net_address_text(addresses.guest, guest));
 	if (options->driver == NET_SLIRP4NETNS && !options->builtin_ports)
 		strbuf_add(out, ",\"portDriver\":{\"driver\":\"slirp4netns\",\"protos\":[\"tcp\","
-				"\"udp\"],\"disallowLoopbackChildIP\":true}");
+				"\"tcp4\",\"udp\",\"udp4\"],\"disallowLoopbackChildIP\":true}");
 }
 
 static void get_info(const struct api *api, struct reply *reply)
@@ -105,16 +108,20 @@ static void get_info(const struct api *api, struct reply *reply)
 static void add_port(struct strbuf *out, const struct port_entry *entry)
 {
 	const struct port_spec *spec = &entry->spec;
-	char parent[16];
+	char parent[INET6_ADDRSTRLEN];
 	char child[16] = "";
+
+	if (spec->parent_is_v6)
+		inet_ntop(AF_INET6, &spec->parent_v6, parent, sizeof(parent));
+	else
+		net_address_text(spec->parent_ip, parent);
 
 	if (spec->child_ip)
 		net_address_text(spec->child_ip, child);
 	strbuf_printf(out,
 		      "{\"id\":%u,\"spec\":{\"proto\":\"%s\",\"parentIP\":\"%s\",\"parentPort\":%u,"
 		      "\"childIP\":\"%s\",\"childPort\":%u}}",
-		      entry->id, spec->udp ? "udp" : "tcp",
-		      net_address_text(spec->parent_ip, parent), spec->parent_port, child,
+		      entry->id, port_protocol(spec), parent, spec->parent_port, child,
 		      spec->child_port);
 }
 
@@ -145,18 +152,21 @@ static uint32_t member_number(const struct json_node *object, const char *key)
 	return node && json_u32(node, &value, NULL) == 0 ? value : 0;
 }
 
-/* Through the text of --publish, so that there is one parser. "tcp4" is what nerdctl says. */
+/* Through the text of --publish, so that there is one parser. "tcp4" is what dockerd says. */
 static int spec_from_json(const struct json_node *root, struct port_spec *spec, struct rb_err *err)
 {
 	const char *proto = member_text(root, "proto");
 	const char *parent = member_text(root, "parentIP");
 	const char *child = member_text(root, "childIP");
-	char text[128];
+	bool v6 = strchr(parent, ':') != NULL;
+	char text[192];
 
-	snprintf(text, sizeof(text), "%.15s%s%u:%.15s%s%u/%.3s%s", parent, parent[0] ? ":" : "",
+	snprintf(text, sizeof(text), "%s%.45s%s%u:%.45s%s%u/%.8s", v6 ? "[" : "", parent,
+		 v6          ? "]:"
+		 : parent[0] ? ":"
+			     : "",
 		 member_number(root, "parentPort"), child, child[0] ? ":" : "",
-		 member_number(root, "childPort"), proto,
-		 strlen(proto) > 3 && !str_eq(proto + 3, "4") ? proto + 3 : "");
+		 member_number(root, "childPort"), proto);
 	return port_parse(text, spec, err);
 }
 

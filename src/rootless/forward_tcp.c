@@ -117,18 +117,33 @@ static void side_act(struct loop *loop, struct source *source, uint32_t events)
 		connection_end(loop, c, rc < 0);
 }
 
+/* A client of IPv4, on a socket of either family: ipv6(7), IPv4-mapped addresses. */
+static bool client_is_v4(const struct sockaddr_in6 *client, struct sockaddr_in *ret)
+{
+	if (client->sin6_family == AF_INET) {
+		memcpy(ret, client, sizeof(*ret));
+		return true;
+	}
+	if (!IN6_IS_ADDR_V4MAPPED(&client->sin6_addr))
+		return false;
+	*ret = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = client->sin6_port};
+	memcpy(&ret->sin_addr, &client->sin6_addr.s6_addr[12], sizeof(ret->sin_addr));
+	return true;
+}
+
 /*
  * Makes the socket speak as the client. With the client's own port when that is free here, which
  * what logs both will be glad of; the kernel chooses one otherwise. A client on the loopback of
  * the host is nobody that this namespace could tell from itself.
  */
-static void keep_address(int fd, const struct sockaddr_in *client)
+static void keep_address(int fd, const struct sockaddr_in6 *client)
 {
-	struct sockaddr_in from = *client;
+	struct sockaddr_in from;
 	int mark = FORWARD_MARK;
 	int one = 1;
 
-	if (ntohl(client->sin_addr.s_addr) >> 24 == 127)
+	/* the connection inside is of IPv4 */
+	if (!client_is_v4(client, &from) || ntohl(from.sin_addr.s_addr) >> 24 == 127)
 		return;
 	if (setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0 ||
 	    setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &one, sizeof(one)) < 0)
@@ -141,7 +156,7 @@ static void keep_address(int fd, const struct sockaddr_in *client)
 }
 
 static int connection_open(struct loop *loop, const struct listener *listener,
-			   const struct sockaddr_in *client, struct connection *c)
+			   const struct sockaddr_in6 *client, struct connection *c)
 {
 	int one = 1;
 	int fd = sys_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -194,7 +209,7 @@ void tcp_accept(struct loop *loop, struct source *source, uint32_t events)
 
 	(void)events;
 	for (int i = 0; i < ACCEPTS && !loop->full; i++) {
-		struct sockaddr_in client = {0};
+		struct sockaddr_in6 client = {0};
 		socklen_t size = sizeof(client);
 		struct connection *c;
 		int fd;

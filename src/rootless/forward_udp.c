@@ -11,19 +11,29 @@
 
 enum { UDP_BUCKETS = 64, DATAGRAM_BYTES = 65536, DATAGRAMS = 64 };
 
+/* A client, or what it wrote to: of the socket's family, the rest is zero. */
+union address {
+	struct sockaddr any;
+	struct sockaddr_in four;
+	struct sockaddr_in6 six;
+};
+
 struct udp_session {
 	struct garbage garbage; /* first: loop_free() */
 	struct source source;
 	struct listener *listener;
 	struct udp_session *next;
-	struct sockaddr_in client;
-	struct in_addr local; /* what it wrote to */
+	union address client, local;
 	int64_t last_ms;
 };
 
-static size_t bucket_of(const struct sockaddr_in *client)
+static size_t bucket_of(const union address *client)
 {
-	uint32_t mixed = ntohl(client->sin_addr.s_addr) * 31 + ntohs(client->sin_port);
+	const unsigned char *bytes = (const unsigned char *)client;
+	uint32_t mixed = 0;
+
+	for (size_t i = 0; i < sizeof(*client); i++)
+		mixed = mixed * 31 + bytes[i];
 
 	return (mixed ^ mixed >> 6 ^ mixed >> 12) % UDP_BUCKETS;
 }
@@ -53,52 +63,65 @@ void udp_expire(struct loop *loop, struct listener *listener, int64_t before_ms)
 	}
 }
 
-/* The address of the host that a datagram was sent to, and its answer comes from: ip(7). */
-static ssize_t datagram_receive(int fd, char *buf, struct sockaddr_in *client,
-				struct in_addr *local)
-{
-	union {
-		char bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
-		struct cmsghdr align;
-	} control;
-	struct iovec bytes = {.iov_base = buf, .iov_len = DATAGRAM_BYTES};
-	struct msghdr header = {.msg_name = client,
-				.msg_namelen = sizeof(*client),
-				.msg_iov = &bytes,
-				.msg_iovlen = 1,
-				.msg_control = control.bytes,
-				.msg_controllen = sizeof(control.bytes)};
-	ssize_t got = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *cmsg = got >= 0 ? CMSG_FIRSTHDR(&header) : NULL;
-	struct in_pktinfo info = {0};
+union control {
+	char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+	struct cmsghdr align;
+};
 
-	if (cmsg && cmsg->cmsg_level == IPPROTO_IP && cmsg->cmsg_type == IP_PKTINFO)
-		memcpy(&info, CMSG_DATA(cmsg), sizeof(info));
-	*local = info.ipi_spec_dst;
+static struct msghdr datagram_header(union address *client, struct iovec *bytes,
+				     union control *control)
+{
+	return (struct msghdr){.msg_name = client,
+			       .msg_namelen = sizeof(*client),
+			       .msg_iov = bytes,
+			       .msg_iovlen = 1,
+			       .msg_control = control->bytes,
+			       .msg_controllen = sizeof(control->bytes)};
+}
+
+/* The address of the host that a datagram was sent to, and its answer comes from: ip(7), ipv6(7). */
+static ssize_t datagram_receive(int fd, char *buf, union address *client, union address *local)
+{
+	union control control;
+	struct iovec bytes = {.iov_base = buf, .iov_len = DATAGRAM_BYTES};
+	struct msghdr header = datagram_header(client, &bytes, &control);
+	ssize_t got;
+	struct cmsghdr *cmsg;
+	struct in_pktinfo four;
+	struct in6_pktinfo six;
+
+	memset(client, 0, sizeof(*client));
+	memset(local, 0, sizeof(*local));
+	got = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	cmsg = got >= 0 ? CMSG_FIRSTHDR(&header) : NULL;
+	if (cmsg && cmsg->cmsg_level == IPPROTO_IP && cmsg->cmsg_type == IP_PKTINFO) {
+		memcpy(&four, CMSG_DATA(cmsg), sizeof(four));
+		local->four.sin_addr = four.ipi_spec_dst;
+	} else if (cmsg && cmsg->cmsg_level == IPPROTO_IPV6 && cmsg->cmsg_type == IPV6_PKTINFO) {
+		memcpy(&six, CMSG_DATA(cmsg), sizeof(six));
+		local->six.sin6_addr = six.ipi6_addr;
+	}
 	return got;
 }
 
 static void datagram_answer(const struct udp_session *session, char *buf, size_t len)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
-		struct cmsghdr align;
-	} control = {0};
-	struct in_pktinfo info = {.ipi_spec_dst = session->local};
-	struct sockaddr_in client = session->client;
+	union address client = session->client;
+	bool six = client.any.sa_family == AF_INET6;
+	struct in_pktinfo from = {.ipi_spec_dst = session->local.four.sin_addr};
+	struct in6_pktinfo from_six = {.ipi6_addr = session->local.six.sin6_addr};
+	size_t size = six ? sizeof(from_six) : sizeof(from);
+	union control control = {0};
 	struct iovec bytes = {.iov_base = buf, .iov_len = len};
-	struct msghdr header = {.msg_name = &client,
-				.msg_namelen = sizeof(client),
-				.msg_iov = &bytes,
-				.msg_iovlen = 1,
-				.msg_control = control.bytes,
-				.msg_controllen = sizeof(control.bytes)};
+	struct msghdr header = datagram_header(&client, &bytes, &control);
 	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&header);
 
-	cmsg->cmsg_level = IPPROTO_IP;
-	cmsg->cmsg_type = IP_PKTINFO;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(info));
-	memcpy(CMSG_DATA(cmsg), &info, sizeof(info));
+	header.msg_namelen = six ? sizeof(client.six) : sizeof(client.four);
+	header.msg_controllen = CMSG_SPACE(size);
+	cmsg->cmsg_level = six ? IPPROTO_IPV6 : IPPROTO_IP;
+	cmsg->cmsg_type = six ? IPV6_PKTINFO : IP_PKTINFO;
+	cmsg->cmsg_len = CMSG_LEN(size);
+	memcpy(CMSG_DATA(cmsg), six ? (void *)&from_six : (void *)&from, size);
 	/* a datagram that does not fit or find its way is lost, as datagrams are */
 	(void)sendmsg(session->listener->source.fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
@@ -123,7 +146,7 @@ static void session_act(struct loop *loop, struct source *source, uint32_t event
 }
 
 static struct udp_session *session_new(struct loop *loop, struct listener *listener,
-				       const struct sockaddr_in *client)
+				       const union address *client)
 {
 	struct udp_session **bucket = &listener->sessions[bucket_of(client)];
 	struct udp_session *session = calloc(1, sizeof(*session));
@@ -152,7 +175,7 @@ static struct udp_session *session_new(struct loop *loop, struct listener *liste
 
 /* With every place taken the idle ones give way, the ones of the last second stay. */
 static struct udp_session *session_for(struct loop *loop, struct listener *listener,
-				       const struct sockaddr_in *client)
+				       const union address *client)
 {
 	struct udp_session *at;
 
@@ -161,8 +184,7 @@ static struct udp_session *session_for(struct loop *loop, struct listener *liste
 	if (!listener->sessions)
 		return NULL;
 	for (at = listener->sessions[bucket_of(client)]; at; at = at->next)
-		if (at->client.sin_addr.s_addr == client->sin_addr.s_addr &&
-		    at->client.sin_port == client->sin_port)
+		if (memcmp(&at->client, client, sizeof(*client)) == 0)
 			return at;
 	if (listener->n_sessions == LIMIT_SESSIONS)
 		udp_expire(loop, listener, sys_now_ms() - 1000);
@@ -173,8 +195,8 @@ void udp_receive(struct loop *loop, struct source *source, uint32_t events)
 {
 	struct listener *listener = (void *)((char *)source - offsetof(struct listener, source));
 	char buf[DATAGRAM_BYTES];
-	struct sockaddr_in client;
-	struct in_addr local;
+	union address client;
+	union address local;
 
 	(void)events;
 	for (int i = 0; i < DATAGRAMS; i++) {

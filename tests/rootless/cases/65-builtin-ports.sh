@@ -39,7 +39,7 @@ test_a_forwarded_client_keeps_its_address() {
 	same 'from the loopback' 127.0.0.1 "$(end ask 127.0.0.1 127.0.0.1 8081 peer)"
 	as_user runbuild enter --state-dir="$state" -- ip rule list >"$scratch/out"
 	contains "$scratch/out" 'fwmark 0x5242 lookup 21058'
-	has "$(api GET /v1/info)" '"portDriver":{"driver":"builtin","protos":["tcp","udp"],"disallowLoopbackChildIP":false}'
+	has "$(api GET /v1/info)" '"portDriver":{"driver":"builtin","protos":["tcp","tcp4","tcp6","udp","udp4","udp6"],"disallowLoopbackChildIP":false}'
 }
 
 test_a_forwarded_client_is_hidden_when_asked() {
@@ -168,4 +168,62 @@ test_forwarded_ports_lead_into_a_detached_network() {
 	trap 'kill "$launcher" 2>/dev/null || true' EXIT
 	await 20 grep -q ready "$scratch/launcher.out" || fail "$(cat "$scratch/launcher.err")"
 	has "$(get_port 8081)" inside
+}
+
+# start_families SPEC…: the host's ports of these specifications, to the server inside.
+start_families() {
+	local words=() spec
+
+	for spec; do
+		words+=(-p "$spec")
+	done
+	start_forwarded --net=none "${words[@]}"
+}
+
+answers() {
+	[[ $(end ask "$1" "$2" 8081 peer) =~ ^[0-9.]+$ ]]
+}
+
+# As RootlessKit has it: "tcp" of any address is both families, the others are of one, and of two
+# specifications neither is in the other's way.
+test_ports_are_of_the_families_that_were_asked_for() {
+	needs_host
+	start_families 8081:8082/tcp 8081:8082/udp
+	answers 127.0.0.1 127.0.0.1 || fail 'tcp: not IPv4'
+	answers ::1 ::1 || fail 'tcp: not IPv6'
+	same 'the address of a client of IPv4' 192.0.2.1 "$(end ask 192.0.2.1 192.0.2.1 8081 peer)"
+	same 'udp, IPv4' 127.0.0.1 "$(end udp 192.0.2.1 192.0.2.1 8081 5)"
+	same 'udp, IPv6' 127.0.0.1 "$(end udp ::1 ::1 8081 5)"
+	same 'bytes by IPv6' same "$(end count ::1 ::1 8081 3000000)"
+	kill "$launcher"
+	wait "$launcher" || true
+	start_families 0.0.0.0:8081:8082/tcp4
+	answers 127.0.0.1 127.0.0.1 || fail 'tcp4: not IPv4'
+	! answers ::1 ::1 || fail 'tcp4: IPv6'
+	kill "$launcher"
+	wait "$launcher" || true
+	start_families '[::]:8081:8082/tcp6'
+	! answers 127.0.0.1 127.0.0.1 || fail 'tcp6: IPv4'
+	answers ::1 ::1 || fail 'tcp6: not IPv6'
+	kill "$launcher"
+	wait "$launcher" || true
+	start_families 0.0.0.0:8081:8082/tcp4 '[::]:8081:8082/tcp6'
+	answers 127.0.0.1 127.0.0.1 || fail 'tcp4 beside tcp6'
+	answers ::1 ::1 || fail 'tcp6 beside tcp4'
+	has "$(api GET /v1/ports)" '"proto":"tcp4","parentIP":"0.0.0.0"' '"proto":"tcp6","parentIP":"::"'
+	has "$(api POST /v1/ports '{"proto":"tcp6","parentIP":"::1","parentPort":8084,"childPort":8082}')" '201'
+	has "$(api POST /v1/ports '{"proto":"udp4","parentIP":"127.0.0.1","parentPort":8084,"childPort":8082}')" '201'
+	has "$(api GET /v1/info)" '"protos":["tcp","tcp4","tcp6","udp","udp4","udp6"]'
+}
+
+test_slirp4netns_publishes_ipv4_and_says_so() {
+	needs_tun
+	needs_host
+	fails_with 125 RB0607 'port 8081/tcp6' 'IPv4' '--port-driver=builtin' -- \
+		rootless --net=slirp4netns -p '[::1]:8081:80/tcp6' -- true
+	start_server --net=slirp4netns -p 0.0.0.0:8081:8082/tcp4
+	has "$(get_port 8081)" inside
+	! "$scratch/lib/tcp.py" get ::1 8081 >"$scratch/out" || fail "IPv6: $(cat "$scratch/out")"
+	has "$(api GET /v1/info)" '"protos":["tcp","tcp4","udp","udp4"]'
+	has "$(api POST /v1/ports '{"proto":"tcp4","parentIP":"127.0.0.1","parentPort":8083,"childPort":8082}')" '201'
 }

@@ -101,7 +101,7 @@ def many(address, port, number):
 def udp(source, address, port, number):
     clients = []
     for _ in range(int(number)):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock = socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET, socket.SOCK_DGRAM)
         sock.settimeout(10)
         sock.bind((source, 0))
         clients.append(sock)
@@ -111,7 +111,7 @@ def udp(source, address, port, number):
             text = f"{turn} {i}".encode()
             sock.sendto(text, (address, int(port)))
             answer, peer = sock.recvfrom(65536)
-            if not answer.endswith(b" " + text) or peer != (address, int(port)):
+            if not answer.endswith(b" " + text) or peer[:2] != (address, int(port)):
                 sys.exit(f"{text!r} was answered with {answer!r} by {peer}")
             first = first or answer.split()[0].decode()
     print(first)
