@@ -280,7 +280,7 @@ test_kill_of_all_after_the_end_reaches_the_rest() {
 	created rest
 	rt start rest
 	await 15 exit_is rest 7 || fail "the exit file says '$(cat "$scratch/exits/rest")'"
-	process_runs 9876 || fail 'nothing is left to be killed'
+	await 10 process_runs 9876 || fail 'nothing is left to be killed'
 	same 'the status' stopped "$(field rest .status)"
 	exits 0 rt kill -a rest 9
 	await 10 no_process_of 9876 || fail 'the process lives'
