@@ -32,6 +32,8 @@ type Options struct {
 	DNS  *oci.DNSConfig
 	// Networks are BuildKit's; without them a step has the daemon's network, or none.
 	Networks map[pb.NetMode]network.Provider
+	// Proxy makes networks that reach others only through a proxy; without it they are refused.
+	Proxy network.ProxyProvider
 	// CDI resolves the names of devices; without it they are refused.
 	CDI *cdidevices.Manager
 	// Rootless leaves cgroups alone, as BuildKit's own executor does then.
@@ -153,7 +155,7 @@ func (e *Executor) Run(ctx context.Context, id string, root executor.Mount, moun
 	defer e.leave(id, s)
 	var u undo
 	defer func() { u.run() }()
-	params, files, err := e.stepParams(ctx, id, root, mounts, process.Meta, &u)
+	params, files, err := e.stepParams(ctx, id, root, mounts, &s.meta, &u)
 	if err != nil {
 		return nil, err
 	}

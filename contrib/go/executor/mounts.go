@@ -128,13 +128,14 @@ func local(mounts []mount.Mount, u *undo) (string, error) {
 	return path, nil
 }
 
-func rootParams(ctx context.Context, root executor.Mount, u *undo) (map[string]any, error) {
+// rootParams describes the root. here: as a path that can be written from this side, too.
+func rootParams(ctx context.Context, root executor.Mount, here bool, u *undo) (map[string]any, error) {
 	mounts, err := mountList(ctx, root, false, u)
 	if err != nil {
 		return nil, err
 	}
 	if len(mounts) == 1 {
-		if found := overlay(mounts[0]); found != nil {
+		if found := overlay(mounts[0]); found != nil && !here {
 			return map[string]any{"snapshot": found}, nil
 		}
 		if isBind(mounts[0]) && !slices.Contains(mounts[0].Options, "ro") {

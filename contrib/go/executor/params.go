@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/executor"
@@ -20,12 +21,14 @@ import (
 // defaultHostname is BuildKit's.
 const defaultHostname = "buildkitsandbox"
 
-// stepParams is BuildKit's description of a step in words of the protocol, and its descriptors.
-func (e *Executor) stepParams(ctx context.Context, id string, root executor.Mount, mounts []executor.Mount, meta executor.Meta, u *undo) (map[string]any, []*os.File, error) {
-	if meta.Proxy != nil {
-		return nil, nil, errors.New("network proxies are not supported by this executor")
+// stepParams is BuildKit's description of a step in words of the protocol, and its descriptors. What
+// networks and devices add to the environment is added to meta.
+func (e *Executor) stepParams(ctx context.Context, id string, root executor.Mount, mounts []executor.Mount, meta *executor.Meta, u *undo) (map[string]any, []*os.File, error) {
+	namespace, err := e.namespace(ctx, meta, u)
+	if err != nil {
+		return nil, nil, err
 	}
-	rootfs, err := rootParams(ctx, root, u)
+	rootfs, err := rootBehindProxy(ctx, root, namespace, meta, u)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -49,14 +52,14 @@ func (e *Executor) stepParams(ctx context.Context, id string, root executor.Moun
 	if meta.SecurityMode == pb.SecurityMode_INSECURE {
 		params["security"] = map[string]any{"mode": "insecure"}
 	}
-	if cgroup := cgroupParams(meta); cgroup != nil && !e.Rootless {
+	if cgroup := cgroupParams(*meta); cgroup != nil && !e.Rootless {
 		params["cgroup"] = cgroup
 	}
-	if err := e.inject(params, &meta); err != nil {
+	if err := e.inject(params, meta); err != nil {
 		return nil, nil, err
 	}
-	params["process"] = processParams(meta)
-	files, err := e.network(ctx, params, meta, u)
+	params["process"] = processParams(*meta)
+	files, err := networkParams(namespace, params, meta.NetMode, u)
 	return params, files, err
 }
 
@@ -113,7 +116,7 @@ func cgroupParams(meta executor.Meta) map[string]any {
 }
 
 // files are hosts and resolv.conf as BuildKit makes them; they come before the step's own mounts.
-func (e *Executor) files(ctx context.Context, meta executor.Meta, u *undo) ([]map[string]any, error) {
+func (e *Executor) files(ctx context.Context, meta *executor.Meta, u *undo) ([]map[string]any, error) {
 	resolv, err := oci.GetResolvConf(ctx, e.root, nil, e.DNS, meta.NetMode)
 	if err != nil {
 		return nil, err
@@ -139,26 +142,62 @@ func (e *Executor) path(name string) string {
 	return filepath.Join(e.root.Name(), name)
 }
 
-// network asks BuildKit's provider. What it writes into an OCI configuration says which network it
-// is: a namespace with a path, one without (a fresh one), or none (the daemon's).
-func (e *Executor) network(ctx context.Context, params map[string]any, meta executor.Meta, u *undo) ([]*os.File, error) {
-	mode := "host"
-	if meta.NetMode == pb.NetMode_NONE {
-		mode = "none"
-	}
-	params["net"] = map[string]any{"mode": mode}
-	if e.Networks == nil {
+// namespace asks BuildKit's provider for a network; nil: there is none to ask.
+func (e *Executor) namespace(ctx context.Context, meta *executor.Meta, u *undo) (network.Namespace, error) {
+	var namespace network.Namespace
+	var err error
+
+	if meta.Proxy != nil {
+		if e.Proxy == nil {
+			return nil, errors.New("proxy network provider is not available")
+		}
+		namespace, err = e.Proxy.NewProxy(ctx, &network.ProxyConfig{Policy: meta.Proxy.Policy,
+			Capture: meta.Proxy.Capture, EgressMode: meta.NetMode})
+	} else if e.Networks == nil {
 		return nil, nil
-	}
-	provider := e.Networks[meta.NetMode]
-	if provider == nil {
+	} else if provider := e.Networks[meta.NetMode]; provider == nil {
 		return nil, fmt.Errorf("unknown network mode %s", meta.NetMode)
+	} else {
+		namespace, err = provider.New(ctx, meta.Hostname, network.NamespaceOptions{})
 	}
-	namespace, err := provider.New(ctx, meta.Hostname, network.NamespaceOptions{})
 	if err != nil {
 		return nil, err
 	}
 	u.add(func() { namespace.Close() })
+	return namespace, nil
+}
+
+// rootBehindProxy lets a step find the proxy of its network and trust it, as BuildKit does: by
+// variables, and by a certificate in the root's own bundle that is taken out again at the end. For
+// that the root is mounted here; other roots are the worker's to mount.
+func rootBehindProxy(ctx context.Context, root executor.Mount, namespace network.Namespace, meta *executor.Meta, u *undo) (map[string]any, error) {
+	proxy, ok := namespace.(network.ProxyNamespace)
+	if !ok {
+		return rootParams(ctx, root, false, u)
+	}
+	meta.Env = append(slices.Clone(meta.Env), proxy.ProxyEnv()...)
+	rootfs, err := rootParams(ctx, root, true, u)
+	if err != nil {
+		return nil, err
+	}
+	clean, err := executor.InjectProxyCA(rootfs["path"].(string), proxy.ProxyCACert())
+	if err != nil {
+		return nil, err
+	}
+	u.add(func() { clean() })
+	return rootfs, nil
+}
+
+// networkParams reads what a namespace writes into an OCI configuration. That says which network it
+// is: a namespace with a path, one without (a fresh one), or none (the daemon's).
+func networkParams(namespace network.Namespace, params map[string]any, mode pb.NetMode, u *undo) ([]*os.File, error) {
+	if namespace == nil {
+		params["net"] = map[string]any{"mode": "host"}
+		if mode == pb.NetMode_NONE {
+			params["net"] = map[string]any{"mode": "none"}
+		}
+		return nil, nil
+	}
 	spec := &specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.NetworkNamespace}}}}
 	if err := namespace.Set(spec); err != nil {
 		return nil, err

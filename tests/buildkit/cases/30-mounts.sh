@@ -172,6 +172,33 @@ test_network_host_is_the_daemon_s() {
 	same 'network namespace' "$(readlink "/proc/$daemon_pid/ns/net")" "$(step_output net-host)"
 }
 
+# BuildKit's proxy mode: a network of its own that leads to the proxy only, which answers for the
+# daemon's; variables and a certificate in the image's own bundle say so, for the step alone.
+test_a_step_behind_the_proxy_of_the_build() {
+	local out=$scratch/build/net-proxy/out bundle=/etc/ssl/certs/ca-certificates.crt
+
+	# BuildKit's own links need a network namespace that belongs to the daemon's user namespace
+	[[ " ${launcher[*]} " != *" --net=host "* ]] || unrelated
+	must_build net-proxy --proxy-network --output type=local,dest="$out" <<-D
+		FROM base AS first
+		RUN mkdir -p ${bundle%/*} /out && echo own >$bundle
+		FROM first AS step
+		RUN readlink /proc/self/ns/net >/out/ns; cp $bundle /out/seen; echo \$HTTP_PROXY >/out/proxy; tail -n +3 /proc/net/dev | grep -c -v lo: >/out/links
+		RUN wget -q -O /out/answer http://127.0.0.1:1/ 2>/out/refusal; cp $bundle /out/seen-again
+		FROM scratch
+		COPY --from=step $bundle /bundle
+		COPY --from=step /out /
+	D
+	[[ $(cat "$out/ns") != "$(readlink "/proc/$daemon_pid/ns/net")" ]] || fail "the daemon's network namespace"
+	same 'links beside the loopback' 1 "$(cat "$out/links")"
+	[[ $(cat "$out/proxy") == http://* ]] || fail "HTTP_PROXY: $(cat "$out/proxy")"
+	contains "$out/seen" own 'BEGIN CERTIFICATE'
+	contains "$out/seen-again" own 'BEGIN CERTIFICATE'
+	same 'the bundle of the image' own "$(cat "$out/bundle")"
+	# the proxy itself has answered, for a port that is closed
+	contains "$out/refusal" '502'
+}
+
 test_options_of_the_build_reach_the_runtime() {
 	must_build options --opt hostname=other-name --opt add-hosts=somewhere=192.0.2.7 \
 		--opt shm-size=1048576 --opt ulimit=nofile=123:456 <<-'D'

@@ -101,9 +101,11 @@ launcher_ended() {
 	! kill -0 "$launcher_pid" 2>/dev/null
 }
 
-# Mount points below the daemon's root that its own mount namespace shows.
+# Mount points below the daemon's root that its own mount namespace shows, but for the networks
+# that BuildKit's proxy mode keeps for the next step.
 step_mounts() {
-	awk -v root="$scratch/bk/root/" 'index($5, root) == 1 { print $5 }' "/proc/$daemon_pid/mountinfo"
+	awk -v root="$scratch/bk/root/" 'index($5, root) == 1 && index($5, root "net/proxy/") != 1 { print $5 }' \
+		"/proc/$daemon_pid/mountinfo"
 }
 
 no_step_mounts() {

@@ -32,6 +32,7 @@ import (
 	"github.com/moby/buildkit/solver/bboltcachestorage"
 	"github.com/moby/buildkit/solver/llbsolver/cdidevices"
 	"github.com/moby/buildkit/util/db/boltutil"
+	"github.com/moby/buildkit/util/network/cniprovider"
 	"github.com/moby/buildkit/util/network/netproviders"
 	"github.com/moby/buildkit/worker"
 	"github.com/moby/buildkit/worker/base"
@@ -87,7 +88,7 @@ func newWorker(ctx context.Context, o options) (*base.Worker, *executor.Executor
 		return nil, nil, err
 	}
 	opt, err := runc.NewWorkerOpt(o.root, factory, true, oci.ProcessSandbox, nil, nil,
-		netproviders.Opt{Mode: "host"}, nil, o.runbuild, "", false, nil, "", "", devices)
+		netproviders.Opt{Mode: "host", CNI: cniprovider.Opt{Root: o.root}}, nil, o.runbuild, "", false, nil, "", "", devices)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -95,6 +96,7 @@ func newWorker(ctx context.Context, o options) (*base.Worker, *executor.Executor
 		Connect:  func() (*client.Client, error) { return client.Spawn(o.runbuild) },
 		Root:     filepath.Join(opt.Root, "executor"),
 		Networks: opt.NetworkProviders,
+		Proxy:    opt.ProxyProvider,
 		CDI:      devices,
 		Rootless: true,
 	})
