@@ -51,7 +51,7 @@ test_deb_holds_what_make_install_puts() {
 	done
 	contains "$scratch/deb/usr/share/runbuild/apparmor/runbuild" \
 		'profile runbuild /usr/bin/runbuild flags=(unconfined)' 'userns,'
-	dpkg-deb -f "$deb" Depends | grep -qw uidmap || fail 'no dependency on uidmap'
+	grep -qw uidmap <<<"$(dpkg-deb -f "$deb" Depends)" || fail 'no dependency on uidmap'
 	same Recommends 'fuse-overlayfs, slirp4netns' "$(dpkg-deb -f "$deb" Recommends)"
 }
 
@@ -67,7 +67,7 @@ test_rpm_holds_what_make_install_puts() {
 	same 'files of the rpms' "$(expected_files "$(rpm --eval '%_libdir')" | sort)" \
 		"$(cd "$scratch/rpm" && find . -type f ! -path './usr/share/doc/*' ! -path './usr/share/licenses/*' -printf '%m /%P\n' |
 			sed -E '/\/man\//s/\.(gz|bz2|xz|zst)$//' | sort)"
-	rpm -qp --requires "$rpm" | grep -qxF /usr/bin/newuidmap || fail 'no dependency on newuidmap'
+	grep -qxF /usr/bin/newuidmap <<<"$(rpm -qp --requires "$rpm")" || fail 'no dependency on newuidmap'
 }
 
 # A privilege of the program's own would be one more than its user has: SECURITY.md.

@@ -89,7 +89,7 @@ test_installed_program_answers_and_its_pages_are_found() {
 	same '--version' "$("$builddir/runbuild" --version)" "$(in_debian runbuild --version)"
 	[[ -n $(manual_pages) ]] || skip 'man/ has no pages'
 	for page in $(manual_pages); do
-		zcat "$scratch/debian/usr/share/man/man${page##*.}/$page.gz" | grep -q '^\.TH' || fail "no page $page"
+		grep -q '^\.TH' <<<"$(zcat "$scratch/debian/usr/share/man/man${page##*.}/$page.gz")" || fail "no page $page"
 	done
 }
 

@@ -181,7 +181,7 @@ test_a_slirp4netns_that_dies_is_replaced_with_its_ports() {
 		old=$(child_named "$launcher" slirp4netns)
 		kill -KILL "$old"
 		await 10 slirp_is_new "$old" || fail "round $round: $(cat "$scratch/launcher.err")"
-		await 10 eval 'get_port 8081 | grep -q inside' || fail "round $round"
+		await 10 eval 'grep -q inside <<<"$(get_port 8081)"' || fail "round $round"
 	done
 	contains "$scratch/launcher.err" 'slirp4netns has ended with signal 9' 'starting it again'
 	kill -0 "$launcher"

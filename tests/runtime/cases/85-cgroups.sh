@@ -82,7 +82,7 @@ test_state_of_a_frozen_container_is_paused() {
 
 	need_mode root
 	[[ -d $freezer ]] || skip 'no v1 freezer on this host'
-	"$runbuild" --help | grep -qw pause || skip 'this build has no pause'
+	grep -qw pause <<<"$("$runbuild" --help)" || skip 'this build has no pause'
 	new_bundle frozen
 	edit_config --arg path "/$suite_id-frozen" '.linux.cgroupsPath = $path | .process.args = ["/bin/sleep", "600"]'
 	start_detached frozen

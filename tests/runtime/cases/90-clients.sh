@@ -109,7 +109,7 @@ test_words_and_codes_are_runcs() {
 	local runc
 
 	runc=$(PATH=$PATH:/usr/sbin type -P runc) || skip 'no runc to compare with'
-	"$runc" --version | grep -q '^runc version 1\.1\.' || skip "the table is runc 1.1's, this is $("$runc" --version | head -n 1)"
+	grep -q '^runc version 1\.1\.' <<<"$("$runc" --version)" || skip "the table is runc 1.1's, this is $("$runc" --version | head -n 1)"
 	RT=$runc RT_ROOT=$scratch/runc-state
 	if ! prepare_rows "$RT" "$RT_ROOT" runc; then
 		"$RT" --root "$RT_ROOT" delete -f running >/dev/null 2>&1 || true
