@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `explain`: what `run` would do with a bundle, without doing it; or what an error code means.
+ * `explain`: what `run` would do with a bundle, or `step` and a worker with a step, without doing
+ * it; or what an error code means.
  * Needs no privilege, and with --host-facts not even the host in question.
  */
 #include "base/file.h"
 #include "cmd/cmd.h"
 #include "cmd/verbs.h"
 #include "diag/catalogue.h"
+#include "worker/job.h"
 
 struct explain_options {
 	const char *bundle;
@@ -16,6 +18,8 @@ struct explain_options {
 	bool no_pivot;
 	bool env;
 	bool print_host;
+	const char *step;
+	bool parts;
 };
 
 #define OPT(member) offsetof(struct explain_options, member)
@@ -31,6 +35,10 @@ static const struct option_entry explain_option_table[] = {
 	 "plan for the host described in FILE instead of this one"},
 	{"print-host-facts", 0, OPTION_FLAG, OPT(print_host), NULL,
 	 "print the facts of this host in the form --host-facts reads"},
+	{"step", 0, OPTION_STRING, OPT(step), "FILE",
+	 "a step, as 'step --print' prints it, instead of a bundle; -: standard input"},
+	{"parts", 0, OPTION_FLAG, OPT(parts), NULL,
+	 "the step as a worker does it that has a process waiting"},
 	OPTION_END,
 };
 
@@ -61,6 +69,17 @@ static int explain_host(struct arena *arena, const struct explain_options *optio
 	return host_load(text, host, err);
 }
 
+static int print_flags(const struct explain_options *options, unsigned *ret_flags,
+		       struct rb_err *err)
+{
+	*ret_flags = options->env ? PLAN_PRINT_ENV : 0;
+	if (options->format && str_eq(options->format, "json"))
+		*ret_flags |= PLAN_PRINT_JSON;
+	else if (options->format && !str_eq(options->format, "text"))
+		return err_set(err, RB_USAGE, 0, "unknown format '%.40s'", options->format);
+	return 0;
+}
+
 static int explain_bundle(struct arena *arena, const struct globals *globals,
 			  const struct explain_options *options, struct rb_err *err)
 {
@@ -74,15 +93,10 @@ static int explain_bundle(struct arena *arena, const struct globals *globals,
 	const struct plan *plan;
 	struct bundle bundle;
 	struct host host;
-	unsigned flags = options->env ? PLAN_PRINT_ENV : 0;
-	int r;
+	unsigned flags;
+	int r = print_flags(options, &flags, err);
 
-	if (options->format && str_eq(options->format, "json"))
-		flags |= PLAN_PRINT_JSON;
-	else if (options->format && !str_eq(options->format, "text"))
-		return err_set(err, RB_USAGE, 0, "unknown format '%.40s'", options->format);
-	r = bundle_load(arena, options->bundle, &bundle, err);
-	if (r < 0)
+	if (r < 0 || (r = bundle_load(arena, options->bundle, &bundle, err)) < 0)
 		return r;
 	if (bundle.spec->process.terminal)
 		plan_options.console = options->create ? CONSOLE_SOCKET : CONSOLE_OWN;
@@ -96,6 +110,87 @@ static int explain_bundle(struct arena *arena, const struct globals *globals,
 		return r;
 	plan_print(plan, flags, &text);
 	return print_all(&text, err);
+}
+
+/* The parameters of step.run, or the whole request. */
+static int read_step(struct arena *arena, const char *path, struct step *step, struct rb_err *err)
+{
+	const struct json_node *node;
+	struct step_unknown unknown;
+	char *text;
+	size_t len;
+	int r = str_eq(path, "-")
+			? stream_read(arena, STDIN_FILENO, LIMIT_CONFIG_BYTES, &text, &len)
+			: file_read_named(arena, path, LIMIT_CONFIG_BYTES, &text, &len);
+
+	if (r < 0)
+		return err_set(err, RB_USAGE, -r, "cannot read '%s'", path);
+	r = json_parse(arena, path, text, len, &node, err);
+	if (r < 0)
+		return r;
+	if (json_member(node, "method"))
+		node = json_member(node, "params");
+	return step_parse(arena, node, LIMIT_MESSAGE_FDS, step, &unknown, err);
+}
+
+static void print_json_explanation(const struct job_explanation *e, unsigned flags,
+				   struct strbuf *out)
+{
+	strbuf_add(out, "{\"notes\":[");
+	for (size_t i = 0; i < e->n_notes; i++) {
+		strbuf_add(out, i ? "," : "");
+		strbuf_add_json(out, e->notes[i]);
+	}
+	strbuf_add(out, "],\"plan\":");
+	plan_print(e->plan, flags, out);
+	if (e->second) {
+		strbuf_add(out, ",\"second\":");
+		plan_print(e->second, flags, out);
+	}
+	strbuf_add(out, "}\n");
+}
+
+static void print_explanation(const struct job_explanation *e, unsigned flags, struct strbuf *out)
+{
+	if (flags & PLAN_PRINT_JSON) {
+		print_json_explanation(e, flags, out);
+		return;
+	}
+	for (size_t i = 0; i < e->n_notes; i++)
+		strbuf_printf(out, "# %s\n", e->notes[i]);
+	if (e->second)
+		strbuf_add(out, "# before the step is known:\n");
+	plan_print(e->plan, flags, out);
+	if (!e->second)
+		return;
+	strbuf_add(out, "# once it is known:\n");
+	plan_print(e->second, flags, out);
+}
+
+static int explain_step(struct arena *arena, const struct explain_options *options,
+			struct rb_err *err)
+{
+	CLEANUP_STRBUF struct strbuf text = {0};
+	CLEANUP_FREE struct job *job = calloc(1, sizeof(*job));
+	struct job_explanation *e = arena_alloc(arena, sizeof(*e));
+	struct engine engine = {.name = "run-ID", .directory = "RUN"};
+	struct step step;
+	unsigned flags;
+	int r = print_flags(options, &flags, err);
+
+	if (!job || !e)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "step");
+	if (r < 0 || (r = read_step(arena, options->step, &step, err)) < 0 ||
+	    (r = explain_host(arena, options, NULL, &engine.host, err)) < 0)
+		return r;
+	job_init(job, &engine, &step);
+	r = job_explain(job, options->parts, e, err);
+	if (r == 0) {
+		print_explanation(e, flags, &text);
+		r = print_all(&text, err);
+	}
+	arena_free(&job->arena);
+	return r;
 }
 
 static int explain_main(struct arena *arena, const struct globals *globals, const void *options,
@@ -115,12 +210,14 @@ static int explain_main(struct arena *arena, const struct globals *globals, cons
 		host_print(&host, &text);
 		return print_all(&text, err);
 	}
+	if (explain_options->step)
+		return explain_step(arena, explain_options, err);
 	return explain_bundle(arena, globals, explain_options, err);
 }
 
 const struct verb verb_explain = {
 	.name = "explain",
-	.summary = "show what would be done with a bundle, or what an error code means",
+	.summary = "show what would be done with a bundle or a step, or what an error code means",
 	.args = "[RBnnnn]",
 	.max_args = 1,
 	.options = explain_option_table,

@@ -4,6 +4,7 @@
  * As an ordinary user the same command line runs again inside the launcher, which has the ids and
  * may mount.
  */
+#include <linux/capability.h>
 #include <sys/file.h>
 #include <sys/signalfd.h>
 #include "base/file.h"
@@ -13,7 +14,7 @@
 #include "launch/tty_pump.h"
 #include "rootless/rootless.h"
 
-enum { CAP_NUMBER_SYS_ADMIN = 21, STATUS_TIMEOUT = 124 };
+enum { STATUS_TIMEOUT = 124 };
 
 #define OPT(member) offsetof(struct step_options, member)
 /* clang-format off */
@@ -217,6 +218,8 @@ static int run_loop(struct foreground *f, struct rb_err *err)
 {
 	int r = job_begin(&f->job, err);
 
+	if (f->job.warning)
+		log_warn("%s", f->job.warning);
 	while (r == 0 && (r = job_advance(&f->job, err)) == 0)
 		wait_once(f);
 	if (r < 0)
@@ -267,6 +270,8 @@ static void summary_line(const struct foreground *f, struct strbuf *out)
 		(double)wall / 1e6, (double)cpu_us(job->usage.ru_utime) / 1e6,
 		(double)cpu_us(job->usage.ru_stime) / 1e6, (double)job->usage.ru_maxrss / 1024,
 		(double)(job->started_us - job->began_us) / 1e3);
+	if (job->has_figures && job->figures.oom_kills)
+		strbuf_printf(out, "; out of memory: %" PRIu64 " killed", job->figures.oom_kills);
 	if (job->driver)
 		strbuf_printf(out, "; snapshot %s", job->driver);
 	strbuf_add(out, ")\n");
@@ -430,7 +435,7 @@ int step_nest(struct arena *arena, const struct globals *globals, struct rb_err 
 
 	if (r < 0)
 		return r;
-	if (host_has_cap(&host, CAP_NUMBER_SYS_ADMIN)) {
+	if (host_has_cap(&host, CAP_SYS_ADMIN)) {
 		r = self_seal(&host, globals->argv, err);
 		return r < 0 ? r : -EAGAIN;
 	}

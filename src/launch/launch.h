@@ -175,9 +175,8 @@ bool launch_network_is_gone(struct launch *launch);
 /*
  * The same in pieces, for a loop that serves several children: launch_begin() prepares,
  * launch_advance() goes on until it would have to wait (0: call again once a descriptor of
- * launch_poll() is ready or at its deadline, CLOCK_MONOTONIC; while launch->hook runs, of
- * hook_poll()) or is through (1). After an error of either nothing is left. launch_poll() has room
- * for LAUNCH_POLL.
+ * launch_poll() is ready or at its deadline, CLOCK_MONOTONIC) or is through (1). After an error of
+ * either nothing is left. launch_poll() needs room for LAUNCH_POLL.
  */
 enum { LAUNCH_POLL = 2 };
 int launch_begin(struct launch *launch, const struct plan *plan,

@@ -277,6 +277,8 @@ size_t launch_poll(const struct launch *l, struct pollfd *fds, int64_t *deadline
 {
 	const struct plan_op *ops = plan_parent_ops(l->plan);
 
+	if (l->hook.pidfd >= 0)
+		return hook_poll(&l->hook, fds, deadline_ms);
 	/* what the child says meanwhile is read later: asking for it would not let us sleep */
 	if (l->next_op < l->plan->n_parent && ops[l->next_op].kind == OP_AWAIT_NETWORK) {
 		fds[0] = (struct pollfd){.fd = l->net.slirp.ready, .events = POLLIN};

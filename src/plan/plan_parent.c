@@ -3,10 +3,9 @@
  * The parent's half of a plan: what has to happen outside the new namespaces, and when the child
  * may go on. Pure. launch/ carries it out.
  */
+#include <linux/capability.h>
 #include "base/sys.h"
 #include "plan/plan_blob.h"
-
-enum { CAP_NUMBER_SETGID = 6, CAP_NUMBER_SETUID = 7 };
 
 static const struct {
 	uint64_t type;
@@ -28,7 +27,7 @@ enum plan_idmap_method plan_idmap_method(const struct plan_blob *b)
 {
 	const struct spec *spec = b->spec;
 
-	if (host_has_cap(b->host, CAP_NUMBER_SETUID) && host_has_cap(b->host, CAP_NUMBER_SETGID))
+	if (host_has_cap(b->host, CAP_SETUID) && host_has_cap(b->host, CAP_SETGID))
 		return IDMAP_DIRECT;
 	if (idmap_is_own_id(spec->uid_map, spec->n_uid_map, b->host->euid) &&
 	    idmap_is_own_id(spec->gid_map, spec->n_gid_map, b->host->egid))
@@ -186,8 +185,7 @@ static int plan_add_host_trees(struct plan_blob *b)
 			    (mount->no_follow_source ? OPF_NOFOLLOW : 0);
 		op->arg[0] = number++;
 		op->arg[1] = mount->idmap_recursive;
-		op->arg[2] = host_has_cap(b->host, CAP_NUMBER_SETUID) &&
-					     host_has_cap(b->host, CAP_NUMBER_SETGID)
+		op->arg[2] = host_has_cap(b->host, CAP_SETUID) && host_has_cap(b->host, CAP_SETGID)
 				     ? IDMAP_DIRECT
 				     : IDMAP_HELPER;
 	}

@@ -10,11 +10,11 @@
  * needs CAP_SYS_ADMIN, which is then dropped by one more capset, the only call besides execve
  * that the profile must allow (runc needs more of them).
  */
+#include <linux/capability.h>
 #include "base/sys.h"
 #include "plan/plan_blob.h"
 
 #define CAP_BIT(number) (UINT64_C(1) << (number))
-enum { CAP_NUMBER_SYS_ADMIN = 21 };
 
 /* An error for an id outside the container's map, with the usual remedy. */
 static int process_id_error(struct plan_blob *b, const char *origin, const char *what, uint32_t id)
@@ -326,7 +326,7 @@ void plan_add_process(struct plan_blob *b, const struct spec_process *process)
 	const struct spec_caps caps = process_caps(b, process);
 	bool drop_admin = b->spec->seccomp.present && !process->no_new_privileges &&
 			  !b->spec->landlock.named &&
-			  !(caps.effective & CAP_BIT(CAP_NUMBER_SYS_ADMIN));
+			  !(caps.effective & CAP_BIT(CAP_SYS_ADMIN));
 
 	process_add_limits(b, process);
 	process_add_scheduling(b, process);
@@ -343,7 +343,7 @@ void plan_add_process(struct plan_blob *b, const struct spec_process *process)
 		process_add_bounding(b, &caps);
 	process_add_ids(b, process);
 	process_add_cwd(b, process, true);
-	process_add_caps(b, &caps, drop_admin ? CAP_BIT(CAP_NUMBER_SYS_ADMIN) : 0);
+	process_add_caps(b, &caps, drop_admin ? CAP_BIT(CAP_SYS_ADMIN) : 0);
 	if (caps.ambient)
 		blob_child(b, OP_AMBIENT, "/process/capabilities/ambient")->arg[0] = caps.ambient;
 	blob_child(b, OP_UMASK, process->has_umask ? "/process/user/umask" : NULL)

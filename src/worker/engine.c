@@ -3,13 +3,12 @@
  * What is shared by all steps of one process: facts of the host, the compiled default filter, the
  * guard, and a private directory for small files. Needs CAP_SYS_ADMIN in its user namespace.
  */
+#include <linux/capability.h>
 #include <dirent.h>
 #include <sys/file.h>
 #include "base/file.h"
 #include "base/sys.h"
 #include "worker/job.h"
-
-enum { CAP_NUMBER_SYS_ADMIN = 21 };
 
 /* generated from seccomp/default.json */
 static const char default_profile[] =
@@ -69,28 +68,54 @@ static int make_directory(struct engine *engine, const char *scratch, struct rb_
 }
 
 /* Compiled once for all steps, and kept on disk for the next process. */
-static int compile_default_filter(struct engine *engine, struct rb_err *err)
+static int compile_filter(struct engine *engine, struct engine_filter *filter, struct rb_err *err)
 {
-	const struct json_node *node;
 	struct sock_filter *program;
 	uint8_t digest[32];
-	int r = json_parse(&engine->arena, "default profile", default_profile,
-			   strlen(default_profile), &node, err);
+	int r;
 
-	if (r < 0 ||
-	    (r = spec_parse_seccomp(&engine->arena, node, &engine->default_profile, err)) < 0)
-		return r;
-	spec_seccomp_digest(&engine->default_profile, SECCOMP_COMPILER_VERSION, digest);
-	if (filter_cache_load(&engine->arena, &engine->root, digest, &program, &engine->n_bpf) <
+	spec_seccomp_digest(&filter->profile, SECCOMP_COMPILER_VERSION, digest);
+	if (filter_cache_load(&engine->arena, &engine->root, digest, &program, &filter->n_bpf) <
 	    0) {
-		r = seccomp_compile(&engine->arena, &engine->default_profile, seccomp_native_arch(),
-				    &program, &engine->n_bpf, err);
+		r = seccomp_compile(&engine->arena, &filter->profile, seccomp_native_arch(),
+				    &program, &filter->n_bpf, err);
 		if (r < 0)
 			return r;
-		filter_cache_store(&engine->root, digest, program, engine->n_bpf);
+		filter_cache_store(&engine->root, digest, program, filter->n_bpf);
 	}
-	engine->bpf = program;
+	filter->bpf = program;
 	return 0;
+}
+
+int engine_default_profile(struct arena *arena, struct spec_seccomp *ret_profile,
+			   struct rb_err *err)
+{
+	const struct json_node *node;
+	int r = json_parse(arena, "default profile", default_profile, strlen(default_profile),
+			   &node, err);
+
+	return r < 0 ? r : spec_parse_seccomp(arena, node, ret_profile, err);
+}
+
+static int compile_default_filter(struct engine *engine, struct rb_err *err)
+{
+	int r = engine_default_profile(&engine->arena, &engine->filter.profile, err);
+
+	return r < 0 ? r : compile_filter(engine, &engine->filter, err);
+}
+
+int engine_fuse_filter(struct engine *engine, const struct engine_filter **ret_filter,
+		       struct rb_err *err)
+{
+	struct engine_filter *filter = &engine->fuse_filter;
+	int r = 0;
+
+	if (!filter->bpf)
+		r = fuse_profile(&engine->arena, &engine->filter.profile, &filter->profile, err);
+	if (r == 0 && !filter->bpf)
+		r = compile_filter(engine, filter, err);
+	*ret_filter = filter;
+	return r;
 }
 
 int engine_open(struct engine *engine, const char *root, const char *scratch, struct rb_err *err)
@@ -101,7 +126,7 @@ int engine_open(struct engine *engine, const char *root, const char *scratch, st
 		.root.fd = -1, .directory_fd = -1, .guard = {.sock = -1, .pidfd = -1}};
 	if ((r = host_probe(HOST_WANT_ALL, &engine->host, err)) < 0)
 		return r;
-	if (!host_has_cap(&engine->host, CAP_NUMBER_SYS_ADMIN)) {
+	if (!host_has_cap(&engine->host, CAP_SYS_ADMIN)) {
 		err_set(err, RB_NOT_ROOT, 0, "steps need CAP_SYS_ADMIN in a user namespace");
 		err_fix(err, "run it as 'runbuild rootless -- runbuild ...'");
 		return -EPERM;

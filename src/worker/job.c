@@ -81,18 +81,29 @@ static int read_filter(struct job *job, struct plan_options *options, struct rb_
 	return 0;
 }
 
+static bool has_fuse_snapshot(const struct job *job)
+{
+	for (size_t i = 0; i < job->handed.n_snapshots; i++)
+		if (job->handed.snapshots[i].daemon >= 0)
+			return true;
+	return false;
+}
+
 static int choose_filter(struct job *job, struct plan_options *options, struct rb_err *err)
 {
-	const struct engine *engine = job->engine;
+	const struct engine_filter *filter = &job->engine->filter;
+	int r = 0;
 
 	if (job->step->filter_fd != STEP_NO_FD)
 		return read_filter(job, options, err);
 	if (!job->step->default_filter)
 		return 0;
-	job->spec.seccomp = engine->default_profile;
-	options->bpf = engine->bpf;
-	options->n_bpf = engine->n_bpf;
-	return 0;
+	if (has_fuse_snapshot(job))
+		r = engine_fuse_filter(job->engine, &filter, err);
+	job->spec.seccomp = filter->profile;
+	options->bpf = filter->bpf;
+	options->n_bpf = filter->n_bpf;
+	return r;
 }
 
 /* The root as it will be for the step, for looking things up before it exists. */
@@ -291,10 +302,11 @@ static int choose_cgroup(struct job *job, struct rb_err *err)
 	return 0;
 }
 
-static int launch(struct job *job, struct rb_err *err)
+struct plan_options job_plan_options(struct job *job)
 {
 	const struct spec *spec = job->inside ? &job->inside->spec : &job->spec;
-	struct plan_options options = {
+
+	return (struct plan_options){
 		.id = arena_printf(&job->arena, "%s-%s", job->engine->name, job->step->id),
 		.foreground = true,
 		.rootless_cgroup = job->engine->host.in_user_namespace || geteuid() != 0,
@@ -305,6 +317,12 @@ static int launch(struct job *job, struct rb_err *err)
 		.console = job->spec.process.terminal ? CONSOLE_OWN : CONSOLE_NONE,
 		.reaper = !spec_namespace_find(spec, CLONE_NEWPID),
 	};
+}
+
+static int launch(struct job *job, struct rb_err *err)
+{
+	const struct spec *spec = job->inside ? &job->inside->spec : &job->spec;
+	struct plan_options options = job_plan_options(job);
 	int r = choose_cgroup(job, err);
 
 	if (r == 0)
@@ -405,9 +423,7 @@ size_t job_poll(const struct job *job, struct pollfd *fds, int64_t *deadline_ms)
 {
 	size_t n = 0;
 
-	if (job->state == JOB_LAUNCHING && job->launch.hook.pidfd >= 0)
-		n += hook_poll(&job->launch.hook, fds + n, deadline_ms);
-	else if (job->state == JOB_ENDED && job->poststop.running.pidfd >= 0)
+	if (job->state == JOB_ENDED && job->poststop.running.pidfd >= 0)
 		n += hook_poll(&job->poststop.running, fds + n, deadline_ms);
 	else if (job->state == JOB_LAUNCHING)
 		n += launch_poll(&job->launch, fds, deadline_ms);

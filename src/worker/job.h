@@ -15,6 +15,13 @@
 #include "worker/handed.h"
 #include "worker/pool.h"
 
+/* A profile of system calls, compiled. */
+struct engine_filter {
+	struct spec_seccomp profile;
+	const struct sock_filter *bpf; /* NULL: not yet */
+	size_t n_bpf;
+};
+
 /* What outlives a step. */
 struct engine {
 	struct arena arena;
@@ -24,11 +31,20 @@ struct engine {
 	const char *name;      /* of this engine among all: "run-..." */
 	const char *directory; /* absolute; private files of the steps, removed by the guard */
 	int directory_fd;      /* locked while we live */
-	struct spec_seccomp default_profile;
-	const struct sock_filter *bpf; /* compiled from it */
-	size_t n_bpf;
-	struct pool *pool; /* children that wait for steps; NULL: none */
+	struct engine_filter filter;      /* the default */
+	struct engine_filter fuse_filter; /* for steps on a snapshot of fuse-overlayfs */
+	struct pool *pool;                /* children that wait for steps; NULL: none */
 };
+
+/* The default profile of system calls, not compiled. */
+int engine_default_profile(struct arena *arena, struct spec_seccomp *ret_profile,
+			   struct rb_err *err);
+
+/* The default filter with what fuse-overlayfs cannot bear refused; compiled at the first call. */
+int engine_fuse_filter(struct engine *engine, const struct engine_filter **ret_filter,
+		       struct rb_err *err);
+int fuse_profile(struct arena *arena, const struct spec_seccomp *profile,
+		 struct spec_seccomp *ret_profile, struct rb_err *err);
 
 /*
  * Opens the caches, starts the guard, removes what a dead engine left. root as for --root. The
@@ -84,6 +100,7 @@ struct job {
 	size_t n_bpf;
 	const char *driver; /* of the root's snapshot; NULL without */
 	const char *driver_why;
+	const char *warning; /* what its network lacks, or NULL */
 	/* the result */
 	bool has_figures; /* of its cgroup, read before that goes */
 	struct cgroup_figures figures;
@@ -153,6 +170,7 @@ void job_snap_spec(const struct engine *engine, const struct step_snapshot *snap
  * once those are there; removes generated files.
  */
 int job_add_mounts(struct job *job, struct rb_err *err);
+void job_check_resolv(struct job *job);
 int job_select_in_snapshots(struct job *job, struct rb_err *err);
 void job_remove_files(const struct job *job);
 
@@ -172,5 +190,21 @@ int job_find_user(struct arena *arena, int root, const struct step *step,
 /* job_stubs.c: mount points that the step's mounts will make, and their removal. */
 int job_note_stubs(struct job *job, int root);
 void job_remove_stubs(struct job *job);
+
+/* The planner's options for it. */
+struct plan_options job_plan_options(struct job *job);
+
+/*
+ * job_explain.c: what would be done for a job that was not begun; of its engine only the facts of
+ * the host and names are needed. parts: as a worker does it that has a child waiting.
+ */
+struct job_explanation {
+	const struct plan *plan;
+	const struct plan *second; /* NULL: one plan is all */
+	const char *notes[LIMIT_STEP_MOUNTS + 8];
+	size_t n_notes;
+};
+int job_explain(struct job *job, bool parts, struct job_explanation *ret_explanation,
+		struct rb_err *err);
 
 int64_t job_now_us(void);

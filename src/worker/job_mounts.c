@@ -223,6 +223,40 @@ void job_remove_files(const struct job *job)
 	}
 }
 
+static bool is_in_a_layer(const struct step_snapshot *snapshot, const char *path)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < snapshot->lower.n && !found; i++) {
+		CLEANUP_FD int layer = sys_openat(AT_FDCWD, snapshot->lower.v[i],
+						  O_PATH | O_DIRECTORY, 0);
+		CLEANUP_FD int fd = layer < 0
+					    ? layer
+					    : sys_openat2(layer, path, O_PATH, 0,
+							  RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+
+		found = fd >= 0;
+	}
+	return found;
+}
+
+/*
+ * Name servers that nobody has asked for are no reason to refuse a step: a root that cannot be
+ * written keeps what it has, and what it does not have cannot be mounted upon.
+ */
+void job_check_resolv(struct job *job)
+{
+	const struct step *step = job->step;
+	const struct step_snapshot *root = step->root_snapshot;
+
+	if (!job->resolv || step->resolv || step->resolv_path || !root || root->upper ||
+	    is_in_a_layer(root, "etc/resolv.conf"))
+		return;
+	job->resolv = NULL;
+	job->warning = "names are not resolved in the step: its root may only be read and has no "
+		       "/etc/resolv.conf to mount upon";
+}
+
 static int add_mounts(struct job *job, struct rb_err *err)
 {
 	const struct step *step = job->step;
@@ -234,6 +268,7 @@ static int add_mounts(struct job *job, struct rb_err *err)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "mounts");
 	memcpy(mounts, step->spec.mounts, step->spec.n_mounts * sizeof(*mounts));
 	job->spec.mounts = mounts;
+	job_check_resolv(job);
 	if (r == 0)
 		r = add_root(job, err);
 	for (size_t i = 0; r == 0 && i < step->spec.n_mounts; i++)

@@ -147,8 +147,7 @@ bool pool_take(struct pool *pool, const struct plan *first, int64_t now_us,
 	return true;
 }
 
-/* A network namespace of our user namespace, all of whose processes end with the step's first? */
-static bool has_own_net(const struct plan *plan)
+bool pool_has_own_net(const struct plan *plan)
 {
 	const uint64_t needed = CLONE_NEWNET | CLONE_NEWPID;
 	const struct plan_op *ops = plan_parent_ops(plan);
@@ -162,7 +161,7 @@ static bool has_own_net(const struct plan *plan)
 
 void pool_lend_net(struct pool *pool, const struct plan *first, struct used_net *ret_net)
 {
-	if (has_own_net(first))
+	if (pool_has_own_net(first))
 		(void)used_nets_take(&pool->nets, ret_net);
 }
 
@@ -207,7 +206,7 @@ int64_t pool_deadline(const struct pool *pool, bool busy)
 static void slot_fill(struct pool *pool, struct pool_slot *slot, struct pool_class *class)
 {
 	struct rb_err err = {0};
-	bool own_net = has_own_net(class->plan);
+	bool own_net = pool_has_own_net(class->plan);
 	bool used = own_net && used_nets_take(&pool->nets, &slot->net);
 	int r;
 

@@ -57,5 +57,11 @@ void pool_lend_net(struct pool *pool, const struct plan *first, struct used_net 
  * `busy`: steps are running, and their ends are more urgent. INT64_MAX: nothing.
  */
 int64_t pool_deadline(const struct pool *pool, bool busy);
+
+/*
+ * Has a child of this plan a network namespace of our user namespace, all of whose processes end
+ * with the step's first? Then a later one may have it, or it may have an earlier one's.
+ */
+bool pool_has_own_net(const struct plan *plan);
 void pool_turn(struct pool *pool, int64_t now_us);
 size_t pool_count(const struct pool *pool);

@@ -231,6 +231,8 @@ static void run_launch(struct run *run, struct call *call)
 	}
 	if (run->job.driver_why && str_starts(run->job.driver, "fuse"))
 		connection_warn(run->owner, run->step.id, "snapshot", run->job.driver_why);
+	if (run->job.warning)
+		connection_warn(run->owner, run->step.id, "net", run->job.warning);
 	run_turn(run);
 }
 

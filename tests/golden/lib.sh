@@ -31,7 +31,7 @@ golden_config() {
 
 # golden_text CONFIG HOST OPTIONS…: what explain prints, and its status when it is not 0.
 golden_text() {
-	local config=$1 host=$2 status=0 environment=()
+	local config=$1 host=$2 status=0 environment=() what=(--bundle "$scratch/bundle")
 
 	shift 2
 	golden_config "$config"
@@ -39,7 +39,8 @@ golden_text() {
 		environment+=("$1")
 		shift
 	done
-	env "${environment[@]}" "$runbuild" explain --bundle "$scratch/bundle" --host-facts "$here/hosts/$host" "$@" \
+	[[ $config != step-* ]] || what=(--step "$scratch/bundle/config.json")
+	env "${environment[@]}" "$runbuild" explain "${what[@]}" --host-facts "$here/hosts/$host" "$@" \
 		>"$scratch/out" 2>"$scratch/err" || status=$?
 	cat "$scratch/out" "$scratch/err" | sed "s|$scratch/bundle|/bundle|g" | golden_portable
 	((status == 0)) || printf 'status %d\n' "$status"

@@ -269,6 +269,50 @@ test_a_terminated_supervisor_leaves_nothing() {
 	output_is again
 }
 
+# start_worker: a worker that runs a step on $lower with $upper: $step_pid, its input is descriptor 7.
+start_worker() {
+	mkfifo "$dir/in"
+	(exec "$runbuild" --root "$state_root" worker --stdio <"$dir/in" >"$dir/out" 2>"$dir/err") &
+	step_pid=$!
+	exec 7>"$dir/in"
+	jq -cn --arg driver "$driver" --arg lower "$lower" --arg base "$scratch/base" --arg upper "$upper" --arg work "$work" '
+		{jsonrpc: "2.0", id: 1, method: "hello", params: {versions: [1]}},
+		{jsonrpc: "2.0", id: 2, method: "step.run", params: {step: "s",
+			process: {args: ["sh", "-c", "touch /up; exec sleep 1000"], env: ["PATH=/bin"]},
+			rootfs: {snapshot: {lower: [$lower, $base], upper: $upper, work: $work, driver: $driver}},
+			mounts: [{dest: "/tmp", snapshot: {lower: [$lower, $base], driver: $driver}}]}}' >&7
+	await 20 test -e "$upper/up" || fail 'the step does not start' "$(cat "$dir/out" "$dir/err")"
+}
+
+nothing_of_the_worker_is_left() {
+	await 5 no_process_named sleep || fail 'the step lives'
+	await 5 no_daemon || fail 'a daemon lives'
+	await 5 no_process_named runbuild-guard || fail 'the guard lives'
+	await 5 no_snapshot_mounts || fail 'a mount is left'
+	same 'private directories' '' "$(find "$state_root" -name '@run-*')"
+	in_step 'echo again'
+	output_is again
+}
+
+test_a_killed_worker_leaves_nothing() {
+	new_snapshot killed_worker
+	start_worker
+	kill -KILL "$step_pid"
+	end_of_step
+	same 'the status' 137 "$status"
+	exec 7>&-
+	nothing_of_the_worker_is_left
+}
+
+test_a_worker_whose_peer_has_gone_leaves_nothing() {
+	new_snapshot left_worker
+	start_worker
+	exec 7>&-
+	end_of_step
+	same 'the status' 0 "$status"
+	nothing_of_the_worker_is_left
+}
+
 # overlay_bundle NAME TEXT: a container whose /mnt is the snapshot; it runs TEXT.
 overlay_bundle() {
 	local type=overlay
@@ -310,6 +354,30 @@ test_mounts_of_a_configuration_are_snapshots() {
 	capture "$runbuild" --root "$state_root" run --bundle "$dir" "oci-$driver"
 	output_is low
 	same 'the upper file' hi "$(<"$upper/new")"
+}
+
+test_set_id_bits_survive_a_copy_up() {
+	local name
+
+	new_snapshot setid
+	for name in touched linked moved dated; do
+		: >"$lower/$name"
+		chmod 4755 "$lower/$name"
+	done
+	in_step 'touch /touched; ln /linked /link; mv /moved /other; touch -d 2001-01-01 /dated
+		stat -c "%n %a" /touched /link /other /dated'
+	output_is $'/touched 4755\n/link 4755\n/other 4755\n/dated 4755'
+}
+
+# To fuse-overlayfs it would be a whiteout, and the directory that has it would read as empty.
+test_a_whiteout_cannot_be_made_by_a_step() {
+	[[ -x $tools/files ]] || skip 'no static C compiler'
+	new_snapshot whiteout
+	mkdir "$lower/d"
+	: >"$lower/d/f"
+	cp "$tools/files" "$lower/files"
+	in_step 'touch /d/g; /files whiteout /d/w; ls /d; mkfifo /d/p && echo fifo'
+	output_is $'whiteout EPERM\nf\ng\nfifo'
 }
 
 test_an_unsafe_overlay_option_is_refused() {

@@ -78,13 +78,3 @@ test_a_kernel_mark_cannot_be_forged_from_a_step() {
 	in_step 'ls /d'
 	output_is f
 }
-
-test_set_id_bits_survive_a_copy_up() {
-	[[ -x $tools/files ]] || skip 'no static C compiler'
-	new_snapshot setid
-	: >"$lower/s"
-	chmod 4755 "$lower/s"
-	cp "$tools/files" "$lower/files"
-	in_step 'touch /s; /files stat /s'
-	output_is $'stat ok\nmode 4755 links 1'
-}

@@ -2,7 +2,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154,SC2016 # set by the suite and by capture; scripts of steps
 
-base=$scratch/s/base
 
 # in_base OPTION… -- COMMAND…: a quiet step on the base; see capture.
 in_base() {

@@ -199,3 +199,15 @@ test_a_shell_without_a_terminal_reads_its_input() {
 	capture bash -c 'echo "echo read; tty" | "$@"' sh "$runbuild" shell --quiet --rootfs "$base"
 	same 'the output' $'read\nnot a tty' "$(<"$bundle/out")"
 }
+
+test_a_step_can_be_explained() {
+	bundle=$scratch/s/out
+	capture bash -c '"$1" step --print --user app --rootfs "$2" -- sh -c "echo x" | "$1" explain --step -' sh "$runbuild" "$base"
+	contains "$bundle/out" "attach_root     root = host:$base" 'ids             uid 1000 gid 1000 groups 1000,2000' \
+		'execve          sh -c "echo x"' || fail "$(cat "$bundle/out" "$bundle/err")"
+	"$runbuild" step --print --rootfs "$base" -- true | sed 's/"args"/"arms"/' >"$scratch/s/bad.json"
+	capture "$runbuild" explain --step "$scratch/s/bad.json"
+	refused 1 '/process' '[RB'
+	capture "$runbuild" explain --step "$scratch/s/nosuch.json"
+	refused 1 'cannot read' '[RB0001]'
+}

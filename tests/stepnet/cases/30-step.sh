@@ -192,11 +192,29 @@ test_nothing_is_left_when_a_process_of_a_step_is_killed() {
 	done
 }
 
+# The place of /etc/resolv.conf cannot be made in layers that nobody may write.
+test_layers_without_resolv_conf_have_a_network_without_names() {
+	prepare_own_step
+	mkdir -p "$scratch/step-layer/etc"
+	: >"$scratch/step-layer/etc/resolv.conf"
+	mv "$scratch/step-base/etc/resolv.conf" "$scratch/resolv.away" 2>/dev/null || true
+	chmod 0755 "$scratch/step-layer" "$scratch/step-layer/etc"
+	as_user runbuild step --quiet --net=slirp4netns --lower "$scratch/step-base" -- sh -c \
+		'ls /sys/class/net; ls /etc/resolv.conf 2>&1' >"$scratch/step.log" 2>"$scratch/step.err" || true
+	same 'links, and no file' $'lo\ntap0\nls: /etc/resolv.conf: No such file or directory' "$(<"$scratch/step.log")"
+	contains "$scratch/step.err" 'names are not resolved in the step'
+	as_user runbuild step --quiet --net=slirp4netns --lower "$scratch/step-layer" --lower "$scratch/step-base" -- \
+		grep -c nameserver /etc/resolv.conf >"$scratch/step.log" 2>"$scratch/step.err" || fail "$(<"$scratch/step.err")"
+	same 'with a place' 1 "$(<"$scratch/step.log")"
+	same 'warnings' '' "$(<"$scratch/step.err")"
+}
+
 for name in a_step_with_slirp4netns_does_not_reach_the_host a_step_in_the_network_of_the_host_reaches_it \
 	a_step_of_a_worker_does_not_reach_the_host two_steps_of_a_worker_do_not_reach_each_other \
 	two_steps_of_a_worker_meet_in_the_network_of_the_host \
 	a_root_without_resolv_conf_gets_one_or_the_error_names_the_remedy \
 	a_killed_slirp4netns_ends_the_step a_killed_slirp4netns_ends_the_step_of_a_worker_alone \
-	nothing_is_left_when_a_process_of_a_step_is_killed; do
+	nothing_is_left_when_a_process_of_a_step_is_killed \
+	layers_without_resolv_conf_have_a_network_without_names; do
 	run_test "$name"
 done
