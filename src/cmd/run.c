@@ -337,6 +337,10 @@ static int run_launch(struct run_job *job, const char *id, struct rb_err *err)
 	}
 	if (job->plan_options.foreground)
 		return run_foreground(job, err);
+	if (handed_needs_holder(&job->handed) &&
+	    (r = launch_hold(&job->launch, handed_release, &job->handed)) < 0)
+		log_warn("the overlays of container %s are not locked: %s", id,
+			 strerrordesc_np(-r));
 	launch_end(&job->launch);
 	return 0;
 }

@@ -92,6 +92,7 @@ struct foreground {
 	int64_t kill_at_us; /* 0: not asked to end */
 	bool daemon_died;
 	struct rb_err daemon_err;
+	const char *record; /* its id, once it is written */
 };
 
 static void block_signals(sigset_t *set)
@@ -305,6 +306,10 @@ static void print_results(struct foreground *f)
 		job_result(&f->job, &out);
 		if (f->run->changes && !changes.failed && changes.len && !err.code)
 			strbuf_printf(&out, ",%s", changes.text);
+		if (f->record) {
+			strbuf_add(&out, ",\"record\":");
+			strbuf_add_json(&out, f->record);
+		}
 		strbuf_add(&out, "}\n");
 	} else {
 		if (f->run->changes && !changes.failed && changes.len && !err.code)
@@ -312,6 +317,8 @@ static void print_results(struct foreground *f)
 					  &out);
 		if (!f->run->quiet)
 			summary_line(f, &out);
+		if (!f->run->quiet && f->record)
+			strbuf_printf(&out, "runbuild: recorded: runbuild replay %s\n", f->record);
 	}
 	if (!out.failed && out.len)
 		(void)fd_write_all(STDERR_FILENO, out.text, out.len);
@@ -357,8 +364,7 @@ static int keep_record(struct foreground *f, struct rb_err *err)
 	if (record < 0)
 		return record_error(err, -record, "cannot use the record", id);
 	keep_upper(f, record);
-	if (!f->run->quiet)
-		log_warn("recorded: runbuild replay %s", id);
+	f->record = id;
 	return records_prune(arena, records, LIMIT_RECORDS_KEPT, LIMIT_RECORDS_BYTES, err);
 }
 
@@ -379,10 +385,10 @@ static int run_engine(struct foreground *f, struct rb_err *err)
 	}
 	if (f->job.driver_why && str_starts(f->job.driver, "fuse") && !f->run->quiet)
 		log_warn("snapshot %s", f->job.driver_why);
-	print_results(f);
 	if (f->run->record == STEP_ALWAYS ||
 	    (f->run->record == STEP_FAILURE && !job_is_ok(&f->job)))
 		r = keep_record(f, err);
+	print_results(f);
 	return r < 0 ? r : exit_status(&f->job);
 }
 

@@ -173,6 +173,12 @@ void launch_network_kill(struct launch *launch);
 bool launch_network_is_gone(struct launch *launch);
 
 /*
+ * A process that keeps context->held open until the container's first process is dead, and then
+ * calls at_end with nothing else open.
+ */
+int launch_hold(const struct launch *launch, void (*at_end)(void *), void *data);
+
+/*
  * The same in pieces, for a loop that serves several children: launch_begin() prepares,
  * launch_advance() goes on until it would have to wait (0: call again once a descriptor of
  * launch_poll() is ready or at its deadline, CLOCK_MONOTONIC) or is through (1). After an error of

@@ -113,3 +113,26 @@ void launch_monitor_end(struct launch *l)
 	fd_close(&l->monitor_pidfd);
 	fd_close(&l->monitor_pipe);
 }
+
+/*
+ * The caller leaves and the container goes on: somebody has to keep the locks, as the daemon of a
+ * FUSE snapshot does. Whoever reaps the caller's orphans reaps this one at the container's end.
+ */
+int launch_hold(const struct launch *l, void (*at_end)(void *), void *data)
+{
+	const struct launch_context *context = l->context;
+	struct clone_args args = {.exit_signal = SIGCHLD};
+	int keep[1 + LIMIT_HELD_FDS] = {l->pidfd};
+	pid_t pid = sys_clone3(&args);
+
+	if (pid != 0)
+		return pid < 0 ? pid : 0;
+	monitor_become("runbuild-lock");
+	for (size_t i = 0; i < LIMIT_HELD_FDS; i++)
+		keep[1 + i] = i < context->n_held ? context->held[i] : -1;
+	monitor_keep_only(keep, ARRAY_LEN(keep));
+	(void)sys_chdir("/");
+	monitor_wait_dead(l->pidfd);
+	at_end(data);
+	sys_exit(0);
+}

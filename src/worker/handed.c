@@ -171,3 +171,25 @@ int handed_close(struct handed *handed, struct rb_err *err)
 	handed->n_snapshots = handed->n_mounts = handed->n_held = 0;
 	return first;
 }
+
+static bool needs_holder(const struct snapshot *snapshot)
+{
+	return snapshot->daemon < 0 && snapshot->upper >= 0;
+}
+
+bool handed_needs_holder(const struct handed *handed)
+{
+	for (size_t i = 0; i < handed->n_snapshots; i++)
+		if (needs_holder(&handed->snapshots[i]))
+			return true;
+	return false;
+}
+
+void handed_release(void *data)
+{
+	struct handed *handed = data;
+
+	for (size_t i = 0; i < handed->n_snapshots; i++)
+		if (needs_holder(&handed->snapshots[i]))
+			(void)snapshot_close(&handed->snapshots[i], NULL);
+}

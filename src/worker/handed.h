@@ -57,3 +57,10 @@ bool handed_is_dead(struct handed *handed, struct rb_err *err);
 
 /* Releases everything; an error when a daemon had died (RB_SNAP_DAEMON). */
 int handed_close(struct handed *handed, struct rb_err *err);
+
+/*
+ * For a container that goes on without us. Have its snapshots locks that no daemon keeps? And in
+ * the process that kept them, at the end: releases those.
+ */
+bool handed_needs_holder(const struct handed *handed);
+void handed_release(void *handed);

@@ -5,6 +5,7 @@
  * made, no directory but the root's /etc looked into; what is decided only when the step begins
  * stands in the notes.
  */
+#include <linux/capability.h>
 #include "base/sys.h"
 #include "plan/seccomp.h"
 #include "worker/job.h"
@@ -186,6 +187,10 @@ int job_explain(struct job *job, bool parts, struct job_explanation *ret_explana
 	int r;
 
 	*e = (struct job_explanation){.n_notes = 0};
+	if (!host_has_cap(&job->engine->host, CAP_SYS_ADMIN))
+		note(e, &job->arena,
+		     "this user's step runs as root of a namespace: 'runbuild rootless -- runbuild "
+		     "explain' shows the plan there");
 	job->spec = job->step->spec;
 	if (job->step->oci)
 		parts = false;

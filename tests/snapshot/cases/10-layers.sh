@@ -132,6 +132,14 @@ test_a_file_as_layer_is_refused() {
 	refused 125 "cannot use the lower directory '$lower': Not a directory" '[RB0700]'
 }
 
+test_a_layer_that_may_not_be_read_is_refused() {
+	new_snapshot unreadable
+	[[ ! -x /root ]] || skip '/root may be entered here'
+	lower=/root/layer
+	in_step true
+	refused 125 "cannot use the lower directory '/root/layer': Permission denied" 'make it accessible' '[RB0700]'
+}
+
 test_upper_and_work_must_share_a_file_system() {
 	new_snapshot elsewhere
 	mkdir -p "$scratch/mounts/elsewhere"
@@ -378,6 +386,29 @@ test_a_whiteout_cannot_be_made_by_a_step() {
 	cp "$tools/files" "$lower/files"
 	in_step 'touch /d/g; /files whiteout /d/w; ls /d; mkfifo /d/p && echo fifo'
 	output_is $'whiteout EPERM\nf\ng\nfifo'
+}
+
+# create returns, and what serves the mount must not: until the container is deleted.
+test_mounts_of_a_created_container_live_until_its_end() {
+	overlay_bundle lifecycle 'touch /mnt/up; cat /mnt/f; exec sleep 1000'
+	echo low >"$lower/f"
+	(exec "$runbuild" --root "$state_root" create --bundle "$dir" "lifecycle-$driver" >"$dir/out" 2>"$dir/err" </dev/null) ||
+		fail "$(cat "$dir/err")"
+	[[ $driver == native ]] || [[ -n $(processes_named fuse-overlayfs) ]] || fail 'there is no daemon'
+	[[ ! -e $upper/up ]] || fail 'it runs already'
+	"$runbuild" --root "$state_root" start "lifecycle-$driver"
+	await 20 test -e "$upper/up" || fail 'the container does not start'
+	same 'another process sees it' low "$("$runbuild" --root "$state_root" exec "lifecycle-$driver" cat /mnt/f)"
+	in_step true
+	refused 125 '[RB0702]'
+	"$runbuild" --root "$state_root" kill "lifecycle-$driver" KILL
+	await 5 no_process_named sleep || fail 'the container lives'
+	"$runbuild" --root "$state_root" delete "lifecycle-$driver"
+	await 5 no_daemon || fail 'the daemon lives'
+	await 5 no_process_named runbuild-lock || fail 'the locks are held'
+	await 5 no_snapshot_mounts || fail 'a mount is left'
+	in_step 'cat /f; ls /up'
+	output_is $'low\n/up'
 }
 
 test_an_unsafe_overlay_option_is_refused() {

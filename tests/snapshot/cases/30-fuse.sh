@@ -48,6 +48,14 @@ test_a_program_that_cannot_be_executed_is_an_error() {
 	refused 125 'fuse-overlayfs ended before it served anything' '[RB0706]'
 }
 
+test_a_missing_program_is_named() {
+	new_snapshot noprogram
+	impostor 'exit 0'
+	chmod 0644 "$dir/impostor"
+	in_step true
+	refused 125 'fuse-overlayfs is not installed' 'install the package fuse-overlayfs' '[RB0705]'
+}
+
 test_a_missing_device_is_named() {
 	new_snapshot nodevice
 	: >"$dir/plain"
@@ -178,4 +186,19 @@ test_o_tmpfile_is_refused_as_documented() {
 	cp "$tools/files" "$lower/files"
 	in_step '/files tmpfile /tmp'
 	output_is 'tmpfile EOPNOTSUPP'
+}
+
+# Neither the kernel nor a second fuse-overlayfs can make whiteouts there.
+test_an_upper_on_fuse_overlayfs_is_refused() {
+	new_snapshot on_fuse
+	stacked=$scratch/mounts/on_fuse
+	mkdir -p "$dir/l" "$dir/u" "$dir/w" "$stacked"
+	fuse-overlayfs -o "lowerdir=$dir/l,upperdir=$dir/u,workdir=$dir/w" "$stacked" 2>/dev/null
+	upper=$stacked/upper work=$stacked/work
+	mkdir "$upper" "$work"
+	auto_step true
+	same 'what is left of the trial' '' "$(find "$stacked" -name '.runbuild-probe*')"
+	umount -l "$stacked"
+	refused 125 'no snapshot driver works here; native: ' '; fuse: it mounts but cannot remove a file' '[RB0703]'
+	await 5 no_daemon || fail 'a daemon lives'
 }

@@ -42,6 +42,21 @@ test_volatile_steps_follow_each_other() {
 	output_is $'1\n1'
 }
 
+# Nobody of ours is there at the end of a container but the process that keeps its locks.
+test_a_volatile_mount_of_a_created_container_is_left_cleanly() {
+	overlay_bundle volatile_oci 'touch /mnt/up; exec sleep 1000'
+	jq '.mounts[-1].options += ["volatile"]' "$dir/config.json" >"$dir/config.new"
+	mv "$dir/config.new" "$dir/config.json"
+	(exec "$runbuild" --root "$state_root" create --bundle "$dir" volatile >"$dir/out" 2>"$dir/err" </dev/null) ||
+		fail "$(cat "$dir/err")"
+	"$runbuild" --root "$state_root" start volatile
+	await 20 test -e "$upper/up" || fail 'the container does not start'
+	"$runbuild" --root "$state_root" delete --force volatile
+	await 5 no_process_named runbuild-lock || fail 'the locks are held'
+	volatile_step 'ls /up'
+	output_is /up
+}
+
 test_a_volatile_upper_that_was_not_left_cleanly_is_refused() {
 	new_snapshot stale
 	mkdir -p "$work/work/incompat/volatile"

@@ -56,6 +56,18 @@ test_a_step_that_succeeds_is_recorded_only_always() {
 	refused 125 "--record: unknown choice 'sometimes'" '[RB0001]'
 }
 
+test_the_result_names_the_record() {
+	bundle=$scratch/s/out
+	rm -rf "$records"
+	capture "$runbuild" step --json --record always --rootfs "$base" -- true
+	same 'lines' 1 "$(wc -l <"$bundle/err")"
+	same 'the record' "$("$runbuild" records ls | awk '{ print $1 }')" "$(jq -r .record "$bundle/err")"
+	capture "$runbuild" step --record always --rootfs "$base" -- true
+	contains "$bundle/err" "runbuild: recorded: runbuild replay $("$runbuild" records ls | awk 'END { print $1 }')"
+	capture "$runbuild" step --json --record failure --rootfs "$base" -- true
+	same 'none' null "$(jq -r .record "$bundle/err")"
+}
+
 # What a directory must keep to be the layer that it was.
 test_a_record_keeps_what_the_step_left() {
 	recorded -- sh -c 'mkdir -p /n/m && echo data >/n/f && ln /n/f /n/m/hard && ln -s f /n/soft && mkfifo /n/p
