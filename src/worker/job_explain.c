@@ -143,6 +143,10 @@ static int choose_filter(struct job *job, struct plan_options *options, struct r
 	return r;
 }
 
+static const char used_net_note[] =
+	"in a worker the network namespace is a new one, or that of an earlier step which sent "
+	"nothing and left no socket in it";
+
 static int build_parts(struct job *job, const struct plan_options *options,
 		       struct job_explanation *e, struct rb_err *err)
 {
@@ -152,9 +156,7 @@ static int build_parts(struct job *job, const struct plan_options *options,
 	if (r == 0 && (r = plan_check(e->plan, err)) == 0)
 		r = plan_build_second(&job->arena, &job->spec, host, options, &e->second, err);
 	if (r == 0 && pool_has_own_net(e->plan))
-		note(e, &job->arena,
-		     "the network namespace is a new one, or that of an earlier step which sent "
-		     "nothing and left no socket in it");
+		note(e, &job->arena, used_net_note);
 	return r == 0 ? plan_check(e->second, err) : r;
 }
 
@@ -184,6 +186,7 @@ int job_explain(struct job *job, bool parts, struct job_explanation *ret_explana
 {
 	struct job_explanation *e = ret_explanation;
 	struct plan_options options;
+	bool has_parts;
 	int r;
 
 	*e = (struct job_explanation){.n_notes = 0};
@@ -199,14 +202,16 @@ int job_explain(struct job *job, bool parts, struct job_explanation *ret_explana
 	options = job_plan_options(job);
 	if ((r = choose_filter(job, &options, err)) < 0 || (r = find_user(job, e, err)) < 0)
 		return r;
-	if (parts && !plan_has_parts(&job->spec, &options)) {
+	has_parts = !job->step->oci && plan_has_parts(&job->spec, &options);
+	if (parts && !has_parts)
 		note(e, &job->arena, "this step has no parts: each gets a child of its own");
-		parts = false;
-	}
+	parts &= has_parts;
 	if (!job->step->oci && (r = hand_all(job, parts, e, err)) < 0)
 		return r;
 	if (parts)
 		return build_parts(job, &options, e, err);
 	r = plan_build(&job->arena, &job->spec, &job->engine->host, &options, &e->plan, err);
+	if (r == 0 && has_parts && pool_has_own_net(e->plan))
+		note(e, &job->arena, used_net_note);
 	return r == 0 ? plan_check(e->plan, err) : r;
 }

@@ -207,7 +207,7 @@ test_a_step_can_be_explained() {
 		'execve          sh -c "echo x"' "# this user's step runs as root of a namespace" || fail "$(cat "$bundle/out" "$bundle/err")"
 	capture bash -c '"$1" step --print --rootfs "$2" -- true | "$1" rootless -- "$1" explain --step - --parts' sh "$runbuild" "$base"
 	ran_well
-	contains "$bundle/out" '# before the step is known:' '# once it is known:' 'await_plan' '# the network namespace is a new one, or'
+	contains "$bundle/out" '# before the step is known:' '# once it is known:' 'await_plan' '# in a worker the network namespace is a new one, or'
 	! grep -q "this user's step" "$bundle/out" || fail 'it is the root of a namespace'
 	"$runbuild" step --print --rootfs "$base" -- true | sed 's/"args"/"arms"/' >"$scratch/s/bad.json"
 	capture "$runbuild" explain --step "$scratch/s/bad.json"
