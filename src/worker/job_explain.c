@@ -7,7 +7,6 @@
  */
 #include <linux/capability.h>
 #include "base/sys.h"
-#include "plan/seccomp.h"
 #include "worker/job.h"
 
 static void note(struct job_explanation *e, struct arena *arena, const char *text)

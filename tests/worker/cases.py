@@ -571,7 +571,9 @@ def test_kill_before_the_start_is_told_as_cancelled():
     with Setup() as client:
         for sender in ({"method": "step.signal", "params": {"step": "a", "signal": "KILL"}},
                        {"method": "step.cancel", "params": {"step": "a", "reason": "changed my mind"}}):
-            run = {"jsonrpc": "2.0", "id": 60, "method": "step.run", "params": step("a", "exec sleep 1000")}
+            # a hook keeps it from starting before both lines are read
+            run = {"jsonrpc": "2.0", "id": 60, "method": "step.run",
+                   "params": {"step": "a", "oci": hooks_into("/", "prestart", "exec sleep 1000")}}
             end = {"jsonrpc": "2.0", "id": 61, **sender}
             client.send_bytes(f"{json.dumps(run)}\n{json.dumps(end)}\n".encode())
             message = events_until(client, answer_to(60))[-1]
