@@ -325,8 +325,7 @@ void plan_add_process(struct plan_blob *b, const struct spec_process *process)
 {
 	const struct spec_caps caps = process_caps(b, process);
 	bool drop_admin = b->spec->seccomp.present && !process->no_new_privileges &&
-			  !b->spec->landlock.named &&
-			  !(caps.effective & CAP_BIT(CAP_SYS_ADMIN));
+			  !b->spec->landlock.named && !(caps.effective & CAP_BIT(CAP_SYS_ADMIN));
 
 	process_add_limits(b, process);
 	process_add_scheduling(b, process);

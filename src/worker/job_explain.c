@@ -199,6 +199,7 @@ int job_explain(struct job *job, bool parts, struct job_explanation *ret_explana
 	else if ((r = name_network(job, e, err)) < 0)
 		return r;
 	options = job_plan_options(job);
+	options.cgroup_handed = !job->step->oci && job->step->cgroup_fd != STEP_NO_FD;
 	if ((r = choose_filter(job, &options, err)) < 0 || (r = find_user(job, e, err)) < 0)
 		return r;
 	has_parts = !job->step->oci && plan_has_parts(&job->spec, &options);
