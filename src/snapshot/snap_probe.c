@@ -5,6 +5,8 @@
  * removes a directory and makes it again, which needs both kinds of marks, and looks whether the
  * old content is gone. The result is kept per file system, kernel and boot.
  */
+#include <linux/magic.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include "base/file.h"
@@ -90,23 +92,32 @@ int snap_try(struct arena *arena, int parent, enum snap_driver driver, struct rb
 	return r;
 }
 
-/* What the result depends on: where, which kernel, since when it runs, which fuse-overlayfs. */
+/*
+ * What the result depends on: where, which kernel, since when it runs, which fuse-overlayfs. The
+ * numbers of devices that are none (tmpfs, overlay) are given again after an unmount, so the file
+ * system's type and id belong to it; a FUSE has no id of its own, and what is found there is not
+ * kept.
+ */
 static int probe_key(int work, char *name, size_t name_size, char *key, size_t key_size)
 {
 	struct utsname uts;
 	struct stat st;
 	struct stat fuse = {0};
+	struct statfs fs;
+	uint64_t id;
 	char boot[40];
 	ssize_t len = file_read_small(AT_FDCWD, "/proc/sys/kernel/random/boot_id", boot,
 				      sizeof(boot));
 
-	if (len < 0 || uname(&uts) < 0 || fstat(work, &st) < 0)
+	if (len < 0 || uname(&uts) < 0 || fstat(work, &st) < 0 || fstatfs(work, &fs) < 0 ||
+	    (unsigned long)fs.f_type == FUSE_SUPER_MAGIC)
 		return -EIO;
 	boot[strcspn(boot, "\n")] = '\0';
 	(void)fstatat(AT_FDCWD, "/usr/bin/fuse-overlayfs", &fuse, 0);
 	snprintf(name, name_size, "@snapshot-%u-%u", major(st.st_dev), minor(st.st_dev));
-	snprintf(key, key_size, PACKAGE_VERSION " %s %s %" PRId64, uts.release, boot,
-		 (int64_t)fuse.st_mtime);
+	memcpy(&id, &fs.f_fsid, sizeof(id)); /* opaque: statfs(2) */
+	snprintf(key, key_size, PACKAGE_VERSION " %s %s %" PRId64 " %lx:%" PRIx64, uts.release,
+		 boot, (int64_t)fuse.st_mtime, (unsigned long)fs.f_type, id);
 	return 0;
 }
 

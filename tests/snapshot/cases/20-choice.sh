@@ -43,6 +43,34 @@ test_the_trial_is_remembered() {
 	same 'the driver' native "$(chosen_driver)"
 }
 
+# Numbers of devices that are none are given again after an unmount.
+test_another_file_system_is_tried_anew() {
+	local place=$scratch/mounts/anew number name
+
+	need_fuse
+	new_snapshot anew
+	mkdir -p "$place"
+	mount -t tmpfs tmpfs "$place"
+	upper=$place/upper work=$place/work
+	mkdir "$upper" "$work"
+	rm -f "$state_root"/@snapshot-*
+	auto_step true
+	same 'files' 1 "$(find "$state_root" -name '@snapshot-*' | wc -l)"
+	same 'the driver' native "$(chosen_driver)"
+	# the same number, another tmpfs: what the file says is not about this one
+	sed -i 's/^native$/fuse/' "$state_root"/@snapshot-*
+	umount "$place"
+	mount -t tmpfs tmpfs "$place"
+	mkdir "$upper" "$work"
+	# the kernel need not have given it again already
+	number=$(stat -c %d "$place")
+	name=$state_root/@snapshot-$((number >> 8 & 0xfff))-$((number & 0xff | number >> 12 & 0xfff00))
+	[[ -e $name ]] || mv "$state_root"/@snapshot-* "$name"
+	auto_step true
+	umount -l "$place"
+	same 'the driver' native "$(chosen_driver)"
+}
+
 test_an_upper_on_an_overlay_falls_back_to_fuse() {
 	need_fuse
 	new_snapshot stacked

@@ -136,6 +136,16 @@ test_values_of_variables_are_kept_when_asked_for() {
 	contains "$bundle/out" TOKEN=secret
 }
 
+# A worker's step has the streams of its request.
+test_a_record_of_a_worker_is_replayed_on_streams_of_its_own() {
+	recorded -- sh -c 'echo out; echo err >&2'
+	jq '.io = {fds: {stdout: 0, stderr: 1}, window: 65536}' "$records/$id/step.json" >"$scratch/s/step.json"
+	cat "$scratch/s/step.json" >"$records/$id/step.json"
+	replay "$id"
+	same 'the output' out "$(<"$bundle/out")"
+	same 'the errors' err "$(<"$bundle/err")"
+}
+
 test_a_layer_that_is_gone_is_named_by_the_replay() {
 	recorded -- true
 	mv "$base" "$base.away"
