@@ -76,16 +76,11 @@ static void unescape(char *text)
 	*out = '\0';
 }
 
-static bool starts_with(const char *text, const char *prefix)
-{
-	return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
 static bool is_below(const char *path, const char *directory)
 {
 	size_t len = strlen(directory);
 
-	return len == 1 || (starts_with(path, directory) && (!path[len] || path[len] == '/'));
+	return len == 1 || (str_starts(path, directory) && (!path[len] || path[len] == '/'));
 }
 
 /* The mount point of a whole procfs or sysfs outside of root; NULL: the line is another's. */
@@ -96,9 +91,9 @@ static const char *host_mount(char *line, const char *root)
 	char *field = line;
 	char *point;
 
-	while ((type = strchr(type, ' ')) && !starts_with(type, " - "))
+	while ((type = strchr(type, ' ')) && !str_starts(type, " - "))
 		type++;
-	if (!type || (!starts_with(type, " - proc ") && !starts_with(type, " - sysfs ")))
+	if (!type || (!str_starts(type, " - proc ") && !str_starts(type, " - sysfs ")))
 		return NULL;
 	for (int i = 0; i < 3; i++)
 		field = word_end(field);

@@ -8,8 +8,14 @@
 #include "base/log.h"
 #include "launch/launch_private.h"
 
-static void hook_child(const char *path, char *const argv[], char *const envp[], int input)
+static void hook_child(const char *path, char *const argv[], char *const envp[], int input,
+		       pid_t parent)
 {
+	/* a hook that hangs must not outlive a runtime that is killed; what it has made into a
+	 * daemon does. prctl(2): our parent may have died before. */
+	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (SYS_CALL(SYS_getppid) != parent)
+		sys_exit(125);
 	(void)sys_dup3(input, 0, 0);
 	(void)sys_dup3(2, 1, 0);
 	(void)sys_close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
@@ -27,6 +33,7 @@ int hook_start(struct hook *hook, const char *path, char *const argv[], char *co
 		.pidfd = (uint64_t)(uintptr_t)&hook->pidfd,
 		.exit_signal = SIGCHLD,
 	};
+	pid_t parent = getpid();
 	pid_t pid;
 
 	hook->pidfd = -1;
@@ -34,7 +41,7 @@ int hook_start(struct hook *hook, const char *path, char *const argv[], char *co
 		return err_set(err, RB_HOOK, -input, "hook '%s'", path);
 	pid = sys_clone3(&args);
 	if (pid == 0)
-		hook_child(path, argv, envp, input);
+		hook_child(path, argv, envp, input, parent);
 	if (pid < 0) {
 		hook->pidfd = -1;
 		return err_set(err, RB_HOOK, -pid, "hook '%s'", path);
@@ -116,10 +123,13 @@ static void queue_start(struct hook_queue *queue, const struct spec_hook *hook,
 
 	queue->argv[0] = hook->path;
 	queue->argv[1] = NULL;
-	(void)hook_start(&queue->running, hook->path,
-			 (char *const *)(hook->args.n ? hook->args.v : queue->argv),
-			 hook->env.n ? (char *const *)hook->env.v : no_env, state->text, state->len,
-			 hook->timeout_s, err);
+	if (state->failed)
+		err_set(err, RB_NO_MEMORY, ENOMEM, "hook '%s'", hook->path);
+	else
+		(void)hook_start(&queue->running, hook->path,
+				 (char *const *)(hook->args.n ? hook->args.v : queue->argv),
+				 hook->env.n ? (char *const *)hook->env.v : no_env, state->text,
+				 state->len, hook->timeout_s, err);
 }
 
 bool hooks_advance(struct hook_queue *queue, const struct spec *spec, enum spec_hook_kind kind,
@@ -129,10 +139,6 @@ bool hooks_advance(struct hook_queue *queue, const struct spec *spec, enum spec_
 	const struct spec_hooks *hooks = &spec->hooks[kind];
 	CLEANUP_STRBUF struct strbuf state = {0};
 
-	if (queue->next == hooks->n && queue->running.pidfd < 0)
-		return true;
-	state_json(record, annotations, spec->n_annotations, pid ? "running" : "stopped", pid,
-		   &state);
 	for (;;) {
 		struct rb_err err = {0};
 		size_t number = queue->next;
@@ -141,9 +147,12 @@ bool hooks_advance(struct hook_queue *queue, const struct spec *spec, enum spec_
 			number--;
 			if (hook_finish(&queue->running, wait, &err) == 1)
 				return false;
-		} else if (queue->next == hooks->n || state.failed) {
+		} else if (queue->next == hooks->n) {
 			return true;
 		} else {
+			if (state.len == 0)
+				state_json(record, annotations, spec->n_annotations,
+					   pid ? "running" : "stopped", pid, &state);
 			queue_start(queue, &hooks->v[queue->next++], &state, &err);
 		}
 		if (err.code)

@@ -206,7 +206,8 @@ test_pause_stops_and_resume_goes_on() {
 	up pause
 	runtime pause pause
 	same 'after pause' paused "$(status_of pause)"
-	capture runtime exec pause true
+	# what is not refused would wait for the end of the pause
+	capture timeout 60 "$runbuild" --root "$state_root" exec pause true
 	refused 255 'cannot exec in a paused container (use --ignore-paused to override)'
 	capture runtime pause pause
 	refused 1 'container not running or created: paused'

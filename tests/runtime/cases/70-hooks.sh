@@ -151,22 +151,28 @@ test_hook_that_dies_is_told_with_its_signal() {
 
 # The end of the runtime ends a hook that hangs, and nothing of the container is left.
 test_hook_that_hangs_ends_with_the_runtime() {
-	local kind pid
+	local kind pid seconds=$((100000 + $$))
 
 	for kind in createRuntime createContainer startContainer; do
 		new_bundle "hangs$kind"
 		mkdir -p "$bundle/rootfs/shared" "$bundle/shared"
 		edit_config --arg b "$bundle" '.mounts += [{destination: "/shared", type: "bind", source: ($b + "/shared"), options: ["bind"]}]'
-		add_hook "$kind" "[ -d /shared ] || cd $bundle; echo >shared/here 2>/dev/null || echo >/shared/here; exec sleep 600"
+		add_hook "$kind" "[ -d /shared ] || cd $bundle; echo >shared/here 2>/dev/null || echo >/shared/here; exec sleep $seconds"
 		"$runbuild" --root "$state_root" run --bundle "$bundle" "hangs$kind" >"$bundle/out" 2>"$bundle/err" </dev/null &
 		pid=$!
 		await 20 test -s "$bundle/shared/here" || fail "$kind: the hook did not run: $(<"$bundle/err")"
 		kill -KILL "$pid"
 		wait "$pid" 2>/dev/null || true
 		await 20 no_process_of_suite || fail "$kind: $(processes_of_suite | show_processes)"
+		# a hook in the runtime's namespaces has nothing of the suite's in its own words
+		await 20 no_sleeper_of "$seconds" || fail "$kind: the hook lives"
 		capture runtime delete --force "hangs$kind"
 		[[ ! -e $state_root/hangs$kind ]] || fail "$kind: state is left"
 	done
+}
+
+no_sleeper_of() {
+	! grep -qaszxF -e "$1" /proc/[0-9]*/cmdline
 }
 
 test_late_hook_that_has_vanished_is_a_warning() {
