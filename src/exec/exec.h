@@ -10,8 +10,11 @@
 /* "HOME=" and the longest directory taken from /etc/passwd, with the end mark. */
 #define EXEC_HOME_BYTES (5 + 1024)
 
-/* What comes with a second part: the plan, 0, 1 and 2, then mounts. unix(7): at most 253. */
-enum { PART_FIXED_FDS = 4, LIMIT_PART_MOUNTS = 60 };
+/*
+ * A second part comes with descriptors: 0, 1 and 2, then mounts; unix(7): at most 253. The plan is
+ * in the message, or when it is larger than that, in a sealed file before them.
+ */
+enum { PART_STDIO = 3, LIMIT_PART_MOUNTS = 60, PART_PLAN_BYTES = 32 * 1024 };
 
 struct exec_child {
 	const struct plan *plan;     /* checked by plan_check() */

@@ -11,7 +11,8 @@
  *	child -> parent   EXEC              only the filter and execve are left
  *	child -> parent   LISTENER          with the filter's listener as SCM_RIGHTS
  *	child -> parent   WAITING           the first part is done
- *	parent -> child   PLAN              with the second part and its descriptors
+ *	parent -> child   PLAN op           with the second part and its descriptors; op: bytes of
+ *	                                    the plan behind the record, 0: the first descriptor
  *
  * End of file after EXEC is success: execve closed the socket. FAIL after EXEC: the filter or
  * execve failed. End of file without EXEC: the child was killed while it set up. End of file in
@@ -41,7 +42,7 @@ struct handshake {
 	uint16_t version;
 	uint8_t type;     /* enum handshake_type */
 	uint8_t stage;    /* enum plan_stage; REACHED and GO */
-	uint32_t op;      /* FAIL: position in the child's list */
+	uint32_t op;      /* FAIL: position in the child's list; PLAN: bytes that follow */
 	uint32_t kind;    /* FAIL: enum plan_op_kind */
 	int32_t errnum;   /* FAIL: positive errno */
 	int32_t status;   /* FAIL of a hook: its wait status, or -1 when it ran out of time;

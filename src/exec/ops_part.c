@@ -7,43 +7,15 @@
 #include <sys/mman.h>
 #include "exec/ops.h"
 
-enum { PART_FDS = PART_FIXED_FDS + LIMIT_PART_MOUNTS };
+enum { PART_FDS = 1 + PART_STDIO + LIMIT_PART_MOUNTS };
 
-/* The message and what came with it. 0, or -errno; -EPIPE: the parent is gone. */
-static int part_receive(int sock, int fds[PART_FDS], size_t *ret_n)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int) * PART_FDS)];
-	} control;
+/* What a second part comes with. */
+struct part {
 	struct handshake record;
-	struct iovec iov = {.iov_base = &record, .iov_len = sizeof(record)};
-	struct msghdr message = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	const struct cmsghdr *header;
-	int r;
-
-	do
-		r = SYS_CALL(SYS_recvmsg, sock, &message, MSG_CMSG_CLOEXEC);
-	while (r == -EINTR);
-	if (r <= 0)
-		return r < 0 ? r : -EPIPE;
-	header = CMSG_FIRSTHDR(&message);
-	if ((size_t)r != sizeof(record) || record.magic != HANDSHAKE_MAGIC ||
-	    record.version != HANDSHAKE_VERSION || record.type != HS_PLAN || !header ||
-	    header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
-	    (message.msg_flags & MSG_CTRUNC))
-		return -EPROTO;
-	*ret_n = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-	if (*ret_n < PART_FIXED_FDS || *ret_n > PART_FDS)
-		return -EPROTO;
-	memcpy(fds, CMSG_DATA(header), *ret_n * sizeof(int));
-	return 0;
-}
+	void *plan; /* room for PART_PLAN_BYTES */
+	int fds[PART_FDS];
+	size_t n;
+};
 
 static void *part_map(size_t size, int fd)
 {
@@ -52,6 +24,61 @@ static void *part_map(size_t size, int fd)
 	long at = sys_result(syscall(SYS_mmap, NULL, size, protection, flags, fd, 0));
 
 	return at < 0 && at > -4096 ? NULL : (void *)at;
+}
+
+/* The message and what came with it. 0, or -errno; -EPIPE: the parent is gone. */
+static int part_receive(int sock, struct part *part)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int) * PART_FDS)];
+	} control;
+	struct iovec iov[] = {{.iov_base = &part->record, .iov_len = sizeof(part->record)},
+			      {.iov_base = part->plan, .iov_len = PART_PLAN_BYTES}};
+	struct msghdr message = {
+		.msg_iov = iov,
+		.msg_iovlen = ARRAY_LEN(iov),
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	const struct handshake *record = &part->record;
+	const struct cmsghdr *header;
+	size_t least;
+	int r;
+
+	do
+		r = SYS_CALL(SYS_recvmsg, sock, &message, MSG_CMSG_CLOEXEC);
+	while (r == -EINTR);
+	if (r <= 0)
+		return r < 0 ? r : -EPIPE;
+	header = CMSG_FIRSTHDR(&message);
+	if ((size_t)r < sizeof(*record) || record->magic != HANDSHAKE_MAGIC ||
+	    record->version != HANDSHAKE_VERSION || record->type != HS_PLAN ||
+	    (size_t)r - sizeof(*record) != record->op || !header ||
+	    header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
+	    (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+		return -EPROTO;
+	part->n = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	least = PART_STDIO + (record->op == 0);
+	if (part->n < least || part->n > PART_FDS)
+		return -EPROTO;
+	memcpy(part->fds, CMSG_DATA(header), part->n * sizeof(int));
+	return 0;
+}
+
+/* One that did not fit in the message. Sealed: it stays what it is. */
+static int part_map_plan(struct part *part)
+{
+	struct statx st;
+	int r = fd_statx(part->fds[0], &st);
+
+	if (r < 0)
+		return r;
+	if (st.stx_size < sizeof(struct plan))
+		return -EPROTO;
+	part->plan = part_map(st.stx_size, part->fds[0]);
+	sys_close(part->fds[0]);
+	return part->plan ? 0 : -ENOMEM;
 }
 
 static void part_point(const struct plan *plan, uint32_t offset, char **v, size_t *ret_n)
@@ -83,50 +110,50 @@ static int part_strings(struct exec_child *child)
 	return 0;
 }
 
-/* plan_check() has judged it, and it is sealed: it stays what was judged. */
-static int part_take(struct exec_child *child, const int *fds, size_t n)
+/* plan_check() has judged it. */
+static int part_take(struct exec_child *child, struct part *part)
 {
-	struct statx st;
-	int r = fd_statx(fds[0], &st);
+	size_t at = part->record.op ? 0 : 1;
+	int r = part->record.op ? 0 : part_map_plan(part);
 
 	if (r < 0)
 		return r;
-	if (st.stx_size < sizeof(struct plan))
+	if (part->record.op && part->record.op < sizeof(struct plan))
 		return -EPROTO;
-	child->plan = part_map(st.stx_size, fds[0]);
-	sys_close(fds[0]);
-	if (!child->plan)
-		return -ENOMEM;
-	for (int i = 0; r >= 0 && i < 3; i++) {
-		r = sys_dup3(fds[1 + i], i, 0);
-		sys_close(fds[1 + i]);
+	child->plan = part->plan;
+	for (int i = 0; r >= 0 && i < PART_STDIO; i++, at++) {
+		r = sys_dup3(part->fds[at], i, 0);
+		sys_close(part->fds[at]);
 	}
-	for (size_t i = PART_FIXED_FDS; i < n; i++)
-		child->received[i - PART_FIXED_FDS] = fds[i];
+	child->n_handed = part->n - at;
+	if (child->n_handed > LIMIT_PART_MOUNTS)
+		return -EPROTO;
+	for (size_t i = 0; i < child->n_handed; i++)
+		child->received[i] = part->fds[at + i];
 	child->handed = child->received;
-	child->n_handed = n - PART_FIXED_FDS;
 	return r < 0 ? r : part_strings(child);
 }
 
 int op_await_plan(struct exec_child *child, const struct plan_op *op UNUSED)
 {
 	struct handshake record = {.type = HS_WAITING};
-	int fds[PART_FDS];
-	size_t n = 0;
+	struct part part = {.plan = part_map(PART_PLAN_BYTES, -1)};
 	int r;
 
-	/* the mounts for masks go with their descriptors, and the kernel takes its time for it */
+	if (!part.plan)
+		return -ENOMEM;
+	/* the kernel takes its time for a mount that goes with its descriptor */
 	for (int slot = 0; slot < SLOT_COUNT; slot++) {
 		sys_close_slot(&child->slots[slot]);
 		child->attached[slot] = false;
 	}
 	r = handshake_send(child->sock, &record, -1);
 	if (r == 0)
-		r = part_receive(child->sock, fds, &n);
+		r = part_receive(child->sock, &part);
 	if (r == -EPIPE || r == -ECONNRESET)
 		sys_exit(125); /* the parent died, or has no use for us */
 	if (r == 0)
-		r = part_take(child, fds, n);
+		r = part_take(child, &part);
 	if (r < 0)
 		return r;
 	exec_run(child);

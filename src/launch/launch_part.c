@@ -58,18 +58,24 @@ int plan_seal(const struct plan *plan, struct rb_err *err)
 	return fd;
 }
 
-static int part_send(int sock, const int *fds, size_t n)
+/* size bytes of plan behind the record; 0: it is the first descriptor. */
+static int part_send(int sock, const struct plan *plan, size_t size, const int *fds, size_t n)
 {
 	union {
 		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int) * (PART_FIXED_FDS + LIMIT_PART_MOUNTS))];
+		char bytes[CMSG_SPACE(sizeof(int) * (1 + PART_STDIO + LIMIT_PART_MOUNTS))];
 	} control = {.bytes = {0}};
 	struct handshake record = {
-		.magic = HANDSHAKE_MAGIC, .version = HANDSHAKE_VERSION, .type = HS_PLAN};
-	struct iovec iov = {.iov_base = &record, .iov_len = sizeof(record)};
+		.magic = HANDSHAKE_MAGIC,
+		.version = HANDSHAKE_VERSION,
+		.type = HS_PLAN,
+		.op = (uint32_t)size,
+	};
+	struct iovec iov[] = {{.iov_base = &record, .iov_len = sizeof(record)},
+			      {.iov_base = (void *)plan, .iov_len = size}};
 	struct msghdr message = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
+		.msg_iov = iov,
+		.msg_iovlen = ARRAY_LEN(iov),
 		.msg_control = &control,
 		.msg_controllen = CMSG_SPACE(sizeof(int) * n),
 	};
@@ -84,24 +90,30 @@ static int part_send(int sock, const int *fds, size_t n)
 	return 0;
 }
 
-/* OP_SEND_PLAN */
+/*
+ * OP_SEND_PLAN. A plan is a few KiB: in the message it is the child's own copy at once, and no
+ * file has to be made, sealed, mapped and removed for it.
+ */
 int launch_send_plan(struct launch *l, struct rb_err *err)
 {
 	const struct launch_context *context = l->context;
-	CLEANUP_FD int plan = plan_seal(l->plan, err);
-	int fds[PART_FIXED_FDS + LIMIT_PART_MOUNTS] = {plan};
-	size_t n = 1;
+	bool small = l->plan->size <= PART_PLAN_BYTES;
+	CLEANUP_FD int plan = small ? -1 : plan_seal(l->plan, err);
+	int fds[1 + PART_STDIO + LIMIT_PART_MOUNTS];
+	size_t n = 0;
 	int r;
 
-	if (plan < 0)
+	if (!small && plan < 0)
 		return plan;
 	if (!context->stdio || context->n_handed > LIMIT_PART_MOUNTS)
 		return err_set(err, RB_INTERNAL, 0, "too much for a second part");
-	for (size_t i = 0; i < 3; i++)
+	if (!small)
+		fds[n++] = plan;
+	for (size_t i = 0; i < PART_STDIO; i++)
 		fds[n++] = context->stdio[i];
 	for (size_t i = 0; i < context->n_handed; i++)
 		fds[n++] = context->handed[i];
-	r = part_send(l->sock, fds, n);
+	r = part_send(l->sock, l->plan, small ? l->plan->size : 0, fds, n);
 	l->started |= r == 0;
 	return r < 0 ? err_set(err, RB_SETUP_STEP, -r, "cannot hand the plan to its process") : 0;
 }
