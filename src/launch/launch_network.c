@@ -273,6 +273,18 @@ int launch_network_publish(struct launch *l, const struct plan_op *op, struct rb
 	return r;
 }
 
+/*
+ * Is only the end of the handshake to come, by execve or by failure? Whatever is said before it is
+ * read then, and must not wake us: the hang-up does without being asked for, poll(2).
+ */
+static bool awaits_the_end(const struct launch *l)
+{
+	const struct plan_op *op = plan_parent_ops(l->plan) + l->next_op;
+
+	/* str[0]: the agent that a filter's listener is sent to */
+	return l->next_op < l->plan->n_parent && op->kind == OP_AWAIT_EXEC && !op->str[0];
+}
+
 size_t launch_poll(const struct launch *l, struct pollfd *fds, int64_t *deadline_ms)
 {
 	const struct plan_op *ops = plan_parent_ops(l->plan);
@@ -293,7 +305,7 @@ size_t launch_poll(const struct launch *l, struct pollfd *fds, int64_t *deadline
 			*deadline_ms = l->net.deadline_ms;
 		return 1;
 	}
-	fds[0] = (struct pollfd){.fd = l->sock, .events = POLLIN};
+	fds[0] = (struct pollfd){.fd = l->sock, .events = awaits_the_end(l) ? 0 : POLLIN};
 	return 1;
 }
 
