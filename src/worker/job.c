@@ -538,14 +538,14 @@ static bool may_configure_net(const struct job *job)
 	return true;
 }
 
-/* The next step may have the network namespace, once no process of this one is in it. */
-static void give_net_back(struct job *job)
+/*
+ * The next step may have the network namespace, once no process of this one is in it. Whether it
+ * was used is looked at when the job is freed: nobody has to wait for the answer to that.
+ */
+static void release_net(struct job *job)
 {
-	if (job->net.ns < 0)
-		return;
-	if (job->state == JOB_ENDED && !may_configure_net(job))
-		used_nets_give(&job->engine->pool->nets, &job->net);
-	used_net_close(&job->net);
+	if (job->state != JOB_ENDED || may_configure_net(job))
+		used_net_close(&job->net);
 }
 
 int job_finish(struct job *job, struct rb_err *err)
@@ -565,7 +565,7 @@ int job_finish(struct job *job, struct rb_err *err)
 		(void)cgroup_remove(job->launch.cgroup);
 	}
 	drop_child_side(job);
-	give_net_back(job);
+	release_net(job);
 	r = handed_close(&job->handed, err);
 	job_remove_stubs(job);
 	drop_upper(job);
@@ -595,6 +595,9 @@ void job_abandon(struct job *job)
 
 void job_free(struct job *job)
 {
+	/* no engine: its description was refused before job_init() */
+	if (job->engine && job->net.ns >= 0)
+		used_nets_give(&job->engine->pool->nets, &job->net);
 	drop_child_side(job);
 	arena_free(&job->arena);
 }

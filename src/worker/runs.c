@@ -120,7 +120,9 @@ static int open_console(struct run *run, struct call *call, struct rb_err *err)
 	return stdio[1] < 0 || stdio[2] < 0 ? err_set(err, RB_SETUP_STEP, EMFILE, "terminal") : 0;
 }
 
-static int open_stream(struct run *run, struct call *call, int number, struct rb_err *err)
+/* *null: the number of a stream that is the null device; -1: none is yet. */
+static int open_stream(struct run *run, struct call *call, int number, int *null,
+		       struct rb_err *err)
 {
 	const struct step_io *io = &run->step.io;
 	bool in_band = io->in_band && !run->step.spec.process.terminal;
@@ -133,7 +135,10 @@ static int open_stream(struct run *run, struct call *call, int number, struct rb
 	}
 	if (in_band && (number != 0 || io->wants_stdin))
 		return make_pipe(run, number, err);
-	run->job.stdio[number] = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
+	/* one for all streams of a step, but never one for several steps */
+	run->job.stdio[number] = *null >= 0 ? sys_fcntl(run->job.stdio[*null], F_DUPFD_CLOEXEC, 3)
+					    : sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
+	*null = number;
 	return run->job.stdio[number] < 0
 		       ? err_set(err, RB_SETUP_STEP, -run->job.stdio[number], "/dev/null")
 		       : 0;
@@ -143,9 +148,10 @@ static int open_streams(struct run *run, struct call *call, struct rb_err *err)
 {
 	bool console = run->step.io.console != STEP_NO_FD;
 	int r = console ? open_console(run, call, err) : 0;
+	int null = -1;
 
 	for (int i = 0; r == 0 && !console && i < 3; i++)
-		r = open_stream(run, call, i, err);
+		r = open_stream(run, call, i, &null, err);
 	/* what is left belongs to mounts, networks and filters */
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(call->fds); i++)
 		run->job.fds[i] = fd_take(&call->fds[i]);
