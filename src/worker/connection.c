@@ -85,10 +85,25 @@ bool connection_is_idle(const struct connection *c)
 	return !c->current && !c->first;
 }
 
+bool connection_may_rest(const struct connection *c)
+{
+	return connection_is_idle(c) || c->soon_us;
+}
+
+void connection_send_soon(struct connection *c, struct strbuf *text, int fd)
+{
+	bool idle = connection_may_rest(c);
+
+	connection_send(c, text, fd);
+	if (idle && !c->dead)
+		c->soon_us = job_now_us() + SOON_US;
+}
+
 void connection_send(struct connection *c, struct strbuf *text, int fd)
 {
 	struct packet *packet = calloc(1, sizeof(*packet));
 
+	c->soon_us = 0;
 	strbuf_add_char(text, '\n');
 	if (!packet || text->failed || c->dead) {
 		/* without memory for an answer the peer can only be told by closing */
@@ -225,6 +240,9 @@ static void forget_sent(struct connection *c, size_t bytes)
 
 void connection_flush(struct connection *c)
 {
+	if (c->soon_us && !c->ended && !c->closing && job_now_us() < c->soon_us)
+		return;
+	c->soon_us = 0;
 	while (!c->dead) {
 		ssize_t r;
 

@@ -320,7 +320,7 @@ static void tell_started(struct run *run)
 	strbuf_printf(&out, ",\"pid\":%d%s", (int)run->job.launch.pid,
 		      pidfd >= 0 ? ",\"pidFd\":0" : "");
 	message_end(&out);
-	connection_send(run->owner, &out, pidfd);
+	connection_send_soon(run->owner, &out, pidfd);
 }
 
 static void tell_exited(struct run *run)

@@ -64,12 +64,14 @@ static void wait_for_connection(struct worker *w, struct connection *c, int64_t 
 	if (readable)
 		wait_for(w, c->in, POLLIN, FROM_PEER, c, 0);
 	/* a socket tells its hang-up without being asked; a pipe on its writing end only */
-	if (!connection_is_idle(c) || !c->is_socket)
-		wait_for(w, c->out, connection_is_idle(c) ? 0 : POLLOUT, TO_PEER, c, 0);
+	if (!connection_may_rest(c) || !c->is_socket)
+		wait_for(w, c->out, connection_may_rest(c) ? 0 : POLLOUT, TO_PEER, c, 0);
 	else if (!readable)
 		wait_for(w, c->in, 0, TO_PEER, c, 0);
 	if (!c->greeted)
 		lower(deadline_us, c->hello_ms * 1000);
+	if (c->soon_us)
+		lower(deadline_us, c->soon_us);
 }
 
 static void wait_for_run(struct worker *w, struct run *run, int64_t *deadline_us)
@@ -83,7 +85,7 @@ static void wait_for_run(struct worker *w, struct run *run, int64_t *deadline_us
 	if (deadline_ms != INT64_MAX)
 		lower(deadline_us, deadline_ms * 1000);
 	for (unsigned i = 0; i < ARRAY_LEN(run->streams); i++)
-		if (run_may_pump(run, i) && connection_is_idle(run->owner))
+		if (run_may_pump(run, i) && connection_may_rest(run->owner))
 			wait_for(w, run->streams[i].fd, POLLIN, FROM_STREAM, run, i);
 	if (run->input.len > 0 && run->input.fd >= 0)
 		wait_for(w, run->input.fd, POLLOUT, TO_INPUT, run, 0);
@@ -158,7 +160,7 @@ static void handle_event(struct worker *w, const struct source *source, short re
 	case FROM_STREAM:
 		/* an earlier event of this turn may have ended it or made its owner busy */
 		if (!run->dead && run_may_pump(run, source->number) &&
-		    connection_is_idle(run->owner)) {
+		    connection_may_rest(run->owner)) {
 			run_pump(run, source->number);
 			connection_flush(run->owner);
 		}
@@ -295,11 +297,23 @@ static bool is_finished(const struct worker *w)
 	return w->listener < 0 && !w->connections;
 }
 
+/* A minute at most: clocks that jump do no harm. */
+static struct timespec until(int64_t now_us, int64_t deadline_us)
+{
+	int64_t left = deadline_us - now_us;
+
+	if (deadline_us <= now_us)
+		left = 0;
+	else if (deadline_us == INT64_MAX || left > 60000000)
+		left = 60000000;
+	return (struct timespec){.tv_sec = left / 1000000, .tv_nsec = left % 1000000 * 1000};
+}
+
 static void turn(struct worker *w)
 {
 	int64_t deadline_us = w->stopping ? w->stop_us : INT64_MAX;
 	int64_t now;
-	int timeout;
+	struct timespec timeout;
 	int ready;
 
 	w->n_fds = 0;
@@ -317,11 +331,8 @@ static void turn(struct worker *w)
 	if (w->engine.guard.n_dropped && !w->runs)
 		lower(&deadline_us, 0);
 	now = job_now_us();
-	timeout = deadline_us == INT64_MAX       ? -1
-		  : deadline_us <= now           ? 0
-		  : deadline_us - now > 60000000 ? 60000
-						 : (int)((deadline_us - now) / 1000 + 1);
-	ready = poll(w->fds, w->n_fds, timeout);
+	timeout = until(now, deadline_us);
+	ready = ppoll(w->fds, w->n_fds, &timeout, NULL);
 	if (ready < 0)
 		return; /* EINTR, ENOMEM: nothing is lost by asking again */
 	now = job_now_us();

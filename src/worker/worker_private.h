@@ -14,6 +14,8 @@ enum {
 	MAX_QUEUED_BYTES = 1 << 20, /* answers; beyond that nothing more is read */
 	/* of a socket, which doubles it: what is in there no answer overtakes any more */
 	SOCKET_BYTES = 32 << 10,
+	/* the start of a step waits so long for its end: most small steps are told in one piece */
+	SOON_US = 300,
 	MAX_SIGNALS = 8, /* kept for a step that has not started */
 	HELLO_MS = 10000,
 	ORPHAN_US = 2000000, /* for what still holds a dead step's streams */
@@ -52,6 +54,7 @@ struct connection {
 	struct packet *current; /* partly sent */
 	size_t sent;
 	struct packet *first, *last;
+	int64_t soon_us; /* what is queued may wait until then; 0: nothing waits */
 	size_t queued_bytes;
 	uint64_t messages;
 };
@@ -144,9 +147,12 @@ void connection_read(struct connection *c);
 void connection_flush(struct connection *c);
 void connection_end(struct connection *c); /* no more input */
 void connection_free(struct connection *c);
-bool connection_is_idle(const struct connection *c); /* nothing waits to be sent */
+bool connection_is_idle(const struct connection *c);  /* nothing waits to be sent */
+bool connection_may_rest(const struct connection *c); /* or not yet */
 /* Takes text over (LF is added); fd (taken, -1: none) goes with it. */
 void connection_send(struct connection *c, struct strbuf *text, int fd);
+/* As connection_send(), but SOON_US later if nothing else is sent before. */
+void connection_send_soon(struct connection *c, struct strbuf *text, int fd);
 void connection_error(struct connection *c, const char *id, enum worker_kind kind,
 		      const struct rb_err *err, const struct step_unknown *unknown);
 void connection_warn(struct connection *c, const char *step, const char *kind, const char *text);
