@@ -107,7 +107,7 @@ enum plan_slot {
 						    taken away or covered, proc_pid_mountinfo(5), \
 						    umount2(2), mount(2); then the slot goes onto "/": \
 						    move_mount(2), chroot(2) */ \
-	X(OP_CHROOT,          "chroot")          /* in a joined mount namespace: chroot(2) */ \
+	X(OP_CHROOT,          "chroot")          /* in a joined mount namespace, or on an emptied root: chroot(2) */ \
 	/* files, limits, terminal, hooks */ \
 	X(OP_WRITE_PROC,      "write_proc")      /* str[0] below slot, str[1] value: openat2(2), proc(5) */ \
 	X(OP_RLIMIT,          "rlimit")          /* arg[0] resource, arg[1] soft, arg[2] hard: prlimit(2) */ \

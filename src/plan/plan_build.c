@@ -7,6 +7,8 @@
 #include "base/sys.h"
 #include "plan/plan_blob.h"
 
+enum { CAP_NUMBER_SYS_CHROOT = 18 };
+
 /* A session of its own: no controlling terminal of ours (TIOCSTI), no keys of ours. */
 static void plan_add_session(struct plan_blob *b)
 {
@@ -106,14 +108,28 @@ static void plan_add_namespace_setup(struct plan_blob *b)
 	}
 }
 
-static void plan_add_pivot(struct plan_blob *b)
+/*
+ * In a second part the root lies on the first part's, which left the host by a pivot of its own and
+ * is empty by now: what is below it need not go. A second pivot would look at every process of the
+ * machine and wait for the kernel's RCU while the step waits. Nothing leads below: "..", setns(2)
+ * and a way out of a further chroot all end at the mount on top; path_resolution(7).
+ */
+static enum plan_op_kind plan_pivot_kind(const struct plan_blob *b)
 {
 	const struct spec_namespace *mount = spec_namespace_find(b->spec, CLONE_NEWNS);
-	enum plan_op_kind kind = mount && mount->path   ? OP_CHROOT
-				 : b->options->no_pivot ? OP_MOVE_ROOT
-							: OP_PIVOT;
 
-	blob_child(b, kind, "/root/path")->slot = SLOT_ROOT;
+	if (mount && mount->path)
+		return OP_CHROOT;
+	if (b->options->no_pivot)
+		return OP_MOVE_ROOT;
+	return b->part == PLAN_SECOND && host_has_cap(b->host, CAP_NUMBER_SYS_CHROOT) ? OP_CHROOT
+										      : OP_PIVOT;
+}
+
+static void plan_add_pivot(struct plan_blob *b)
+{
+
+	blob_child(b, plan_pivot_kind(b), "/root/path")->slot = SLOT_ROOT;
 	/* private it is from the beginning; again, it would undo what single mounts were given */
 	if (b->spec->rootfs_propagation && b->spec->rootfs_propagation != MS_PRIVATE) {
 		struct plan_op *op = blob_child(b, OP_PROPAGATION, "/linux/rootfsPropagation");

@@ -384,7 +384,7 @@ static int op_check_part(struct checker *c, const struct plan_op *op)
 {
 	static const enum plan_op_kind of_the_host[] = {
 		OP_ATTACH_ROOT, OP_OPEN_TREE, OP_TAKE_TREE, OP_OPEN_DEVICE,
-		OP_OPEN_ROOT,   OP_SETNS,     OP_MOVE_ROOT, OP_CHROOT,
+		OP_OPEN_ROOT,   OP_SETNS,     OP_MOVE_ROOT,
 	};
 
 	if (op->kind == OP_OPEN_MOUNT &&
@@ -393,8 +393,11 @@ static int op_check_part(struct checker *c, const struct plan_op *op)
 	for (size_t i = 0; i < ARRAY_LEN(of_the_host); i++)
 		if (c->plan->part == PLAN_SECOND && of_the_host[i] == op->kind)
 			return broken(c, "looks for the host in an empty root");
-	if (op->kind == OP_CLOSE_FDS && c->plan->part == PLAN_SECOND && !c->root_attached)
+	if ((op->kind == OP_CLOSE_FDS || op->kind == OP_CHROOT) && c->plan->part == PLAN_SECOND &&
+	    !c->root_attached)
 		return broken(c, "the first part's root is still \"/\"");
+	if (op->kind == OP_CHROOT && c->plan->part == PLAN_FIRST)
+		return broken(c, "the host's root is still below");
 	return 0;
 }
 

@@ -116,9 +116,26 @@ static void masks_are_in_the_first_part_and_other_protections_in_the_second(void
 	CHECK(child_first(first, OP_AWAIT_PLAN) == (int)first->n_child - 1);
 	CHECK(child_first(first, OP_EXEC) < 0 && first->n_parent == 2);
 	CHECK(child_first(second, OP_OPEN_MOUNT) >= 0 && child_first(second, OP_OPEN_TREE) < 0);
-	CHECK(child_first(second, OP_STACK_ROOT) < child_first(second, OP_PIVOT));
+	/* the host was left in the first part; the second lies on an empty root */
+	CHECK(child_first(first, OP_PIVOT) > 0 && child_first(second, OP_PIVOT) < 0);
+	CHECK(child_first(second, OP_STACK_ROOT) < child_first(second, OP_CHROOT));
 	CHECK(parent_first(second, OP_SEND_PLAN) > parent_first(second, OP_MONITOR));
 	CHECK(child_first(first, OP_BOUNDING) > child_first(first, OP_PIVOT));
+}
+
+/* chroot(2) needs a capability of its own; without it there is the other way. */
+static void without_the_right_to_chroot_the_second_part_pivots(void)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	struct host *host = facts(&arena);
+	const struct plan *plan = NULL;
+	struct rb_err err = {0};
+
+	host->caps_effective &= ~(1ull << 18);
+	CHECK(plan_build_second(&arena, step_spec(&arena, ""), host, &step_options, &plan, &err) ==
+	      0);
+	CHECK(plan && child_first(plan, OP_PIVOT) > 0 && child_first(plan, OP_CHROOT) < 0);
+	CHECK(plan && plan_check(plan, &err) == 0);
 }
 
 static void a_given_terminal_is_controlled_before_descriptors_are_closed(void)
@@ -127,7 +144,7 @@ static void a_given_terminal_is_controlled_before_descriptors_are_closed(void)
 	const struct plan *plan = build(&arena, ",\"io\":{\"consoleFd\":0}", true);
 	int at = child_first(plan, OP_CONTROLLING_TTY);
 
-	CHECK(at > child_first(plan, OP_PIVOT) && at < child_first(plan, OP_CLOSE_FDS));
+	CHECK(at > child_first(plan, OP_CHROOT) && at < child_first(plan, OP_CLOSE_FDS));
 	CHECK(child_first(build(&arena, "", true), OP_CONTROLLING_TTY) < 0);
 }
 
@@ -171,8 +188,14 @@ static void a_broken_part_is_refused(void)
 	CHECK(refused(plan, "looks for the host"));
 	plan = copy(&arena, true);
 	writable_op(plan, OP_STACK_ROOT)->kind = OP_PROPAGATION;
-	writable_op(plan, OP_PIVOT)->kind = OP_PROPAGATION;
 	CHECK(refused(plan, "the first part's root is still"));
+	plan = copy(&arena, true);
+	writable_op(plan, OP_STACK_ROOT)->kind = OP_PROPAGATION;
+	writable_op(plan, OP_CHROOT)->kind = OP_PROPAGATION;
+	CHECK(refused(plan, "the first part's root is still"));
+	plan = copy(&arena, false);
+	writable_op(plan, OP_PIVOT)->kind = OP_CHROOT;
+	CHECK(refused(plan, "the host's root is still below"));
 	plan = copy(&arena, true);
 	parent = (struct plan_op *)plan_parent_ops(plan);
 	parent[0].kind = OP_SEND_PLAN; /* in place of the monitor */
@@ -195,5 +218,6 @@ static void a_broken_part_is_refused(void)
 TAP_MAIN(TEST(a_class_is_the_bytes_of_its_first_part),
 	 TEST(what_stands_among_the_standard_mounts_has_no_parts),
 	 TEST(masks_are_in_the_first_part_and_other_protections_in_the_second),
+	 TEST(without_the_right_to_chroot_the_second_part_pivots),
 	 TEST(a_given_terminal_is_controlled_before_descriptors_are_closed),
 	 TEST(a_broken_part_is_refused))

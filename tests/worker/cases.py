@@ -9,6 +9,7 @@ why it does not apply by raising Skip.
 import argparse
 import base64
 import contextlib
+import ctypes
 import difflib
 import fcntl
 import fnmatch
@@ -1883,6 +1884,52 @@ def test_a_waiting_process_holds_no_descriptor_of_others():
             for fd in os.listdir(f"/proc/{pid}/fd"):
                 where = os.readlink(f"/proc/{pid}/fd/{fd}")
                 assert where == "/dev/null" or where.startswith("socket:"), f"{fd}: {where}"
+
+
+def below_the_root(pid):
+    """What a mount namespace shows, and what when its topmost root has been taken away."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        seen = []
+        for undo in (lambda: 0, lambda: libc.umount2(b"/", 2)):  # MNT_DETACH
+            if undo() or libc.setns(namespace, 0x20000):  # CLONE_NEWNS
+                os._exit(1)
+            seen.append(sorted(os.path.join(path, name) for path, dirs, files in os.walk("/") for name in dirs + files))
+        with os.fdopen(writer, "w") as out:
+            json.dump(seen, out)
+        os._exit(0)
+    os.close(writer)
+    os.close(namespace)
+    with os.fdopen(reader) as out:
+        text = out.read()
+    same("the observer's status", 0, os.waitpid(child, 0)[1])
+    return json.loads(text)
+
+
+def start_in_waiting(setup):
+    """A step in a process that waited for it. Whether one is through with its set-up is its own affair: until one is."""
+    client, end = setup.client, time.monotonic() + DEADLINE
+    while True:
+        ready = waiting(setup)
+        request = client.request("step.run", step("a", "exec sleep 1000"))
+        pid = events_until(client, method("step.started"))[-1]["params"]["pid"]
+        if pid in ready:
+            return pid
+        assert time.monotonic() < end, f"{pid} did not wait: {ready}"
+        client.call("step.cancel", {"step": "a"})
+        client.answer(request, timeout=DEADLINE)
+
+
+def test_below_the_root_of_a_waiting_process_lies_nothing():
+    setup = Setup()
+    with setup as client:
+        make_warm(client, step("b", "exit 0"))
+        top, below = below_the_root(start_in_waiting(setup))
+        assert "/bin/busybox" in top, top
+        same("what lies below", ["/dev", "/proc", "/sys"], below)
 
 
 class Nets:
