@@ -42,6 +42,7 @@ struct launch_context {
 	size_t n_watched;
 	bool releases_mounts; /* they must be gone when the child is */
 	struct guard *guard;  /* the monitor shared by many children; NULL: one of its own */
+	bool plan_is_kept;    /* by launch_keep_plan() */
 	bool may_return;      /* launch_advance() returns instead of waiting for the child */
 	int signals;          /* of launch_take_signals() */
 };
@@ -189,6 +190,13 @@ int launch_begin(struct launch *launch, const struct plan *plan,
 		 const struct launch_context *context, struct rb_err *err);
 int launch_advance(struct launch *launch, struct rb_err *err);
 size_t launch_poll(const struct launch *launch, struct pollfd *fds, int64_t *deadline_ms);
+
+/*
+ * A sealed copy of a plan that many children begin with, one after the other; it stays until it is
+ * forgotten, which children that are alive do not mind. Errors: RB_SETUP_STEP.
+ */
+int launch_keep_plan(const struct plan *plan, const struct plan **ret_kept, struct rb_err *err);
+void launch_forget_plan(const struct plan *kept);
 
 /*
  * A plan in two parts: launch_begin() and launch_advance() as usual with the first. Then the child

@@ -10,7 +10,7 @@
 #include "launch/tty_pump.h"
 
 /* The child reads the plan from a sealed copy, mapped before it is born. */
-static int plan_map(struct launch *l, const struct plan *plan, struct rb_err *err)
+int launch_keep_plan(const struct plan *plan, const struct plan **ret_kept, struct rb_err *err)
 {
 	CLEANUP_FD int fd = plan_seal(plan, err);
 	void *map;
@@ -20,8 +20,25 @@ static int plan_map(struct launch *l, const struct plan *plan, struct rb_err *er
 	map = mmap(NULL, plan->size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (map == MAP_FAILED)
 		return err_set(err, RB_SETUP_STEP, errno, "cannot map the plan");
-	l->plan = map;
-	l->plan_size = plan->size;
+	*ret_kept = map;
+	return 0;
+}
+
+void launch_forget_plan(const struct plan *kept)
+{
+	munmap((void *)kept, kept->size);
+}
+
+static int plan_map(struct launch *l, const struct plan *plan, struct rb_err *err)
+{
+	int r = 0;
+
+	l->plan = plan;
+	if (!l->context->plan_is_kept)
+		r = launch_keep_plan(plan, &l->plan, err);
+	if (r < 0)
+		return r;
+	l->plan_size = l->context->plan_is_kept ? 0 : plan->size;
 	return 0;
 }
 

@@ -44,7 +44,8 @@ static void class_free(struct pool *pool, struct pool_class *class)
 		launch_abandon(&slot->launch);
 		slot_free(slot);
 	}
-	free(class->plan);
+	if (class->plan)
+		launch_forget_plan(class->plan);
 	*class = (struct pool_class){.plan = NULL};
 }
 
@@ -83,10 +84,11 @@ static struct pool_class *class_new(struct pool *pool, const struct plan *first)
 		    (class->plan && pool->classes[i].used_us < class->used_us))
 			class = &pool->classes[i];
 	class_free(pool, class);
-	class->plan = malloc(first->size);
-	if (class->plan)
-		memcpy(class->plan, first, first->size);
-	return class->plan ? class : NULL;
+	if (launch_keep_plan(first, &class->plan, &err) < 0) {
+		log_warn("%s", err.what);
+		return NULL;
+	}
+	return class;
 }
 
 /* One that waits. What has died or failed meanwhile goes. */
@@ -217,6 +219,7 @@ static void slot_fill(struct pool *pool, struct pool_slot *slot, struct pool_cla
 		.stdio = pool->stdio,
 		.guard = pool->guard,
 		.used_net = used ? &slot->net.ns : NULL,
+		.plan_is_kept = true,
 		.may_return = true,
 	};
 	r = launch_begin(&slot->launch, class->plan, &slot->context, &err);

@@ -10,7 +10,7 @@
 enum { POOL_SLOTS = 8, POOL_CLASSES = 4 };
 
 struct pool_class {
-	struct plan *plan; /* the first part, on the heap; NULL: free */
+	const struct plan *plan; /* the first part, kept; NULL: free */
 	size_t wanted;
 	int64_t used_us;
 };
