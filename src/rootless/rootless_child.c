@@ -9,6 +9,7 @@
  * and it still removes the state directory then.
  */
 #include <sys/signalfd.h>
+#include "base/fd_message.h"
 #include "base/num.h"
 #include "host/userns_check.h"
 #include "rootless/rootless_private.h"

@@ -7,6 +7,7 @@
  */
 #include <dirent.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include "base/env.h"
 #include "base/file.h"
 #include "rootless/rootless_private.h"
