@@ -122,6 +122,11 @@ void check_step(const struct runbuild_message *message)
 		die("a step failed: %s", message->result ? message->result : "");
 }
 
+static struct scan whole(const char *text)
+{
+	return (struct scan){text, text + strlen(text)};
+}
+
 void run_step(struct bench *b, const struct phases *phases, size_t i)
 {
 	struct runbuild_message message = answer(b, start_step(b));
@@ -131,7 +136,7 @@ void run_step(struct bench *b, const struct phases *phases, size_t i)
 	check_step(&message);
 	if (!phases)
 		return;
-	root = scan_text(message.result, strlen(message.result));
+	root = whole(message.result);
 	if (scan_number(scan_member(scan_member(root, "setupUsec"), "exec"), &value))
 		phases->setup_us[i] = (int64_t)value;
 	if (scan_number(scan_member(scan_member(root, "usage"), "wallUsec"), &value))
@@ -141,7 +146,7 @@ void run_step(struct bench *b, const struct phases *phases, size_t i)
 uint64_t stats(struct bench *b, const char *member)
 {
 	struct runbuild_message message = good_answer(b, ask(b, "stats", NULL, -1));
-	struct scan root = scan_text(message.result, strlen(message.result));
+	struct scan root = whole(message.result);
 	uint64_t value = 0;
 
 	if (!scan_number(scan_member(root, member), &value))

@@ -444,7 +444,7 @@ static void read_notification(struct runbuild_client *client, const struct scan 
 	struct scan params[PARAMS];
 	uint64_t number;
 
-	scan_members(line[LINE_PARAMS], param_names, PARAMS, params);
+	(void)scan_members(line[LINE_PARAMS], param_names, PARAMS, params);
 	message->kind = RUNBUILD_OTHER;
 	for (size_t i = 0; method && i < sizeof(notifications) / sizeof(notifications[0]); i++)
 		if (strcmp(method, notifications[i].method) == 0)
@@ -476,22 +476,19 @@ static void read_status(struct scan object, struct runbuild_message *message, ch
 static int read_message(struct runbuild_client *client, size_t len,
 			struct runbuild_message *message)
 {
-	struct scan root = scan_text(client->input, len);
+	struct scan root = {client->input, client->input + len};
 	struct scan line[LINE_MEMBERS];
-	struct scan error, object;
-	bool answer;
+	bool good = scan_members(root, line_members, LINE_MEMBERS, line);
+	struct scan error = line[LINE_ERROR];
+	struct scan object = error.begin ? error : line[LINE_RESULT];
+	bool answer = object.begin != NULL;
 	char *at;
-
-	scan_members(root, line_members, LINE_MEMBERS, line);
-	error = line[LINE_ERROR];
-	object = error.begin ? error : line[LINE_RESULT];
-	answer = object.begin != NULL;
 
 	*message = (struct runbuild_message){.code = -1, .pidfd = -1};
 	free(client->text);
 	/* no string is longer decoded than written, and the object is copied once */
 	client->text = malloc(2 * len + 64);
-	if (!root.begin || !client->text)
+	if (!good || !client->text)
 		return client->text ? -EPROTO : -ENOMEM;
 	at = client->text;
 	if (!answer)

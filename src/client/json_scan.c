@@ -73,30 +73,22 @@ static const char *skip_value(const char *at, const char *end, unsigned depth)
 			return at > begin ? at : NULL;
 }
 
-struct scan scan_text(const char *text, size_t len)
+bool scan_members(struct scan value, const char *const keys[], size_t n, struct scan ret[])
 {
-	const char *begin = skip_space(text, text + len);
-	const char *end = skip_value(begin, text + len, 0);
-
-	return end ? (struct scan){begin, end} : (struct scan){NULL, NULL};
-}
-
-void scan_members(struct scan value, const char *const keys[], size_t n, struct scan ret[])
-{
-	const char *at;
+	const char *at = value.begin ? skip_space(value.begin, value.end) : NULL;
 
 	for (size_t i = 0; i < n; i++)
 		ret[i] = (struct scan){NULL, NULL};
-	if (!value.begin || *value.begin != '{')
-		return;
-	at = skip_space(value.begin + 1, value.end);
+	if (!at || at == value.end || *at != '{')
+		return false;
+	at = skip_space(at + 1, value.end);
 	while (at && at < value.end && *at == '"') {
 		const char *name = at + 1;
 		const char *after = skip_string(at, value.end);
 		const char *begin = after ? skip_space(after, value.end) : NULL;
 
 		if (!begin || begin == value.end || *begin != ':')
-			return;
+			return false;
 		begin = skip_space(begin + 1, value.end);
 		at = skip_value(begin, value.end, 0);
 		for (size_t i = 0; at && i < n; i++)
@@ -104,15 +96,20 @@ void scan_members(struct scan value, const char *const keys[], size_t n, struct 
 			    memcmp(name, keys[i], strlen(keys[i])) == 0)
 				ret[i] = (struct scan){begin, at};
 		at = at ? skip_space(at, value.end) : NULL;
-		at = at && at < value.end && *at == ',' ? skip_space(at + 1, value.end) : NULL;
+		if (!at || at == value.end || *at != ',')
+			break;
+		at = skip_space(at + 1, value.end);
+		if (at < value.end && *at == '}') /* a comma before the end */
+			return false;
 	}
+	return at && at < value.end && *at == '}' && skip_space(at + 1, value.end) == value.end;
 }
 
 struct scan scan_member(struct scan value, const char *key)
 {
 	struct scan member;
 
-	scan_members(value, &key, 1, &member);
+	(void)scan_members(value, &key, 1, &member);
 	return member;
 }
 

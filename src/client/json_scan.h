@@ -10,14 +10,14 @@ struct scan {
 	const char *begin, *end;
 };
 
-/* The whole text as a value; it is checked. */
-struct scan scan_text(const char *text, size_t len);
-
 /* A member of an object; nothing when value is none, or no object. */
 struct scan scan_member(struct scan value, const char *key);
 
-/* Several members in one pass: a line can be long. Those that are not there are nothing. */
-void scan_members(struct scan value, const char *const keys[], size_t n, struct scan ret[]);
+/*
+ * Several members in one pass: a line can be long. Those that are not there are nothing. false:
+ * value, which need not have been checked before, is no object from its begin to its end.
+ */
+bool scan_members(struct scan value, const char *const keys[], size_t n, struct scan ret[]);
 
 bool scan_is_string(struct scan value);
 bool scan_number(struct scan value, uint64_t *ret);
