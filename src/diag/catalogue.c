@@ -306,7 +306,8 @@ static const struct catalogue_entry entries[] = {
 	 "The message says which; the mode host gives the step the network of its daemon or caller, "
 	 "and with it the host's loopback."},
 	{RB_NET_FILTER, "filter of the tap",
-	 "The filter that keeps raw frames from this host could not be put on slirp4netns's tap.",
+	 "The filter that keeps raw frames from this host could not be put on the tap of slirp4netns or "
+	 "pasta.",
 	 "The message says what refused it; a network without slirp4netns (--net=none, "
 	 "--step-net=none) needs no filter."},
 	{RB_NET_OVERLAP, "overlapping networks",

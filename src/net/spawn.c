@@ -5,20 +5,31 @@
  * is not for the network) and our death signal, which some drivers lose on the way: they get a
  * pipe whose end they watch, or a guard.
  */
+#include "base/fd_message.h"
 #include "net/spawn.h"
+
+/* The parent is told what preparing has given, also when it has failed. */
+static void wait_at_gate(const struct net_exec *exec)
+{
+	int prepared = exec->prepare ? exec->prepare() : 0;
+	char byte;
+
+	fd_close(&exec->gate[1]);
+	if (exec->prepare && fd_message_send(exec->gate[0], &prepared, sizeof(prepared),
+					     prepared < 0 ? -1 : prepared) < 0)
+		sys_exit(127);
+	if (sys_read(exec->gate[0], &byte, 1) != 1)
+		sys_exit(127);
+}
 
 static void net_exec(const struct net_exec *exec) __attribute__((noreturn));
 static void net_exec(const struct net_exec *exec)
 {
 	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
-	char byte;
 	int null;
 
-	if (exec->gate) {
-		fd_close(&exec->gate[1]);
-		if (sys_read(exec->gate[0], &byte, 1) != 1)
-			sys_exit(127);
-	}
+	if (exec->gate)
+		wait_at_gate(exec);
 	null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
 
 	(void)sys_dup3(null, 0, 0);

@@ -10,7 +10,9 @@ struct net_exec {
 	int output;      /* becomes its standard error */
 	int dir;         /* its working directory, -1: ours */
 	bool same_group; /* it stays in ours */
-	int *gate;       /* pipe(2): it is executed when a byte comes through, never after an end */
+	int (*prepare)(
+		void); /* in the child: a descriptor to send through the gate, a socket pair; or NULL */
+	int *gate;     /* pipe(2): it is executed when a byte comes through, never after an end */
 };
 
 /*

@@ -70,6 +70,7 @@ void net_init(struct net *net, struct arena *arena, const struct net_options *op
 		.exit_fd = -1,
 		.output = -1,
 		.hosts_watch = -1,
+		.tap = -1,
 		.forward = {.pidfd = -1, .sock = -1},
 	};
 }
@@ -372,4 +373,5 @@ void net_end(struct net *net)
 	forward_end(&net->forward);
 	net_helper_end(net);
 	fd_close(&net->hosts_watch);
+	fd_close(&net->tap);
 }

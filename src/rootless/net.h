@@ -78,6 +78,7 @@ struct net {
 	int64_t started_ms;        /* CLOCK_MONOTONIC */
 	unsigned restarts;         /* in a row, each soon after the start */
 	struct ports ports;        /* published now */
+	int tap;                   /* of pasta; -1: the helper has its own */
 	int hosts_watch; /* readable: the host's addresses have changed; -1: all the same */
 
 	/* of builtin_ports, from the first port on */

@@ -71,6 +71,11 @@ static int close_tap(struct net *net, bool fresh, struct rb_err *err)
 
 	if (rc < 0)
 		return rc;
+	/* one that is ours is known */
+	if (net->tap >= 0) {
+		rc = net_tap_filter(net->tap, program, n);
+		return rc < 0 ? net_filter_failed(rc, err) : 0;
+	}
 	tap = fresh ? await_tap(net) : net_tap_find(net->pidfd);
 	/* one that has ended says why itself */
 	if (tap == -EPIPE || tap == -ESRCH)
@@ -84,7 +89,7 @@ static int close_tap(struct net *net, bool fresh, struct rb_err *err)
 }
 
 /* Without the filter there is no network, unless the host was opened anyway. */
-static int close_network(struct net *net, bool fresh, struct rb_err *err)
+int net_close(struct net *net, bool fresh, struct rb_err *err)
 {
 	int rc = close_tap(net, fresh, err);
 
@@ -94,7 +99,7 @@ static int close_network(struct net *net, bool fresh, struct rb_err *err)
 	return 0;
 }
 
-static void watch_hosts(struct net *net)
+void net_watch_hosts(struct net *net)
 {
 	if (net->hosts_watch >= 0 || net->options->allow_host_addresses)
 		return;
@@ -113,7 +118,7 @@ void slirp_hosts_event(struct net *net)
 	if (net->hosts_watch < 0 || poll(&fd, 1, 0) <= 0)
 		return;
 	net_hosts_heard(net->hosts_watch);
-	if (net->pidfd < 0 || close_network(net, false, &err) == 0)
+	if (net->pidfd < 0 || net_close(net, false, &err) == 0)
 		return;
 	log_error(&err);
 	/* not open a second longer; its end is noticed, and another one tries */
@@ -168,7 +173,7 @@ int slirp_start(struct net *net, struct rb_err *err)
 	struct slirp slirp;
 	int rc;
 
-	watch_hosts(net);
+	net_watch_hosts(net);
 	/* the one of a slirp4netns that has died is in the way of the next */
 	if (net->dir >= 0)
 		(void)unlinkat(net->dir, API_SOCKET, 0);
@@ -179,7 +184,7 @@ int slirp_start(struct net *net, struct rb_err *err)
 	if (rc < 0) {
 		err_set(err, RB_SLIRP_FAILED, -rc, "cannot start slirp4netns");
 	} else {
-		rc = close_network(net, true, err);
+		rc = net_close(net, true, err);
 		if (rc < 0)
 			net_helper_end(net);
 		else

@@ -85,12 +85,18 @@ test_the_limit_of_an_outer_user_namespace_is_named() {
 
 # The filter that keeps raw frames from the host cannot be put there: there is no network then.
 test_a_filter_that_is_refused_is_an_error() {
-	needs_tun
-	needs_host
+	needs_pasta
 	wrap=("$scratch/bin/seccomp-run" pidfd_getfd=EPERM -- "$(type -P env)")
 	fails_with 125 RB0614 'cannot close the network towards this host' 'pidfd_getfd(2)' 'ptrace_scope' -- \
 		rootless --net=slirp4netns -- true
+	wrap=("$scratch/bin/seccomp-run" seccomp=EBUSY -- "$(type -P env)")
+	fails_with 125 RB0614 'cannot close the network towards this host' SECCOMP_FILTER_FLAG_NEW_LISTENER -- \
+		rootless --net=pasta -- true
+	rootless --net=pasta --allow-host-loopback -- ip route >"$scratch/out" 2>"$scratch/err"
+	contains "$scratch/out" 'default via 10.0.2.2 dev tap0'
+	contains "$scratch/err" 'are not stopped'
 	# who has opened the host anyway goes on, and is told
+	wrap=("$scratch/bin/seccomp-run" pidfd_getfd=EPERM -- "$(type -P env)")
 	rootless --net=slirp4netns --allow-host-loopback -- true 2>"$scratch/err"
 	contains "$scratch/err" 'are not stopped'
 	helper_that "$(type -P slirp4netns) \"\$@\"" slirp4netns
