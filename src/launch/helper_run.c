@@ -9,6 +9,20 @@
 #include "base/sys.h"
 #include "launch/launch.h"
 
+/*
+ * In the new process. A parent that died before the death signal was in place is seen by its number;
+ * one in another pid namespace has none here. A setuid program clears the signal: prctl(2).
+ */
+static void die_with(pid_t parent)
+{
+	pid_t now;
+
+	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	now = getppid();
+	if (now != 0 && now != parent)
+		sys_exit(127);
+}
+
 /* In the new process: only calls that are safe after a fork. */
 static void helper_exec(const char *path, const char *const argv[], int output, int standard)
 {
@@ -19,7 +33,6 @@ static void helper_exec(const char *path, const char *const argv[], int output, 
 		(void)sys_dup3(null, fd, 0);
 	(void)sys_dup3(output, standard, 0);
 	(void)sys_close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
-	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* cleared by a setuid program */
 	sys_signals_reset();
 	(void)sys_execve(path, (char *const *)argv, (char *const *)envp);
 	sys_exit(127);
@@ -69,14 +82,17 @@ static int helper_start(struct helper *helper, const char *path, const char *con
 		.exit_signal = SIGCHLD,
 	};
 	int pipes[2];
+	pid_t parent = getpid();
 	pid_t pid;
 
 	*helper = (struct helper){.pidfd = -1, .output = -1};
 	if (pipe2(pipes, O_CLOEXEC) < 0)
 		return -errno;
 	pid = sys_clone3(&args);
-	if (pid == 0)
+	if (pid == 0) {
+		die_with(parent);
 		helper_exec(path, argv, pipes[1], standard);
+	}
 	close(pipes[1]);
 	if (pid < 0) {
 		close(pipes[0]);
@@ -148,10 +164,8 @@ char *helper_output(struct arena *arena, const char *path, const char *const arg
 /* In the new process: standard output into the pipe, the rest is ours. */
 static void output_exec(const char *path, const char *const argv[], int output)
 {
-
 	(void)sys_dup3(output, 1, 0);
 	(void)sys_close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
-	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	sys_signals_reset();
 	(void)sys_execve(path, (char *const *)argv, environ);
 	sys_exit(127);
@@ -169,6 +183,7 @@ int program_output(struct arena *arena, const char *path, const char *const argv
 	siginfo_t info = {0};
 	int pipes[2];
 	size_t len;
+	pid_t parent = getpid();
 	pid_t pid;
 	int r;
 
@@ -176,8 +191,10 @@ int program_output(struct arena *arena, const char *path, const char *const argv
 		return -errno;
 	reader = pipes[0];
 	pid = sys_clone3(&args);
-	if (pid == 0)
+	if (pid == 0) {
+		die_with(parent);
 		output_exec(path, argv, pipes[1]);
+	}
 	close(pipes[1]);
 	if (pid < 0)
 		return pid;
