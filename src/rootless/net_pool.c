@@ -30,8 +30,9 @@ enum {
 
 struct pool_slot {
 	enum pool_state state;
-	int netns;      /* until it is lent: then slirp4netns keeps it alive */
-	int connection; /* POOL_LENT */
+	int netns;       /* until it is lent: then slirp4netns keeps it alive */
+	int connection;  /* POOL_LENT */
+	unsigned closed; /* by the addresses of this generation; 0: not yet */
 	struct slirp slirp;
 };
 
@@ -43,8 +44,11 @@ struct pool {
 	int listener;
 	uint32_t wanted;
 	unsigned failures;
+	int hosts_watch;     /* tells when they change; -1: they are read each time */
+	unsigned generation; /* of hosts; 0: never read */
 	struct net_hosts hosts;
 	struct sock_filter program[NET_FILTER_INSNS];
+	size_t program_len;
 	struct pool_slot slots[POOL_SLOTS];
 	struct pollfd fds[1 + PER_SLOT * POOL_SLOTS];
 };
@@ -140,19 +144,45 @@ static void pool_fill(struct pool *pool)
 	}
 }
 
-/* With the host's addresses of now, not of when it was made. */
-static int slot_lend(struct pool *pool, struct pool_slot *slot, int connection)
+/* The filter for the host's addresses of now, made anew only when they have changed. */
+static int pool_filter(struct pool *pool, struct rb_err *err)
 {
-	const struct net_closure closure = {
+	struct net_closure closure = {
 		.hosts = &pool->hosts,
 		.dns = net_addresses(pool->options).dns,
 	};
-	struct rb_err err;
-	int r = net_hosts_read(&pool->hosts, &err);
+	struct pollfd fd = {.fd = pool->hosts_watch, .events = POLLIN};
+	int r;
 
+	if (pool->generation && pool->hosts_watch >= 0 && poll(&fd, 1, 0) == 0)
+		return 0;
+	if (pool->hosts_watch >= 0)
+		net_hosts_heard(pool->hosts_watch);
+	r = net_hosts_read(&pool->hosts, err);
+	if (r < 0)
+		return r;
+	pool->program_len = net_filter_build(&closure, pool->program);
+	pool->generation++;
+	return 0;
+}
+
+/* Done when it is ready, and again when it is lent if the host has other addresses by then. */
+static int slot_close(struct pool *pool, struct pool_slot *slot, struct rb_err *err)
+{
+	int r = pool_filter(pool, err);
+
+	if (r == 0 && slot->closed != pool->generation)
+		r = net_filter_attach(slot->slirp.pidfd, pool->program, pool->program_len, err);
 	if (r == 0)
-		r = net_filter_attach(slot->slirp.pidfd, pool->program,
-				      net_filter_build(&closure, pool->program), &err);
+		slot->closed = pool->generation;
+	return r;
+}
+
+static int slot_lend(struct pool *pool, struct pool_slot *slot, int connection)
+{
+	struct rb_err err;
+	int r = slot_close(pool, slot, &err);
+
 	if (r < 0)
 		pool_failed(pool, err.what);
 	else
@@ -187,8 +217,15 @@ static void pool_accept(struct pool *pool)
 
 static void slot_ready(struct pool *pool, struct pool_slot *slot)
 {
+	struct rb_err err;
+
 	if (slirp_await(&slot->slirp, 0) == 0) {
 		fd_close(&slot->slirp.ready);
+		if (slot_close(pool, slot, &err) < 0) {
+			pool_failed(pool, err.what);
+			slot_end(slot);
+			return;
+		}
 		slot->state = POOL_READY;
 		pool->failures = 0;
 		return;
@@ -276,6 +313,7 @@ static void pool_main(struct rootless *r, const char *helper, int listener)
 	pool->listener = POOL_LISTENER;
 	pool->wanted = r->options->step_net_pool;
 	(void)sys_dup3(POOL_LISTENER, POOL_MADE, O_CLOEXEC);
+	pool->hosts_watch = net_hosts_watch(); /* above the fixed numbers */
 	pool_loop(pool);
 }
 

@@ -162,6 +162,11 @@ test_pool_closes_the_host_as_well() {
 	own_network
 	same 'networks that were ready and were not used' '' \
 		"$(slirps | grep -xFf <(printf '%s\n' "$ready") || true)"
+	# an address that came after they were ready is closed as well
+	ip addr add 198.51.100.77/24 dev outer
+	build 'echo "raw later: $(raw 198.51.100.77 9004)"'
+	ip addr del 198.51.100.77/24 dev outer
+	log_has 'raw later: closed'
 	closed_to_raw_frames
 	resolves_through_the_host
 	nothing_left

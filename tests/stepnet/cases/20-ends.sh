@@ -136,17 +136,32 @@ test_a_step_ends_when_any_process_of_ours_is_killed() {
 	done
 }
 
+# A step that waits until it is let go on, by the number of its network.
+readonly until_let_go='n=$(readlink /proc/self/ns/net | tr -dc 0-9); echo "up $n"
+	for i in $(seq 600); do [ -e /go-$n ] && break; sleep 0.1; done'
+
+# let_go N: the step that was the Nth to say that it is up.
+let_go() {
+	touch "$scratch/base/go-$(sed -n 's/^up //p' "$scratch/step.log" | sed -n "$1p")"
+}
+
 test_a_killed_pool_is_no_obstacle() {
 	prepare_step
 	# the first step is there before the pool is; the second borrows
-	steps=2 run_step --step-net=slirp4netns --step-net-pool=1 -- 'echo up; sleep 1; grep -c tap0 /proc/net/dev'
-	await 10 step_says_twice up || fail "$(cat "$scratch/step.log")"
+	steps=2 run_step --step-net=slirp4netns --step-net-pool=1 -- "$until_let_go"
+	await 20 step_says up || fail "$(cat "$scratch/step.log")"
+	await 20 some_of runbuild-pool
+	let_go 1
+	await 20 step_says_twice up || fail "$(cat "$scratch/step.log")"
 	# for a moment it stands in a namespace that it makes
 	kill_first runbuild-pool
+	await 20 step_says 'the step has lost its network' || fail "$(cat "$scratch/step.log")"
+	let_go 2
 	wait "$launcher" || true
 	launcher=
-	contains "$scratch/step.log" 'the step has lost its network' '[RB0613]'
+	contains "$scratch/step.log" '[RB0613]'
 	all_gone
+	rm -f "$scratch"/base/go-*
 }
 
 # refused_with CODE TEXT…: the launcher or the step said it, in one line with a remedy.
