@@ -101,7 +101,7 @@ start_server() {
 	exec_as_user runbuild --debug rootless --state-dir="$state" "$@" -- \
 		"$scratch/lib/tcp.py" serve 0.0.0.0 8082 inside >"$scratch/launcher.out" 2>"$scratch/launcher.err" &
 	launcher=$!
-	trap 'kill "$launcher" 2>/dev/null || true' EXIT
+	trap end_server EXIT
 	await 20 grep -q ready "$scratch/launcher.out" || fail "$(cat "$scratch/launcher.err")"
 }
 

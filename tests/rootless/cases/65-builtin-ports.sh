@@ -13,7 +13,7 @@ start_forwarded() {
 	exec_as_user runbuild --debug rootless --state-dir="$state" --port-driver=builtin "$@" -- \
 		"$scratch/lib/forward.py" serve 8082 >"$scratch/launcher.out" 2>"$scratch/launcher.err" &
 	launcher=$!
-	trap 'kill "$launcher" 2>/dev/null || true' EXIT
+	trap end_server EXIT
 	await 20 grep -q ready "$scratch/launcher.out" || fail "$(cat "$scratch/launcher.err")"
 }
 
@@ -165,7 +165,7 @@ test_forwarded_ports_lead_into_a_detached_network() {
 		sh -c 'exec nsenter --net="$ROOTLESSKIT_STATE_DIR/netns" "$0" serve 0.0.0.0 8082 inside' "$scratch/lib/tcp.py" \
 		>"$scratch/launcher.out" 2>"$scratch/launcher.err" &
 	launcher=$!
-	trap 'kill "$launcher" 2>/dev/null || true' EXIT
+	trap end_server EXIT
 	await 20 grep -q ready "$scratch/launcher.out" || fail "$(cat "$scratch/launcher.err")"
 	has "$(get_port 8081)" inside
 }

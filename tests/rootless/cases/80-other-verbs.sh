@@ -215,7 +215,7 @@ test_daemonless_tells_of_a_daemon_that_dies_and_ends_with_the_client() {
 	exec_as_user runbuild daemonless --net=none -- sh -c 'echo up; while [ ! -e "$HOME/go" ]; do sleep 0.1; done; exit 6' \
 		>"$scratch/launcher.out" 2>"$scratch/err" &
 	launcher=$!
-	trap 'kill "$launcher" 2>/dev/null || true' EXIT
+	trap end_server EXIT
 	await 60 grep -q up "$scratch/launcher.out" || fail "$(cat "$scratch/err")"
 	kill -KILL "$(descendant_named "$launcher" buildkitd)"
 	await 20 grep -q 'buildkitd has ended with status 137; its last lines:' "$scratch/err" || fail "$(cat "$scratch/err")"

@@ -84,3 +84,9 @@ as_user_with_helpers() {
 with_helpers() {
 	exec_as_user env PATH="$scratch/home/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" "$@"
 }
+
+# The next test wants the same port: this one's launcher is waited for.
+end_server() {
+	kill "$launcher" 2>/dev/null || true
+	wait "$launcher" 2>/dev/null || true
+}
