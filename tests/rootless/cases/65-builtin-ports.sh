@@ -42,6 +42,21 @@ test_a_forwarded_client_keeps_its_address() {
 	has "$(api GET /v1/info)" '"portDriver":{"driver":"builtin","protos":["tcp","tcp4","tcp6","udp","udp4","udp6"],"disallowLoopbackChildIP":false}'
 }
 
+test_a_forwarded_client_keeps_its_address_into_a_detached_network() {
+	needs_tun
+	needs_host
+	state=$scratch/home/state
+	rm -rf "$state"
+	ip addr replace 192.0.2.1/32 dev lo
+	exec_as_user runbuild rootless --state-dir="$state" --net=slirp4netns --detach-netns --port-driver=builtin -p 8081:8082/tcp -- \
+		sh -c 'exec nsenter --net="$ROOTLESSKIT_STATE_DIR/netns" "$0" serve 8082' "$scratch/lib/forward.py" \
+		>"$scratch/launcher.out" 2>"$scratch/launcher.err" &
+	launcher=$!
+	trap end_server EXIT
+	await 20 grep -q ready "$scratch/launcher.out" || fail "$(cat "$scratch/launcher.err")"
+	same 'from afar' 192.0.2.1 "$(end ask 192.0.2.1 192.0.2.1 8081 peer)"
+}
+
 test_a_forwarded_client_is_hidden_when_asked() {
 	needs_host
 	start_forwarded --net=none --source-ip-transparent=false -p 8081:8082/tcp
