@@ -204,8 +204,9 @@ static const struct catalogue_entry entries[] = {
 	{RB_SETUP_STEP, "set-up", "A step of the set-up failed in the runtime itself.",
 	 "Free what the message says is short (memory, descriptors, processes) and run it again."},
 	{RB_LSM, "security module",
-	 "The configuration asks for AppArmor or SELinux, which is not active here.",
-	 "Remove the profile or label from the configuration."},
+	 "The configuration asks for AppArmor or SELinux, which is not active here, or does not know "
+	 "the profile or label.",
+	 "Load the profile, or remove it or the label from the configuration."},
 	{RB_CGROUP_CONTROLLER, "no such cgroup controller",
 	 "A limit needs a controller that this host does not have, or has only on the other version "
 	 "of cgroups.",

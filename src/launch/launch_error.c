@@ -199,6 +199,36 @@ static int failure_landlock(const struct handshake *record, const struct plan *p
 	return -e;
 }
 
+/*
+ * A label that the security module does not take. AppArmor: ENOENT, no profile of that name is
+ * loaded. SELinux: EINVAL, the policy does not know the context. Returns 1 when it is neither.
+ */
+static int failure_label(const struct handshake *record, const struct plan *plan,
+			 const struct plan_op *op, struct rb_err *err)
+{
+	static const char verb[] = "exec ";
+	const char *value;
+
+	if (!op || !str_eq(plan_str(plan, op->str[0]), "self/attr/exec"))
+		return 1;
+	value = plan_str(plan, op->str[1]);
+	if (!str_eq(plan_str(plan, op->origin), "/process/apparmorProfile")) {
+		err_set(err, RB_LSM, record->errnum, "cannot set the SELinux label '%s'", value);
+		err_fix(err,
+			"use a context that the loaded policy knows and lets the caller enter");
+		return -record->errnum;
+	}
+	value += str_starts(value, verb) ? strlen(verb) : 0;
+	if (record->errnum == ENOENT) {
+		err_set(err, RB_LSM, 0, "the AppArmor profile '%s' is not loaded", value);
+		err_fix(err, "load it with apparmor_parser, or remove it from the configuration");
+	} else {
+		err_set(err, RB_LSM, record->errnum, "cannot set the AppArmor profile '%s'", value);
+		err_fix(err, "see what confines the caller: /proc/self/attr/current");
+	}
+	return -record->errnum;
+}
+
 /* Kinds whose failure has one code and one sentence. */
 static const struct {
 	enum plan_op_kind kind;
@@ -286,6 +316,8 @@ int launch_failure(const struct handshake *record, const struct plan *plan, cons
 		r = failure_program(record, argv0, err);
 	else if (r > 0 && record->kind == OP_HOOK)
 		r = failure_hook(record, op, err);
+	else if (r > 0 && record->kind == OP_WRITE_PROC)
+		r = failure_label(record, plan, op, err);
 	for (size_t i = 0; r > 0 && i < ARRAY_LEN(plain_failures); i++) {
 		char sentence[256];
 

@@ -9,22 +9,6 @@ readonly limits='.linux.cgroupsPath = "/vmtest/limits"
 	| .linux.resources = {memory: {limit: 67108864}, pids: {limit: 40},
 		cpu: {quota: 25000, period: 50000, shares: 512}}'
 
-# in_group FILE…: the values of a group's files, one a line.
-in_group() {
-	local group=$1 file
-
-	shift
-	for file in "$@"; do
-		tr '\n' ' ' <"$group/$file"
-		echo
-	done
-}
-
-start_sleeper() {
-	"$runtime" create --bundle "$(make_bundle "$1" "$2" 'exec sleep 1000')" "$1" </dev/null >/dev/null 2>&1
-	"$runtime" start "$1"
-}
-
 test_limits_set_are_limits_read() {
 	start_sleeper limits "$limits"
 	same 'limits' $'67108864 \n40 \n25000 50000 ' \
@@ -96,21 +80,4 @@ test_systemd_scope_has_the_limits() {
 
 scope_is_gone() {
 	[[ $(systemctl is-active "$1") != active ]]
-}
-
-# The rule of devices is a BPF program here: only what is listed opens.
-test_devices_that_are_not_allowed_do_not_open() {
-	local bundle output
-
-	bundle=$(make_bundle devices '.linux.cgroupsPath = "/vmtest/devices"
-		| .linux.resources = {devices: [{allow: false, access: "rwm"},
-			{allow: true, type: "c", major: 1, minor: 3, access: "rwm"}]}' \
-		'echo x >/dev/null && echo null; head -c 1 /dev/urandom >/dev/null 2>&1 && echo urandom; head -c 1 /dev/full >/dev/null 2>&1 && echo full; mknod /tmp/kmsg c 1 11 2>/dev/null; cat /tmp/kmsg 2>/dev/null | head -c 1; true')
-	output=$("$runtime" run --bundle "$bundle" devices </dev/null)
-	contains <(printf '%s\n' "$output") null
-	[[ $output != *kmsg* ]] || fail "$output"
-}
-
-test_no_group_is_left() {
-	same 'groups' '' "$(find /sys/fs/cgroup/vmtest -mindepth 1 -type d 2>/dev/null)"
 }

@@ -5,19 +5,6 @@
 # podman with both cgroup managers, as root and as an ordinary user: what it is
 # told to limit is what the kernel says, and running out of memory is reported.
 
-# podman_as USER MANAGER ARGUMENT…
-podman_as() {
-	local user=$1 manager=$2
-
-	shift 2
-	if [[ $user == root ]]; then
-		podman --root "$scratch/store-root" --runroot "$scratch/run-root" \
-			--runtime "$runtime" --cgroup-manager "$manager" --events-backend file "$@"
-	else
-		as_builder podman --runtime "$runtime" --cgroup-manager "$manager" --events-backend file "$@"
-	fi
-}
-
 # The step prints its own limits from its cgroup namespace.
 check_podman_limits() {
 	local output
