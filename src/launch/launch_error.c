@@ -236,7 +236,7 @@ static const struct {
 	const char *what; /* may take the op's string */
 } plain_failures[] = {
 	{OP_SETNS, RB_NAMESPACE, "cannot join the container's namespaces"},
-	{OP_UNSHARE, RB_NAMESPACE, "cannot make a cgroup or time namespace"},
+	{OP_UNSHARE, RB_NAMESPACE, "cannot make a cgroup, IPC or time namespace"},
 	{OP_ENTER_TIME, RB_NAMESPACE, "cannot enter the time namespace"},
 	{OP_AFFINITY, RB_SCHEDULING, "cannot set the CPU affinity"},
 	{OP_SCHEDULER, RB_SCHEDULING, "cannot set the scheduler"},

@@ -105,3 +105,9 @@ void plan_add_network_end(struct plan_blob *b);
 
 /* A namespace that the plan creates (not one it joins). */
 bool plan_new_namespace(const struct plan_blob *b, uint64_t type);
+/*
+ * The file system of message queues belongs to who makes the IPC namespace, which at clone(2) is
+ * still the id outside. Where that is nobody in the new user namespace, its root makes it instead:
+ * ipc_namespaces(7), mq_overview(7).
+ */
+bool plan_ipc_comes_later(const struct plan_blob *b);

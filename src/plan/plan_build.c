@@ -92,6 +92,9 @@ static void plan_add_namespace_setup(struct plan_blob *b)
 	/* every mode below is meant literally */
 	blob_child(b, OP_UMASK, NULL)->arg[0] = 0;
 	plan_add_session(b);
+	if (plan_ipc_comes_later(b))
+		blob_child(b, OP_UNSHARE, spec_namespace_find(spec, CLONE_NEWIPC)->origin)
+			->arg[0] = CLONE_NEWIPC;
 	if (plan_new_namespace(b, CLONE_NEWCGROUP))
 		/* after the cgroup was joined: its own cgroup is the root of the namespace */
 		blob_child(b, OP_UNSHARE, spec_namespace_find(spec, CLONE_NEWCGROUP)->origin)

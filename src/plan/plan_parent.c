@@ -220,7 +220,8 @@ static void plan_add_clone(struct plan_blob *b)
 		if (!ns->path) {
 			/* the cgroup namespace is made after the cgroup was joined, and a time
 			 * namespace takes its offsets only as long as nobody is in it */
-			if (ns->type != CLONE_NEWCGROUP && ns->type != CLONE_NEWTIME)
+			if (ns->type != CLONE_NEWCGROUP && ns->type != CLONE_NEWTIME &&
+			    (ns->type != CLONE_NEWIPC || !plan_ipc_comes_later(b)))
 				fresh |= ns->type;
 			continue;
 		}

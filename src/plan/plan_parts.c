@@ -17,6 +17,20 @@ bool plan_new_namespace(const struct plan_blob *b, uint64_t type)
 	return ns->path == NULL;
 }
 
+bool plan_ipc_comes_later(const struct plan_blob *b)
+{
+	const struct spec *spec = b->spec;
+	const struct spec_namespace *user = spec_namespace_find(spec, CLONE_NEWUSER);
+
+	if (!user || user->path || !plan_new_namespace(b, CLONE_NEWIPC))
+		return false;
+	for (size_t i = 0; i < spec->n_uid_map; i++)
+		if (b->host->euid >= spec->uid_map[i].outside &&
+		    b->host->euid - spec->uid_map[i].outside < spec->uid_map[i].count)
+			return false;
+	return true;
+}
+
 bool plan_in_user_namespace(const struct plan_blob *b)
 {
 	return b->host->in_user_namespace || spec_namespace_find(b->spec, CLONE_NEWUSER) != NULL;

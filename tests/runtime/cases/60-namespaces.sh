@@ -149,6 +149,20 @@ test_map_inside_the_launchers_namespace() {
  1 1000 100'
 }
 
+# Whoever makes the IPC namespace owns its message queues, and outside the map that is nobody.
+test_message_queues_belong_to_the_root_of_a_user_namespace() {
+	need_mode root
+	new_bundle mqueueowner
+	edit_config '.linux.namespaces += [{type: "user"}]
+		| .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 1000}]
+		| .linux.gidMappings = .linux.uidMappings'
+	chmod o+x "$scratch" "$scratch/bundles" "$bundle"
+	set_script 'stat -c %u:%a /dev/mqueue; readlink /proc/self/ns/ipc'
+	run_container mqueueowner
+	same 'owner and mode' 0:1777 "$(head -n 1 "$bundle/out")" || fail "$(cat "$bundle/err")"
+	[[ $(tail -n 1 "$bundle/out") != "$(readlink /proc/self/ns/ipc)" ]] || fail 'it is not a namespace of its own'
+}
+
 test_ids_outside_the_map_are_refused() {
 	new_bundle outside
 	edit_config '.linux.namespaces |= (map(select(.type != "user")) + [{type: "user"}])
