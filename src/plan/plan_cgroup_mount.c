@@ -9,6 +9,7 @@
  */
 #include "base/sys.h"
 #include "plan/plan_blob.h"
+#include "plan/scope.h"
 
 #define CGROUP_PATH "/sys/fs/cgroup"
 
@@ -93,13 +94,31 @@ static void add_hierarchy(struct plan_blob *b, const struct spec_mount *mount,
 	attach_below(b, mount, directory);
 }
 
+/* The path of the container's group when it surely exists before the child gets here, or NULL. */
+static const char *own_group(struct plan_blob *b)
+{
+	bool surely = !b->options->rootless_cgroup || !b->options->foreground;
+	struct rb_err ignored; /* plan_add_cgroup() says it */
+	struct scope scope;
+
+	if (!surely)
+		return NULL;
+	if (b->options->cgroup_manager == CGROUP_MANAGER_FILES)
+		return b->spec->cgroups_path[0] == '/' ? b->spec->cgroups_path : NULL;
+	/* a user's systemd has its groups below one of its own */
+	if (b->options->cgroup_manager != CGROUP_MANAGER_SYSTEMD || b->host->euid != 0 ||
+	    b->host->in_user_namespace ||
+	    scope_describe(b->arena, b->spec, b->host, b->options->id, &scope, &ignored) < 0)
+		return NULL;
+	return scope_group(b->arena, &scope);
+}
+
 /* The container's own group in a hierarchy, bound. Its path is known: it was made before. */
-static void add_own_group(struct plan_blob *b, const struct spec_mount *mount,
+static void add_own_group(struct plan_blob *b, const struct spec_mount *mount, const char *group,
 			  const char *directory)
 {
 	uint32_t path = blob_str(b, arena_printf(b->arena, CGROUP_PATH "%s%s%s",
-						 directory[0] ? "/" : "", directory,
-						 b->spec->cgroups_path));
+						 directory[0] ? "/" : "", directory, group));
 	struct plan_op *op = blob_child(b, OP_OPEN_TREE, mount->origin);
 
 	op->slot = SLOT_TREE;
@@ -128,7 +147,7 @@ static void add_links(struct plan_blob *b, const struct spec_mount *mount, const
 	}
 }
 
-static void add_v1(struct plan_blob *b, const struct spec_mount *mount, bool namespaced)
+static void add_v1(struct plan_blob *b, const struct spec_mount *mount, const char *group)
 {
 	const char *at = b->host->cgroup_hierarchies;
 
@@ -142,10 +161,10 @@ static void add_v1(struct plan_blob *b, const struct spec_mount *mount, bool nam
 			b->pool.failed = true;
 			return;
 		}
-		if (namespaced)
-			add_hierarchy(b, mount, directory);
+		if (group)
+			add_own_group(b, mount, group, directory);
 		else
-			add_own_group(b, mount, directory);
+			add_hierarchy(b, mount, directory);
 		add_links(b, mount, directory);
 		at += len + (at[len] == ' ');
 	}
@@ -164,12 +183,9 @@ static void add_v1(struct plan_blob *b, const struct spec_mount *mount, bool nam
 bool plan_add_cgroup_mount(struct plan_blob *b, const struct spec_mount *mount)
 {
 	bool namespaced = plan_new_namespace(b, CLONE_NEWCGROUP);
-	/* a group that surely exists when the child gets here */
-	bool own = b->spec->cgroups_path[0] == '/' &&
-		   b->options->cgroup_manager == CGROUP_MANAGER_FILES &&
-		   (!b->options->rootless_cgroup || !b->options->foreground);
+	const char *group = namespaced ? NULL : own_group(b);
 
-	if (!namespaced && !own)
+	if (!namespaced && !group)
 		return false;
 	/* there v1 cannot be mounted at all, and v2 only bound */
 	if (plan_in_user_namespace(b) && (namespaced || b->host->cgroup_mode != HOST_CGROUP_V2))
@@ -177,11 +193,11 @@ bool plan_add_cgroup_mount(struct plan_blob *b, const struct spec_mount *mount)
 	if (b->host->cgroup_mode == HOST_CGROUP_V2) {
 		if (namespaced)
 			return false; /* an ordinary mount of cgroup2 does it */
-		add_own_group(b, mount, "");
+		add_own_group(b, mount, group, "");
 		return true;
 	}
 	if (!b->host->cgroup_hierarchies[0])
 		return false;
-	add_v1(b, mount, namespaced);
+	add_v1(b, mount, group);
 	return true;
 }

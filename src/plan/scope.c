@@ -247,3 +247,31 @@ int scope_describe(struct arena *arena, const struct spec *spec, const struct ho
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "cgroupsPath");
 	return scope_properties(arena, &spec->resources, host, ret_scope, err);
 }
+
+/* systemd puts "_" in front of what could be a file of cgroupfs: src/basic/cgroup-util.c. */
+static bool is_filed_under_another_name(const char *unit)
+{
+	size_t len = strcspn(unit, ".");
+
+	for (int i = 0; i < CONTROLLERS; i++) {
+		const char *name = host_controller_v1_name((enum host_controller)i);
+
+		if (strlen(name) == len && memcmp(name, unit, len) == 0)
+			return true;
+	}
+	return unit[0] == '_' || unit[0] == '.' || str_starts(unit, "cgroup.") ||
+	       str_starts(unit, "io.") || str_starts(unit, "misc.");
+}
+
+const char *scope_group(struct arena *arena, const struct scope *scope)
+{
+	size_t len = strlen(scope->slice) - strlen(".slice");
+	const char *path = "";
+
+	if (is_filed_under_another_name(scope->unit))
+		return NULL;
+	for (size_t end = 1; path && len > 0 && scope->slice[0] != '-' && end <= len; end++)
+		if (end == len || scope->slice[end] == '-')
+			path = arena_printf(arena, "%s/%.*s.slice", path, (int)end, scope->slice);
+	return path ? arena_printf(arena, "%s/%s", path, scope->unit) : NULL;
+}

@@ -19,6 +19,12 @@ struct scope {
 int scope_describe(struct arena *arena, const struct spec *spec, const struct host *host,
 		   const char *id, struct scope *ret_scope, struct rb_err *err);
 
+/*
+ * Where the system's systemd keeps the scope's group in every hierarchy, "/a.slice/a-b.slice/UNIT";
+ * NULL for a unit that it files under another name. systemd.slice(5).
+ */
+const char *scope_group(struct arena *arena, const struct scope *scope);
+
 /* The properties alone: `update`. */
 int scope_properties(struct arena *arena, const struct spec_resources *resources,
 		     const struct host *host, struct scope *ret_scope, struct rb_err *err);

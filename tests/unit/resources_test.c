@@ -280,6 +280,13 @@ static void scope_is_named_as_clients_look_for_it(void)
 	CHECK(scope_describe(&arena, &spec, &host_v2, "id", &scope, &err) == 0);
 	CHECK_STR(scope.slice, "machine.slice");
 	CHECK_STR(scope.unit, "libpod-abc.scope");
+	CHECK_STR(scope_group(&arena, &scope), "/machine.slice/libpod-abc.scope");
+	scope.slice = "a-b-c.slice";
+	CHECK_STR(scope_group(&arena, &scope), "/a.slice/a-b.slice/a-b-c.slice/libpod-abc.scope");
+	scope.slice = "-.slice";
+	CHECK_STR(scope_group(&arena, &scope), "/libpod-abc.scope");
+	scope.unit = "memory.scope"; /* systemd's directory is _memory.scope */
+	CHECK(scope_group(&arena, &scope) == NULL);
 	spec.cgroups_path = "";
 	CHECK(scope_describe(&arena, &spec, &host_v2, "id", &scope, &err) == 0);
 	CHECK_STR(scope.slice, "system.slice");
