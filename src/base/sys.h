@@ -164,6 +164,11 @@ static inline int sys_fsopen(const char *type)
 	return SYS_CALL(SYS_fsopen, type, FSOPEN_CLOEXEC);
 }
 
+static inline int sys_fsetxattr(int fd, const char *name, const void *value, size_t len)
+{
+	return SYS_CALL(SYS_fsetxattr, fd, name, value, len, 0);
+}
+
 static inline int sys_fsconfig(int fd, unsigned command, const char *key, const char *value,
 			       int aux)
 {

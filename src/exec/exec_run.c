@@ -62,6 +62,7 @@ static exec_op_fn *const handlers[OP_KINDS] = {
 	[OP_OPEN_IN_ROOT] = op_open_in_root,
 	[OP_MAKE_TARGET] = op_make_target,
 	[OP_MOVE_MOUNT] = op_move_mount,
+	[OP_LABEL] = op_label,
 	[OP_COPY_UP] = op_copy_up,
 	[OP_MKDIR_IN_ROOT] = op_mkdir_in_root,
 	[OP_SYMLINK_IN_ROOT] = op_symlink_in_root,

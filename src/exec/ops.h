@@ -76,7 +76,7 @@ int hide_host_mounts(void);
 exec_op_fn op_await_plan;
 
 /* ops_copy.c */
-exec_op_fn op_copy_up, op_text_file;
+exec_op_fn op_copy_up, op_text_file, op_label;
 
 /* ops_tty.c */
 exec_op_fn op_open_tty, op_console, op_send_tty, op_tty_stdio, op_controlling_tty, op_stdio_owner;

@@ -212,8 +212,11 @@ int op_fsmount(struct exec_child *child, const struct plan_op *op)
 		return fsmount_failed(child, op, fs);
 	/* the source is only a label; a file system without one says EINVAL, which is fine */
 	(void)sys_fsconfig(fs, FSCONFIG_SET_STRING, "source", op_str(child, op, 1), 0);
-	for (uint32_t i = 0; r == 0 && options && i < options->count; i++)
+	for (uint32_t i = 0; r == 0 && options && i < options->count; i++) {
 		r = fsmount_option(fs, plan_str(child->plan, options->item[i]));
+		if (r == -EINVAL)
+			exec_fail(child, op, EINVAL, HS_STATUS_OPTION + (int)i);
+	}
 	if (r == 0)
 		r = sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
 	mount = r < 0 ? r : sys_fsmount(fs, (unsigned)op->arg[0]);
@@ -222,6 +225,20 @@ int op_fsmount(struct exec_child *child, const struct plan_op *op)
 		return fsmount_failed(child, op, mount);
 	slot_set(child, op->slot, mount);
 	return 0;
+}
+
+/* The mount is open for its path only: "." of it is a descriptor that can be written through. */
+int op_label(struct exec_child *child, const struct plan_op *op)
+{
+	const char *label = op_str(child, op, 0);
+	int fd = sys_openat(child->slots[op->slot], ".", O_RDONLY | O_DIRECTORY, 0);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = sys_fsetxattr(fd, "security.selinux", label, strlen(label) + 1);
+	sys_close(fd);
+	return r;
 }
 
 int op_mount_setattr(struct exec_child *child, const struct plan_op *op)

@@ -239,7 +239,11 @@ static void host_probe_lsm(struct host *host)
 					 sizeof(text)) > 0 &&
 			 text[0] == 'Y';
 	host_probe_resctrl(host);
-	host->selinux = statfs("/sys/fs/selinux", &fs) == 0 && fs.f_type == SELINUX_MAGIC;
+	/* until a policy is loaded everything is "kernel", and no context is known */
+	host->selinux = statfs("/sys/fs/selinux", &fs) == 0 && fs.f_type == SELINUX_MAGIC &&
+			file_read_small(AT_FDCWD, "/proc/self/attr/current", text, sizeof(text)) >
+				0 &&
+			!str_eq(text, "kernel");
 }
 
 int host_probe(unsigned want, struct host *ret_host, struct rb_err *err)

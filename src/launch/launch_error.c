@@ -46,6 +46,44 @@ static int failure_move(int e, const char *target, struct rb_err *err)
 	return -e;
 }
 
+/* EINVAL: the policy does not know the context; EACCES, EPERM: it does not let us use it. */
+static int failure_selinux(int e, const char *label, const char *origin, struct rb_err *err)
+{
+	bool unknown = e == EINVAL;
+
+	err_set(err, RB_LSM, unknown ? 0 : e, "%s the SELinux label '%s'",
+		unknown ? "the loaded policy does not know" : "cannot set", label);
+	err_origin(err, origin);
+	err_fix(err, unknown ? "use a context of the loaded policy: seinfo, sestatus"
+			     : "let the policy allow it: ausearch -m avc says what it refused");
+	return -e;
+}
+
+static int failure_option(const struct handshake *record, const char *what, const char *option,
+			  struct rb_err *err)
+{
+	static const char context[] = "context=";
+
+	if (str_starts(option, context))
+		return failure_selinux(record->errnum, option + strlen(context),
+				       "/linux/mountLabel", err);
+	err_set(err, RB_MOUNT, record->errnum, "cannot mount %s: option '%s'", what, option);
+	err_fix(err, "remove it, or give it a value that this type of file system takes");
+	return -record->errnum;
+}
+
+/* The option that the child has named, or NULL. */
+static const char *failed_option(const struct handshake *record, const struct plan *plan,
+				 const struct plan_op *op)
+{
+	const struct plan_list *options = op ? plan_list_at(plan, op->list) : NULL;
+	uint32_t i = (uint32_t)record->status - HS_STATUS_OPTION;
+
+	if (!options || record->status < HS_STATUS_OPTION || i >= options->count)
+		return NULL;
+	return plan_str(plan, options->item[i]);
+}
+
 static int failure_fsmount(const struct handshake *record, const char *what, struct rb_err *err)
 {
 	int e = record->errnum;
@@ -209,15 +247,12 @@ static int failure_label(const struct handshake *record, const struct plan *plan
 	static const char verb[] = "exec ";
 	const char *value;
 
-	if (!op || !str_eq(plan_str(plan, op->str[0]), "self/attr/exec"))
+	if (!op || (!str_eq(plan_str(plan, op->str[0]), "self/attr/exec") &&
+		    !str_eq(plan_str(plan, op->str[0]), "self/attr/keycreate")))
 		return 1;
 	value = plan_str(plan, op->str[1]);
-	if (!str_eq(plan_str(plan, op->origin), "/process/apparmorProfile")) {
-		err_set(err, RB_LSM, record->errnum, "cannot set the SELinux label '%s'", value);
-		err_fix(err,
-			"use a context that the loaded policy knows and lets the caller enter");
-		return -record->errnum;
-	}
+	if (!str_eq(plan_str(plan, op->origin), "/process/apparmorProfile"))
+		return failure_selinux(record->errnum, value, "/process/selinuxLabel", err);
 	value += str_starts(value, verb) ? strlen(verb) : 0;
 	if (record->errnum == ENOENT) {
 		err_set(err, RB_LSM, 0, "the AppArmor profile '%s' is not loaded", value);
@@ -318,6 +353,10 @@ int launch_failure(const struct handshake *record, const struct plan *plan, cons
 		r = failure_hook(record, op, err);
 	else if (r > 0 && record->kind == OP_WRITE_PROC)
 		r = failure_label(record, plan, op, err);
+	else if (r > 0 && record->kind == OP_LABEL)
+		r = failure_selinux(record->errnum, what, "/linux/mountLabel", err);
+	else if (r > 0 && record->kind == OP_FSMOUNT && failed_option(record, plan, op))
+		r = failure_option(record, what, failed_option(record, plan, op), err);
 	for (size_t i = 0; r > 0 && i < ARRAY_LEN(plain_failures); i++) {
 		char sentence[256];
 

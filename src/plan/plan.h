@@ -90,6 +90,8 @@ enum plan_slot {
 	X(OP_MAKE_TARGET,     "make_target")     /* str[0] -> slot, created like slot2 if missing: openat2(2), \
 						    mkdirat(2) */ \
 	X(OP_MOVE_MOUNT,      "move_mount")      /* slot onto slot2, both closed: move_mount(2) */ \
+	X(OP_LABEL,           "label")           /* str[0], the SELinux context of the mount slot's root: \
+						    fsetxattr(2) */ \
 	X(OP_COPY_UP,         "copy_up")         /* the directory slot2 into the mount slot: getdents64(2), \
 						    fchownat(2) */ \
 	X(OP_MKDIR_IN_ROOT,   "mkdir_in_root")   /* str[0] with its parents: mkdirat(2) */ \

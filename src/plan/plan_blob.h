@@ -53,6 +53,10 @@ void plan_add_protections(struct plan_blob *b); /* masked, read-only paths, read
 void plan_add_open_null(struct plan_blob *b);   /* -> SLOT_NULL */
 int plan_check_process_ids(struct plan_blob *b, const struct spec_process *process);
 void plan_add_oom_score(struct plan_blob *b, const struct spec_process *process);
+/* The SELinux label of the session keyring that is made next. */
+void plan_add_keyring_label(struct plan_blob *b, const struct spec_process *process);
+/* linux.mountLabel as an option of a file system of that type: 1, or 0 without one. */
+size_t plan_mount_context(struct plan_blob *b, const char *type, const char **ret_option);
 void plan_add_process(struct plan_blob *b, const struct spec_process *process);
 void plan_add_early_process(struct plan_blob *b, const struct spec_process *process);
 void plan_add_affinity(struct plan_blob *b, const struct spec_bits *cpus);

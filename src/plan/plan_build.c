@@ -10,14 +10,15 @@
 enum { CAP_NUMBER_SYS_CHROOT = 18 };
 
 /* A session of its own: no controlling terminal of ours (TIOCSTI), no keys of ours. */
-static void plan_add_session(struct plan_blob *b)
+static void plan_add_session(struct plan_blob *b, const struct spec_process *process)
 {
 	blob_child(b, OP_SETSID, NULL);
-	if (!b->options->no_new_keyring)
-		/* ENOSYS: no keyrings; EDQUOT: 200 keys per user are used up; EPERM, EACCES: a
-		 * seccomp profile around us. The step then shares ours, as it would without us. */
-		blob_child(b, OP_KEYRING, NULL)->on_error = ON_ENOSYS | ON_EDQUOT | ON_EPERM |
-							    ON_EACCES;
+	if (b->options->no_new_keyring)
+		return;
+	plan_add_keyring_label(b, process);
+	/* ENOSYS: no keyrings; EDQUOT: 200 keys per user are used up; EPERM, EACCES: a seccomp
+	 * profile around us. The step then shares ours, as it would without us. */
+	blob_child(b, OP_KEYRING, NULL)->on_error = ON_ENOSYS | ON_EDQUOT | ON_EPERM | ON_EACCES;
 }
 
 /*
@@ -91,7 +92,7 @@ static void plan_add_namespace_setup(struct plan_blob *b)
 	blob_child(b, OP_UNDUMPABLE, NULL);
 	/* every mode below is meant literally */
 	blob_child(b, OP_UMASK, NULL)->arg[0] = 0;
-	plan_add_session(b);
+	plan_add_session(b, &spec->process);
 	if (plan_ipc_comes_later(b))
 		blob_child(b, OP_UNSHARE, spec_namespace_find(spec, CLONE_NEWIPC)->origin)
 			->arg[0] = CLONE_NEWIPC;
@@ -374,8 +375,8 @@ int plan_build_exec(struct arena *arena, const struct spec *spec,
 	if (join & CLONE_NEWUSER)
 		blob_child(&b, OP_ROOT_IDS, NULL)->on_error = ON_EINVAL;
 	blob_child(&b, OP_OPEN_ROOT, NULL)->slot = SLOT_ROOT;
-	plan_add_session(&b);
 	plan_add_private_proc(&b, false, process);
+	plan_add_session(&b, process);
 	plan_add_terminal(&b, process, false);
 	plan_add_terminal_use(&b, process);
 	plan_add_process(&b, process);

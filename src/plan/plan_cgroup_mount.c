@@ -15,9 +15,10 @@
 
 static void add_tmpfs(struct plan_blob *b, const struct spec_mount *mount)
 {
-	static const char *const options[] = {"mode=755"};
+	const char *options[2] = {"mode=755"};
+	size_t n = 1 + plan_mount_context(b, "tmpfs", &options[1]);
 	uint32_t type = blob_str(b, "tmpfs");
-	uint32_t list = blob_list(b, options, ARRAY_LEN(options));
+	uint32_t list = blob_list(b, options, n);
 	struct plan_op *op = blob_child(b, OP_FSMOUNT, mount->origin);
 
 	op->slot = SLOT_TREE;

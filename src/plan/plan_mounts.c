@@ -162,10 +162,32 @@ static bool data_id_unmapped(const struct plan_blob *b, const char *option)
 	return num_parse_u32(option + 4, &id) == 0 && !plan_id_mapped(b, id, gid);
 }
 
+/*
+ * File systems that take linux.mountLabel as an option. Not those of the kernel's own state; a
+ * message queue file system exists before it is mounted, and its root is labelled instead.
+ */
+static bool mount_takes_context(const struct plan_blob *b, const char *type)
+{
+	static const char *const none[] = {"proc", "sysfs", "cgroup", "cgroup2", "mqueue"};
+
+	for (size_t i = 0; i < ARRAY_LEN(none); i++)
+		if (str_eq(type, none[i]))
+			return false;
+	return b->spec->mount_label && b->spec->mount_label[0];
+}
+
+size_t plan_mount_context(struct plan_blob *b, const char *type, const char **ret_option)
+{
+	if (!mount_takes_context(b, type))
+		return 0;
+	*ret_option = arena_printf(b->arena, "context=%s", b->spec->mount_label);
+	return 1;
+}
+
 /* The file system's options; those of devpts that cannot work in a small user namespace go. */
 static uint32_t plan_mount_data(struct plan_blob *b, const struct spec_mount *mount)
 {
-	const char **kept = arena_array(b->arena, mount->data.n + 1, sizeof(*kept));
+	const char **kept = arena_array(b->arena, mount->data.n + 2, sizeof(*kept));
 	size_t n = 0;
 
 	if (!kept) {
@@ -175,6 +197,7 @@ static uint32_t plan_mount_data(struct plan_blob *b, const struct spec_mount *mo
 	for (size_t i = 0; i < mount->data.n; i++)
 		if (!str_eq(mount->type, "devpts") || !data_id_unmapped(b, mount->data.v[i]))
 			kept[n++] = mount->data.v[i];
+	n += plan_mount_context(b, mount->type, &kept[n]);
 	return blob_list(b, kept, n);
 }
 
@@ -254,6 +277,13 @@ static void plan_add_other_fs(struct plan_blob *b, const struct spec_mount *moun
 	if (mount_read_only_later(mount))
 		attr &= ~(uint64_t)MOUNT_ATTR_RDONLY;
 	plan_add_fsmount(b, mount, mount->type, attr);
+	if (str_eq(mount->type, "mqueue") && b->spec->mount_label && b->spec->mount_label[0]) {
+		uint32_t label = blob_str(b, b->spec->mount_label);
+
+		op = blob_child(b, OP_LABEL, "/linux/mountLabel");
+		op->slot = SLOT_TREE;
+		op->str[0] = label;
+	}
 	if (mount->copy_up) {
 		uint32_t path = blob_str(b, mount->destination);
 
@@ -377,9 +407,10 @@ bool plan_has_parts(const struct spec *spec, const struct plan_options *options)
 	return mounts_have_parts(spec) && protections_have_parts(spec) && !process->terminal &&
 	       !spec->n_devices && !spec->n_sysctls && !spec->n_net_devices &&
 	       !spec->cgroups_path[0] && !options->cgroup_handed && !process->has_oom_score_adj &&
-	       !process->apparmor_profile && !process->selinux_label && options->foreground &&
-	       options->rootless_cgroup && options->no_record && !options->no_pivot &&
-	       !options->wait_start && !spec_resources_limit(&spec->resources);
+	       !process->apparmor_profile && !process->selinux_label && !spec->mount_label &&
+	       options->foreground && options->rootless_cgroup && options->no_record &&
+	       !options->no_pivot && !options->wait_start &&
+	       !spec_resources_limit(&spec->resources);
 }
 
 /*
@@ -457,6 +488,8 @@ static void plan_add_masks(struct plan_blob *b)
 {
 	const struct spec_strings *masked = &b->spec->masked_paths;
 	uint32_t tmpfs = blob_str(b, "tmpfs");
+	const char *context = NULL;
+	uint32_t options = 0;
 	struct plan_op *op;
 	size_t n = 0;
 
@@ -464,9 +497,12 @@ static void plan_add_masks(struct plan_blob *b)
 		n += !path_is_elsewhere(b, masked->v[i]);
 	if (n == 0)
 		return;
+	if (plan_mount_context(b, "tmpfs", &context))
+		options = blob_list(b, &context, 1);
 	op = blob_child(b, OP_FSMOUNT, masked->origin);
 	op->slot = SLOT_EMPTY;
 	op->str[0] = op->str[1] = tmpfs;
+	op->list = options;
 	op->arg[0] = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 	plan_add_open_null(b);
 	for (size_t i = 0; i < masked->n; i++) {

@@ -267,6 +267,7 @@ static bool print_mount_op(const struct plan *plan, const struct plan_op *op, st
 		}
 		return true;
 	case OP_OPEN_IN_ROOT:
+	case OP_LABEL:
 	case OP_MAKE_TARGET:
 		strbuf_printf(out, "%s = ", slot_name(op->slot));
 		print_word(out, first);
