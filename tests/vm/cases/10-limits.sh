@@ -77,7 +77,3 @@ test_systemd_scope_has_the_limits() {
 	"$runtime" delete --force scope
 	await 60 scope_is_gone vmtest-scope.scope || fail 'the scope is still active'
 }
-
-scope_is_gone() {
-	[[ $(systemctl is-active "$1") != active ]]
-}
