@@ -181,7 +181,7 @@ static void rootless_netns_unmount(const struct rootless *r)
 	int len = snprintf(path, sizeof(path), "%s/netns", r->state_dir);
 
 	if (r->options->net.detached && len > 0 && (size_t)len < sizeof(path))
-		(void)umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
+		(void)sys_umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
 void rootless_state_remove(const struct rootless *r)
