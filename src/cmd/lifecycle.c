@@ -82,6 +82,7 @@ static int start_main(struct arena *arena, const struct globals *globals,
 	CLEANUP_FD int sock = -1;
 	CLEANUP_FD int listener = -1;
 	CLEANUP_FD int init = -1;
+	bool exec_reported = false;
 	struct state_root root;
 	int r = open_container(arena, globals, argv[0], &root, &container, err);
 
@@ -104,7 +105,7 @@ static int start_main(struct arena *arena, const struct globals *globals,
 	sock = start_connect(&container, err);
 	if (sock < 0)
 		return sock;
-	r = launch_await_start(sock, &listener, err);
+	r = launch_await_start(sock, &exec_reported, &listener, err);
 	if (r == 1) {
 		r = start_listener(arena, &container, listener, err);
 		fd_close(&listener);
@@ -112,7 +113,7 @@ static int start_main(struct arena *arena, const struct globals *globals,
 		if (r < 0)
 			(void)sys_pidfd_send_signal(init, SIGKILL);
 		else
-			r = launch_await_start(sock, &listener, err);
+			r = launch_await_start(sock, &exec_reported, &listener, err);
 	}
 	if (r < 0)
 		return r;

@@ -301,9 +301,10 @@ bool hooks_advance(struct hook_queue *queue, const struct spec *spec, enum spec_
 
 /*
  * `start`: waits on the connection to a created container until its program runs (0), or it hands
- * a seccomp listener over (1, *ret_listener): then wait again.
+ * a seccomp listener over (1, *ret_listener): then wait again, with the same *exec_reported, which
+ * is false in the beginning. The program is told of before the filter that has the listener.
  */
-int launch_await_start(int sock, int *ret_listener, struct rb_err *err);
+int launch_await_start(int sock, bool *exec_reported, int *ret_listener, struct rb_err *err);
 
 /* Hands a seccomp listener to the agent at path. state is that of runtime.md#state, as JSON. */
 int listener_send(const char *path, int listener, pid_t pid, const char *metadata,

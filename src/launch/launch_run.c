@@ -551,10 +551,8 @@ int listener_send(const char *path, int listener, pid_t pid, const char *metadat
 	return r;
 }
 
-int launch_await_start(int sock, int *ret_listener, struct rb_err *err)
+int launch_await_start(int sock, bool *exec_reported, int *ret_listener, struct rb_err *err)
 {
-	bool exec_reported = false;
-
 	*ret_listener = -1;
 	for (;;) {
 		struct handshake record;
@@ -563,7 +561,7 @@ int launch_await_start(int sock, int *ret_listener, struct rb_err *err)
 
 		if (r < 0 && r != -ECONNRESET)
 			return err_set(err, RB_INTERNAL, -r, "handshake");
-		if (r <= 0 && exec_reported)
+		if (r <= 0 && *exec_reported)
 			return 0;
 		if (r <= 0)
 			return err_set(err, RB_SETUP_KILLED, 0,
@@ -575,6 +573,6 @@ int launch_await_start(int sock, int *ret_listener, struct rb_err *err)
 		fd_close(&fd);
 		if (record.type == HS_FAIL)
 			return launch_failure(&record, NULL, NULL, err);
-		exec_reported |= record.type == HS_EXEC;
+		*exec_reported |= record.type == HS_EXEC;
 	}
 }

@@ -156,6 +156,49 @@ test_seccomp_agent_gets_listener_and_state() {
 		fail "$(<"$bundle/agent")"
 }
 
+# An agent that receives one listener: its words are in $bundle/agent, its process is $receiver.
+agent_listens() {
+	rm -f "$bundle/agent.sock"
+	: >"$bundle/agent"
+	python3 "$here/agent.py" receive "$bundle/agent.sock" >"$bundle/agent" &
+	receiver=$!
+	await 10 grep -q listening "$bundle/agent"
+}
+
+# agent_was_told STATUS: and has received the listener of the container agents.
+agent_was_told() {
+	wait "$receiver"
+	sed -n 2p "$bundle/agent" | jq -e --arg status "$1" '.metadata == "some data" and .pid > 0
+		and .state.id == "agents" and .state.status == $status' >/dev/null || fail "$(<"$bundle/agent")"
+}
+
+# The filter is installed late or, without no_new_privs, early: user_notif, seccomp(2).
+test_seccomp_agent_gets_the_listener_of_start_and_exec() {
+	local receiver privileges
+
+	for privileges in true false; do
+		grouped "agents$privileges"
+		edit_config --arg path "$bundle/agent.sock" --argjson privileges "$privileges" '.process.noNewPrivileges = $privileges
+			| .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: $path, listenerMetadata: "some data",
+			syscalls: [{names: ["mkdir", "mkdirat"], action: "SCMP_ACT_NOTIFY"}]}'
+		agent_listens
+		up agents
+		agent_was_told created
+		same 'status' running "$(status_of agents)"
+		agent_listens
+		capture runtime exec agents mkdir /tmp/x
+		contains "$bundle/err" 'Function not implemented'
+		agent_was_told running
+		down agents
+		capture runtime create --bundle "$bundle" agents
+		if ((status == 0)); then
+			capture runtime start agents
+			runtime delete --force agents
+		fi
+		refused 1 'failed to connect with seccomp agent'
+	done
+}
+
 test_process_descriptor_is_sent() {
 	new_bundle pidfd
 	python3 "$here/agent.py" receive "$bundle/pidfd.sock" >"$bundle/agent" &

@@ -227,6 +227,10 @@ test_rootfs_propagation_is_set() {
 	set_script 'awk "\$5 == \"/\"" /proc/self/mountinfo | grep -o "shared:"'
 	run_container rootprop
 	output_is shared:
+	edit_config '.linux.rootfsPropagation = "unbindable"'
+	set_script 'awk "\$5 == \"/\"" /proc/self/mountinfo | grep -o "unbindable"'
+	run_container rootprop
+	output_is unbindable
 	edit_config '.linux.rootfsPropagation = "private"'
 	set_script 'awk "\$5 == \"/\"" /proc/self/mountinfo | grep -oE "shared:|master:" || echo none'
 	run_container rootprop
