@@ -10,8 +10,9 @@
 
 #define WORKER_LINE_BYTES LIMIT_CONFIG_BYTES
 #define WORKER_JSON_DEPTH 32u
-#define WORKER_OUTPUT_CUT 49152u /* raw bytes in one step.output */
-#define WORKER_BAD_LINES  32u    /* then the connection is closed */
+/* Raw bytes in one step.output; the protocol allows 48 KiB. What is begun, no answer overtakes. */
+#define WORKER_OUTPUT_CUT 16384u
+#define WORKER_BAD_LINES  32u /* then the connection is closed */
 
 /* The stable names of errors, with the numbers of JSON-RPC beside them. */
 /* clang-format off */

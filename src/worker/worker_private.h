@@ -13,7 +13,7 @@ enum {
 	MAX_QUEUED_FDS = 32,
 	MAX_QUEUED_BYTES = 1 << 20, /* answers; beyond that nothing more is read */
 	/* of a socket, which doubles it: what is in there no answer overtakes any more */
-	SOCKET_BYTES = 32 << 10,
+	SOCKET_BYTES = 16 << 10,
 	/* the start of a step waits so long for its end: most small steps are told in one piece */
 	SOON_US = 300,
 	MAX_SIGNALS = 8, /* kept for a step that has not started */
