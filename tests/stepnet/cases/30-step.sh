@@ -110,7 +110,7 @@ two_steps() {
 
 # What the image lacks is made where the root can be written to, also below a read-only mount.
 test_a_root_without_resolv_conf_gets_one_or_the_error_names_the_remedy() {
-	local how status
+	local status=0
 
 	prepare_own_step
 	rm -rf "$scratch/bare"
@@ -123,13 +123,11 @@ test_a_root_without_resolv_conf_gets_one_or_the_error_names_the_remedy() {
 	rm -rf "$scratch/bare/etc"
 	mkdir "$scratch/bare/etc"
 	chown -R root: "$scratch/bare"
-	for how in --rootfs --lower; do
-		status=0
-		as_user runbuild step --quiet --net=slirp4netns --read-only "$how" "$scratch/bare" -- true >"$scratch/step.log" 2>&1 || status=$?
-		same "status with $how" 125 "$status"
-		contains "$scratch/step.log" "cannot make mount destination '/etc/resolv.conf'" '[RB0305]' \
-			"make an empty '/etc/resolv.conf' in the image, or mount a tmpfs"
-	done
+	# of layers that nobody may write see layers_without_resolv_conf_have_a_network_without_names
+	as_user runbuild step --quiet --net=slirp4netns --read-only --rootfs "$scratch/bare" -- true >"$scratch/step.log" 2>&1 || status=$?
+	same 'the status' 125 "$status"
+	contains "$scratch/step.log" "cannot make mount destination '/etc/resolv.conf'" '[RB0305]' \
+		"make an empty '/etc/resolv.conf' in the image, or mount a tmpfs"
 	as_user runbuild step --quiet --net=slirp4netns --read-only --rootfs "$scratch/bare" --mount type=tmpfs,dst=/etc -- \
 		cat /etc/resolv.conf >"$scratch/step.log" 2>&1 || fail "$(cat "$scratch/step.log")"
 	contains "$scratch/step.log" 'nameserver 10.0.2.3'
