@@ -260,6 +260,15 @@ static inline int sys_wait_pidfd(int pidfd, siginfo_t *info, int options)
 }
 
 /* CLOCK_MONOTONIC */
+static inline int64_t sys_now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* CLOCK_MONOTONIC */
 static inline int64_t sys_now_ms(void)
 {
 	struct timespec now;

@@ -12,6 +12,8 @@ struct worker_arguments {
 	const char *listen;
 	uint32_t drain;
 	const char *warm;
+	const char *lend;
+	uint32_t lend_age;
 };
 
 enum { WARM_DEFAULT = 2, WARM_MOST = 8 };
@@ -27,6 +29,10 @@ static const struct option_entry worker_option_table[] = {
 	 "how long SIGTERM waits for running steps; default: 0"},
 	{"warm", 0, OPTION_STRING, offsetof(struct worker_arguments, warm), "N",
 	 "how many processes wait for steps of one kind, 0 to 8; default: 2"},
+	{"lend", 0, OPTION_STRING, offsetof(struct worker_arguments, lend), "N",
+	 "how many networks of one kind are kept ready for peers, 0 to 8; default: 0, none is lent"},
+	{"lend-age", 0, OPTION_U32, offsetof(struct worker_arguments, lend_age), "SECONDS",
+	 "how long one is kept that nobody takes; default: 60"},
 	OPTION_END,
 };
 
@@ -72,8 +78,10 @@ static int worker_main(struct arena *arena, const struct globals *globals, const
 		       int argc UNUSED, char **argv UNUSED, struct rb_err *err)
 {
 	const struct worker_arguments *arguments = options;
-	struct worker_options worker = {
-		.drain_s = arguments->drain, .warm = WARM_DEFAULT, .root = globals->root};
+	struct worker_options worker = {.drain_s = arguments->drain,
+					.warm = WARM_DEFAULT,
+					.lend_age_s = 60,
+					.root = globals->root};
 	int r = read_transport(arguments, &worker, err);
 
 	if (r < 0)
@@ -84,6 +92,14 @@ static int worker_main(struct arena *arena, const struct globals *globals, const
 			arguments->warm);
 		return -EINVAL;
 	}
+	if (arguments->lend &&
+	    (num_parse_u32(arguments->lend, &worker.lend) < 0 || worker.lend > WARM_MOST)) {
+		err_set(err, RB_USAGE, 0, "--lend needs a number up to 8, not '%.40s'",
+			arguments->lend);
+		return -EINVAL;
+	}
+	if (arguments->lend_age)
+		worker.lend_age_s = arguments->lend_age;
 	r = step_nest(arena, globals, err);
 	return r == -EAGAIN ? worker_run(&worker, err) : r;
 }

@@ -144,6 +144,8 @@ struct launch {
 	size_t next_op; /* of the parent's list */
 	struct launch_network net;
 	struct launch_reaper reaper;
+	int64_t idmap_us, net_us; /* what these parts have taken; net: from its start to its end */
+	int64_t net_began_us;
 	struct hook hook;   /* of the op that is being carried out */
 	uint32_t guard_key; /* 0: not with a shared guard */
 };

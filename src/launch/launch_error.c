@@ -147,6 +147,11 @@ static int failure_mount(const struct handshake *record, const char *what, struc
 				"or mount a tmpfs over the directory it is in",
 				what);
 		return -e;
+	case OP_OPEN_IN_ROOT:
+		err_set(err, RB_MOUNT_TARGET, e, "cannot open mount destination '%s'", what);
+		if (e == ENOENT)
+			err_fix(err, "create it in the root, or let it be made");
+		return -e;
 	case OP_FSMOUNT: return failure_fsmount(record, what, err);
 	case OP_MOVE_MOUNT: return failure_move(e, what, err);
 	default:

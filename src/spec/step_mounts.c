@@ -37,24 +37,36 @@ static size_t count(const char *const *v)
 	return n;
 }
 
-/*
- * A procfs of its own belongs to a pid namespace of its own; else the worker's is shown, with
- * whatever is mounted on it.
- */
-static void show_proc(struct spec_mount *mount)
+/* What the worker has there, with whatever is mounted on it. */
+static void show_ours(struct spec_mount *mount)
 {
 	mount->type = "";
-	mount->source = "/proc";
+	mount->source = mount->destination;
 	mount->bind = mount->recursive = true;
+	mount->data = (struct spec_strings){.n = 0};
 	mount->standard = false;
 }
 
-static void add_default_mounts(struct spec_mount *mounts, struct step_mount *sources,
-			       bool shared_pids)
+/*
+ * A procfs belongs to a pid namespace, and both places of POSIX IPC to an ipc namespace: where the
+ * worker's is shared, its /proc and /dev/shm are shown. Its message queues need not be mounted
+ * anywhere, and only who owns the namespace can mount them: they are reached by mq_overview(7)'s
+ * calls alone. Returns how many mounts there are.
+ */
+static size_t add_default_mounts(struct spec_mount *mounts, struct step_mount *sources,
+				 const struct spec *spec)
 {
+	bool own_pids = spec_namespace_find(spec, CLONE_NEWPID) != NULL;
+	bool own_ipc = spec_namespace_find(spec, CLONE_NEWIPC) != NULL;
+	size_t n = 0;
+
 	for (size_t i = 0; i < ARRAY_LEN(default_mounts); i++) {
-		mounts[i] = (struct spec_mount){
-			.destination = default_mounts[i].destination,
+		const char *destination = default_mounts[i].destination;
+
+		if (!own_ipc && str_eq(destination, "/dev/mqueue"))
+			continue;
+		mounts[n] = (struct spec_mount){
+			.destination = destination,
 			.type = default_mounts[i].type,
 			.source = default_mounts[i].source,
 			.attr_set = default_mounts[i].attr,
@@ -63,10 +75,13 @@ static void add_default_mounts(struct spec_mount *mounts, struct step_mount *sou
 			.standard = true,
 			.origin = "",
 		};
-		sources[i].source = STEP_PATH;
-		if (shared_pids && str_eq(default_mounts[i].destination, "/proc"))
-			show_proc(&mounts[i]);
+		sources[n].source = STEP_PATH;
+		if ((!own_pids && str_eq(destination, "/proc")) ||
+		    (!own_ipc && str_eq(destination, "/dev/shm")))
+			show_ours(&mounts[n]);
+		n++;
 	}
+	return n;
 }
 
 static int absolute(struct step_parser *p, const struct json_node *node, const char *key,
@@ -281,15 +296,15 @@ static int read_mount(struct step_parser *p, const struct json_node *node, struc
 
 int step_read_mounts(struct step_parser *p, const struct json_node *node, struct step *step)
 {
-	size_t n = ARRAY_LEN(default_mounts);
-	size_t most = n + (node ? node->count : 0) + GENERATED_FILES;
+	size_t most = ARRAY_LEN(default_mounts) + (node ? node->count : 0) + GENERATED_FILES;
 	struct spec_mount *mounts = arena_array(p->base.arena, most, sizeof(*mounts));
 	struct step_mount *sources = arena_array(p->base.arena, most, sizeof(*sources));
+	size_t n;
 	int r;
 
 	if (!mounts || !sources)
 		return err_set(p->base.err, RB_NO_MEMORY, ENOMEM, "mounts");
-	add_default_mounts(mounts, sources, !spec_namespace_find(&step->spec, CLONE_NEWPID));
+	n = add_default_mounts(mounts, sources, &step->spec);
 	JSON_FOREACH (item, node) {
 		if ((r = read_mount(p, item, &mounts[n], &sources[n])) < 0)
 			return r;

@@ -314,6 +314,11 @@ void reply_begin(struct strbuf *out, const char *id)
 	strbuf_printf(out, "{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{", id);
 }
 
+void reply_begin_with_fd(struct strbuf *out, const char *id)
+{
+	strbuf_printf(out, "{\"jsonrpc\":\"2.0\",\"fds\":1,\"id\":%s,\"result\":{", id);
+}
+
 void notify_begin(struct strbuf *out, const char *method)
 {
 	strbuf_printf(out, "{\"jsonrpc\":\"2.0\",\"method\":\"%s\",\"params\":{", method);

@@ -82,9 +82,10 @@ enum worker_kind kind_of(const struct rb_err *err);
 /* Lines without the ending LF. id NULL is null; unknown may be NULL. */
 void reply_error(struct strbuf *out, const char *id, enum worker_kind kind,
 		 const struct rb_err *err, const struct step_unknown *unknown);
-void reply_begin(struct strbuf *out, const char *id);      /* {...,"result":{ */
-void notify_begin(struct strbuf *out, const char *method); /* {...,"params":{ */
-void message_end(struct strbuf *out);                      /* }} */
+void reply_begin(struct strbuf *out, const char *id);         /* {...,"result":{ */
+void reply_begin_with_fd(struct strbuf *out, const char *id); /* one descriptor goes along */
+void notify_begin(struct strbuf *out, const char *method);    /* {...,"params":{ */
+void message_end(struct strbuf *out);                         /* }} */
 
 /*
  * "text" for len bytes that are UTF-8 without NUL, else "data" in base64. A character that is cut

@@ -15,10 +15,7 @@
 
 int64_t job_now_us(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	return sys_now_us();
 }
 
 static int64_t wall_us(void)
@@ -89,6 +86,20 @@ static bool has_fuse_snapshot(const struct job *job)
 	return false;
 }
 
+/* One of the description itself; the planner would do it as well, but not tell how long it took. */
+static int compile_filter(struct job *job, struct plan_options *options, struct rb_err *err)
+{
+	struct sock_filter *program = NULL;
+	int r;
+
+	if (job->inside || !job->spec.seccomp.present)
+		return 0;
+	r = seccomp_compile(&job->arena, &job->spec.seccomp, seccomp_native_arch(), &program,
+			    &options->n_bpf, err);
+	options->bpf = program;
+	return r;
+}
+
 static int choose_filter(struct job *job, struct plan_options *options, struct rb_err *err)
 {
 	const struct engine_filter *filter = &job->engine->filter;
@@ -97,7 +108,7 @@ static int choose_filter(struct job *job, struct plan_options *options, struct r
 	if (job->step->filter_fd != STEP_NO_FD)
 		return read_filter(job, options, err);
 	if (!job->step->default_filter)
-		return 0;
+		return compile_filter(job, options, err);
 	if (has_fuse_snapshot(job))
 		r = engine_fuse_filter(job->engine, &filter, err);
 	job->spec.seccomp = filter->profile;
@@ -325,8 +336,10 @@ static int launch(struct job *job, struct rb_err *err)
 	struct plan_options options = job_plan_options(job);
 	int r = choose_cgroup(job, err);
 
+	job->filter_us = job_now_us();
 	if (r == 0)
 		r = choose_filter(job, &options, err);
+	job->filter_us = job_now_us() - job->filter_us;
 	options.cgroup_handed = job->cgroup_fd >= 0;
 
 	if (job->inside && spec->seccomp.present) {

@@ -107,6 +107,7 @@ struct job {
 	bool cancelled, timed_out;
 	int code, signal; /* signal 0: it exited with code */
 	struct rusage usage;
+	int64_t filter_us;                                  /* compiling it took */
 	int64_t began_us, mounted_us, started_us, ended_us; /* CLOCK_MONOTONIC */
 	int64_t started_wall_us;                            /* CLOCK_REALTIME */
 };

@@ -33,7 +33,8 @@ void job_add_cgroup(const struct job *job, struct strbuf *out)
 {
 	struct cgroup_figures figures = job->figures;
 
-	if (!job->has_figures && (job->state != JOB_RUNNING || !job->launch.group.n)) {
+	if (!job->has_figures &&
+	    (job->state < JOB_RUNNING || job->state > JOB_ENDED || !job->launch.group.n)) {
 		strbuf_add(out, "\"oom\":null,\"cgroup\":null");
 		return;
 	}
@@ -83,8 +84,11 @@ void job_result(const struct job *job, struct strbuf *out)
 	add_usage(job, out);
 	strbuf_add_char(out, ',');
 	job_add_cgroup(job, out);
-	strbuf_printf(out, ",\"setupUsec\":{\"mount\":%" PRId64 ",\"exec\":%" PRId64 "}",
-		      job->mounted_us - job->began_us, job->started_us - job->mounted_us);
+	strbuf_printf(out,
+		      ",\"setupUsec\":{\"mount\":%" PRId64 ",\"net\":%" PRId64 ",\"idmap\":%" PRId64
+		      ",\"seccomp\":%" PRId64 ",\"exec\":%" PRId64 "}",
+		      job->mounted_us - job->began_us, job->launch.net_us, job->launch.idmap_us,
+		      job->filter_us, job->started_us - job->mounted_us);
 	add_snapshot(job, out);
 }
 

@@ -108,6 +108,8 @@ static void add_features(const struct call *call, struct strbuf *out)
 	CLEANUP_FD int fuse = sys_openat(AT_FDCWD, "/dev/fuse", O_RDWR, 0);
 
 	strbuf_add(out, "\"features\":[\"io.inband\",");
+	if (call->connection->is_socket && worker->options->lend)
+		strbuf_add(out, "\"warm.take\",");
 	if (call->connection->is_socket)
 		strbuf_add(out, "\"io.fds\",\"net.netns\",\"cgroup.fd\",");
 	strbuf_add(
@@ -328,18 +330,6 @@ static void method_ack(struct call *call)
 	send_empty(call);
 }
 
-static const char *state_name(const struct run *run)
-{
-	switch (run->job.state) {
-	case JOB_NEW:
-	case JOB_MOUNTING: return "mounting";
-	case JOB_LAUNCHING: return "starting";
-	case JOB_RUNNING:
-	case JOB_CLOSING: return "running";
-	default: return "ended";
-	}
-}
-
 static void method_list(struct call *call)
 {
 	const struct worker *worker = call->connection->worker;
@@ -355,11 +345,11 @@ static void method_list(struct call *call)
 			continue;
 		strbuf_add(&out, n++ ? ",{\"step\":" : "{\"step\":");
 		strbuf_add_json(&out, run->step.id);
-		strbuf_printf(&out,
-			      ",\"state\":\"%s\",\"pid\":%d,\"startedUsec\":%" PRId64
-			      ",\"owner\":%s}",
-			      state_name(run), (int)run->job.launch.pid, run->job.started_wall_us,
-			      run->owner == call->connection ? "true" : "false");
+		strbuf_printf(
+			&out,
+			",\"state\":\"%s\",\"pid\":%d,\"startedUsec\":%" PRId64 ",\"owner\":%s}",
+			run_state_name(run), (int)run->job.launch.pid, run->job.started_wall_us,
+			run->owner == call->connection ? "true" : "false");
 	}
 	strbuf_add_char(&out, ']');
 	message_end(&out);
@@ -431,19 +421,10 @@ static void method_stats(struct call *call)
 	if (!known(call, "step") || (step && !(run = run_of(call))))
 		return;
 	reply_begin(&out, call->message.id);
-	if (!run) {
+	if (run)
+		run_stats(run, &out);
+	else
 		worker_stats(call->connection->worker, &out);
-	} else {
-		strbuf_add(&out, "\"step\":");
-		strbuf_add_json(&out, run->step.id);
-		strbuf_printf(&out,
-			      ",\"state\":\"%s\",\"wallUsec\":%" PRId64
-			      ",\"output\":{\"1\":%" PRIu64 ",\"2\":%" PRIu64 "},",
-			      state_name(run),
-			      run->job.started_us ? job_now_us() - run->job.started_us : 0,
-			      run->streams[0].off, run->streams[1].off);
-		job_add_cgroup(&run->job, &out);
-	}
 	message_end(&out);
 	connection_send(call->connection, &out, -1);
 }
@@ -488,7 +469,11 @@ static void method_shutdown(struct call *call)
 
 static void method_warm_take(struct call *call)
 {
-	refuse_text(call, KIND_UNSUPPORTED, "this worker keeps no networks ready");
+	enum worker_kind kind = KIND_INTERNAL;
+	struct rb_err err = {0};
+
+	if (known(call, "net") && !lend_take(call, text_member(call, "net"), &kind, &err))
+		refuse(call, kind, &err);
 }
 
 static const struct {
@@ -527,6 +512,10 @@ static bool id_is_pending(const struct call *call)
 	for (const struct held *held = worker->held; held; held = held->next)
 		if (held->owner == call->connection && held->request &&
 		    str_eq(held->request, call->message.id))
+			return true;
+	for (const struct lent *lent = worker->lent; lent; lent = lent->next)
+		if (!lent->dead && lent->owner == call->connection && lent->request &&
+		    str_eq(lent->request, call->message.id))
 			return true;
 	return false;
 }

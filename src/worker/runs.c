@@ -168,7 +168,7 @@ static struct run *run_new(struct call *call)
 	run->worker = worker;
 	run->owner = call->connection;
 	run->streams[0].fd = run->streams[1].fd = run->input.fd = -1;
-	run->kill_us = run->timeout_us = run->orphan_us = INT64_MAX;
+	run->kill_us = run->timeout_us = run->orphan_us = run->sample_us = INT64_MAX;
 	for (size_t i = 0; i < ARRAY_LEN(run->job.fds); i++)
 		run->job.fds[i] = -1;
 	for (size_t i = 0; i < 3; i++)
@@ -293,7 +293,7 @@ void run_exec(struct call *call)
 	run_launch(run, call);
 }
 
-static void add_name(const struct run *run, struct strbuf *out)
+void run_add_name(const struct run *run, struct strbuf *out)
 {
 	strbuf_add(out, "\"step\":");
 	strbuf_add_json(out, run->job.inside ? run->job.inside->step->id : run->step.id);
@@ -316,7 +316,7 @@ static void tell_started(struct run *run)
 			"{\"jsonrpc\":\"2.0\",\"fds\":1,\"method\":\"step.started\",\"params\":{");
 	else
 		notify_begin(&out, "step.started");
-	add_name(run, &out);
+	run_add_name(run, &out);
 	strbuf_printf(&out, ",\"pid\":%d%s", (int)run->job.launch.pid,
 		      pidfd >= 0 ? ",\"pidFd\":0" : "");
 	message_end(&out);
@@ -328,7 +328,7 @@ static void tell_exited(struct run *run)
 	struct strbuf out = {0};
 
 	notify_begin(&out, "step.exited");
-	add_name(run, &out);
+	run_add_name(run, &out);
 	if (run->job.signal)
 		strbuf_printf(&out, ",\"code\":null,\"signal\":\"%s\"",
 			      sigabbrev_np(run->job.signal) ? sigabbrev_np(run->job.signal) : "RT");
@@ -368,6 +368,8 @@ static void begin_running(struct run *run)
 	open_terminal(run);
 	if (run->step.timeout_ms)
 		run->timeout_us = run->job.started_us + (int64_t)run->step.timeout_ms * 1000;
+	if (run->step.want_stats)
+		run->sample_us = run->job.started_us + SAMPLE_US;
 	tell_started(run);
 	log_run(run, "started");
 	if (run->job.launch.unlimited && !run->job.inside)
@@ -447,6 +449,10 @@ static void answer(struct run *run)
 
 static void check_deadlines(struct run *run, int64_t now)
 {
+	if (run->job.state == JOB_RUNNING && now >= run->sample_us) {
+		run->sample_us = now + SAMPLE_US;
+		run_tell_stats(run);
+	}
 	if (run->job.state == JOB_RUNNING && now >= run->kill_us) {
 		run->kill_us = INT64_MAX;
 		(void)job_signal(&run->job, SIGKILL, JOB_INIT);
@@ -491,7 +497,10 @@ void run_turn(struct run *run)
 	if ((run->job.state == JOB_RUNNING || run->job.state == JOB_CLOSING) &&
 	    job_reap(&run->job)) {
 		run->orphan_us = job_now_us() + ORPHAN_US;
+		run->sample_us = INT64_MAX;
 		tell_exited(run);
+		if (run->step.want_stats)
+			run_tell_stats(run);
 	}
 	check_deadlines(run, job_now_us());
 	if (run->job.state == JOB_ENDED && streams_ended(run) && job_poststop(&run->job))
@@ -531,7 +540,7 @@ static void tell_input_taken(struct run *run)
 	struct strbuf out = {0};
 
 	notify_begin(&out, "step.ack");
-	add_name(run, &out);
+	run_add_name(run, &out);
 	strbuf_printf(&out, ",\"fd\":0,\"off\":%" PRIu64, run->input.acked);
 	message_end(&out);
 	connection_send(run->owner, &out, -1);
@@ -586,7 +595,7 @@ static void send_output(struct run *run, unsigned number, const char *bytes, siz
 	size_t taken;
 
 	notify_begin(&out, "step.output");
-	add_name(run, &out);
+	run_add_name(run, &out);
 	strbuf_printf(&out, ",\"fd\":%u,\"off\":%" PRIu64 ",", number + 1, stream->off);
 	taken = add_output(&out, bytes, len, last);
 	message_end(&out);
@@ -611,7 +620,7 @@ static void end_stream(struct run *run, unsigned number)
 	stream->ended = true;
 	fd_close(&stream->fd);
 	notify_begin(&out, "step.eof");
-	add_name(run, &out);
+	run_add_name(run, &out);
 	strbuf_printf(&out, ",\"fd\":%u,\"off\":%" PRIu64, number + 1, stream->off);
 	message_end(&out);
 	connection_send(run->owner, &out, -1);

@@ -24,6 +24,7 @@ enum source_kind {
 	TO_INPUT,    /* a step's input */
 	OF_RUN,      /* handshake, end, daemons */
 	OF_HELD,
+	OF_LENT,
 };
 
 struct source {
@@ -91,6 +92,8 @@ static void wait_for_run(struct worker *w, struct run *run, int64_t *deadline_us
 		wait_for(w, run->input.fd, POLLOUT, TO_INPUT, run, 0);
 	lower(deadline_us, run->kill_us);
 	lower(deadline_us, run->timeout_us);
+	if (run->job.state == JOB_RUNNING)
+		lower(deadline_us, run->sample_us);
 	if (run->job.state == JOB_ENDED)
 		lower(deadline_us, run->orphan_us);
 }
@@ -104,6 +107,17 @@ static void wait_for_held(struct worker *w, struct held *held, int64_t *deadline
 		wait_for(w, fds[i].fd, fds[i].events, OF_HELD, held, 0);
 	if (held->request)
 		lower(deadline_us, held->snapshot.deadline_ms * 1000);
+}
+
+static void wait_for_lent(struct worker *w, struct lent *lent, int64_t *deadline_us)
+{
+	struct pollfd fds[3];
+	int64_t own_us = INT64_MAX;
+	size_t n = lent_poll(w, lent, fds, &own_us);
+
+	for (size_t i = 0; i < n; i++)
+		wait_for(w, fds[i].fd, fds[i].events, OF_LENT, lent, 0);
+	lower(deadline_us, own_us);
 }
 
 static void accept_peer(struct worker *w)
@@ -170,7 +184,8 @@ static void handle_event(struct worker *w, const struct source *source, short re
 			run_write_input(run);
 		break;
 	case OF_RUN:
-	case OF_HELD: break; /* every run and snapshot has its turn anyway */
+	case OF_HELD:
+	case OF_LENT: break; /* every run and snapshot has its turn anyway */
 	}
 }
 
@@ -191,6 +206,9 @@ static void end_owned(struct worker *w, const struct connection *c)
 	for (struct held *held = w->held; held; held = held->next)
 		if (held->owner == c)
 			held->dead = true;
+	for (struct lent *lent = w->lent; lent; lent = lent->next)
+		if (lent->owner == c)
+			lent->dead = true;
 }
 
 static void free_ended_runs(struct worker *w, const struct connection *owner)
@@ -226,6 +244,22 @@ static void free_ended_held(struct worker *w)
 	}
 }
 
+static void free_ended_lent(struct worker *w)
+{
+	struct lent **lent = &w->lent;
+
+	while (*lent) {
+		struct lent *next = (*lent)->next;
+
+		if ((*lent)->dead) {
+			lent_free(*lent);
+			*lent = next;
+		} else {
+			lent = &(*lent)->next;
+		}
+	}
+}
+
 static void free_ended(struct worker *w)
 {
 	struct connection **c = &w->connections;
@@ -235,6 +269,7 @@ static void free_ended(struct worker *w)
 			end_owned(w, each);
 	free_ended_runs(w, NULL);
 	free_ended_held(w);
+	free_ended_lent(w);
 	while (*c) {
 		struct connection *next = (*c)->next;
 
@@ -326,6 +361,10 @@ static void turn(struct worker *w)
 		wait_for_run(w, run, &deadline_us);
 	for (struct held *held = w->held; held; held = held->next)
 		wait_for_held(w, held, &deadline_us);
+	for (struct lent *lent = w->lent; lent; lent = lent->next)
+		wait_for_lent(w, lent, &deadline_us);
+	if (lend_is_short(w))
+		lower(&deadline_us, 0);
 	if (w->engine.pool)
 		lower(&deadline_us, pool_deadline(w->engine.pool, w->runs != NULL));
 	if (w->engine.guard.n_dropped && !w->runs)
@@ -338,6 +377,8 @@ static void turn(struct worker *w)
 	now = job_now_us();
 	if (ready == 0 && w->engine.pool && now >= pool_deadline(w->engine.pool, w->runs != NULL))
 		pool_turn(w->engine.pool, now);
+	if (ready == 0 && lend_is_short(w))
+		lend_fill(w);
 	if (ready == 0 && !w->runs)
 		guard_flush(&w->engine.guard);
 	/* who comes first rotates: one flooding step must not starve the others */
@@ -353,6 +394,8 @@ static void turn(struct worker *w)
 	end_execs_of_ended(w);
 	for (struct held *held = w->held; held; held = held->next)
 		held_turn(held);
+	for (struct lent *lent = w->lent; lent; lent = lent->next)
+		lent_turn(w, lent);
 	turn_stop(w);
 	turn_connections(w);
 	free_ended(w);
@@ -482,6 +525,8 @@ static void close_all(struct worker *w)
 		connection_flush(c);
 		c->dead = true;
 	}
+	for (struct lent *lent = w->lent; lent; lent = lent->next)
+		lent->dead = true;
 	free_ended(w);
 	fd_close(&w->listener);
 	fd_close(&w->signals);

@@ -7,13 +7,15 @@
 #include "base/err.h"
 
 struct worker_options {
-	bool stdio;         /* requests on 0, replies on 1 */
-	int fd;             /* one end of a socket pair, or -1 */
-	const char *listen; /* path of a socket to make, or NULL */
-	int listener;       /* a listening socket of socket activation, or -1 */
-	uint32_t warm;      /* children that wait for steps of one kind */
-	uint32_t drain_s;   /* how long SIGTERM waits for running steps */
-	const char *root;   /* as for --root */
+	bool stdio;          /* requests on 0, replies on 1 */
+	int fd;              /* one end of a socket pair, or -1 */
+	const char *listen;  /* path of a socket to make, or NULL */
+	int listener;        /* a listening socket of socket activation, or -1 */
+	uint32_t warm;       /* children that wait for steps of one kind */
+	uint32_t lend;       /* networks kept ready for peers, of a kind; 0: none is lent */
+	uint32_t lend_age_s; /* how long one is kept that nobody takes */
+	uint32_t drain_s;    /* how long SIGTERM waits for running steps */
+	const char *root;    /* as for --root */
 };
 
 /* Serves until the end of its input, SIGTERM or `shutdown`. Returns 0, or -errno with *err. */

@@ -2,6 +2,8 @@
 #pragma once
 /* What the files of the worker share and nobody else needs. */
 #include "base/sys.h"
+#include "net/policy.h"
+#include "net/slirp.h"
 #include "worker/codec.h"
 #include "worker/job.h"
 #include "worker/worker.h"
@@ -18,6 +20,7 @@ enum {
 	SOON_US = 300,
 	MAX_SIGNALS = 8, /* kept for a step that has not started */
 	HELLO_MS = 10000,
+	SAMPLE_US = 1000000, /* between two step.stats */
 	ORPHAN_US = 2000000, /* for what still holds a dead step's streams */
 };
 
@@ -91,7 +94,7 @@ struct run {
 	bool exited, dead;
 	int signals[MAX_SIGNALS];
 	size_t n_signals;
-	int64_t kill_us, timeout_us, orphan_us; /* deadlines, INT64_MAX: none */
+	int64_t kill_us, timeout_us, orphan_us, sample_us; /* deadlines, INT64_MAX: none */
 	const char *truncated;
 	const char *cancel_reason;
 	bool daemon_died;
@@ -111,6 +114,24 @@ struct held {
 	bool dead;
 };
 
+/* What can be lent: a loopback interface alone, or slirp4netns as for a step. */
+enum lend_kind { LEND_NONE, LEND_SLIRP, LEND_KINDS };
+
+/* A network that a peer has taken, or that waits for one. */
+struct lent {
+	struct lent *next;
+	struct connection *owner; /* NULL: nobody's yet */
+	struct arena arena;
+	const char *request; /* its id; NULL once answered */
+	enum lend_kind kind;
+	int netns; /* -1 once handed over */
+	struct slirp slirp;
+	struct net_policy policy;
+	int64_t deadline_ms; /* for slirp4netns to be ready */
+	int64_t born_us;
+	bool ready, dead;
+};
+
 struct source;
 
 struct worker {
@@ -120,6 +141,10 @@ struct worker {
 	struct connection *connections;
 	struct run *runs;
 	struct held *held;
+	struct lent *lent;
+	int64_t lend_asked_us[LEND_KINDS]; /* 0: never */
+	unsigned lend_failures;
+	uint64_t leases;
 	size_t n_connections, n_runs;
 	int listener, signals;
 	const char *socket_path; /* to be unlinked */
@@ -176,6 +201,23 @@ void run_abandon(struct run *run); /* without an answer */
 void run_pump(struct run *run, unsigned number);
 bool run_may_pump(const struct run *run, unsigned number);
 void run_free(struct run *run);
+/* What is known of it by now: members of an object, without its braces. */
+const char *run_state_name(const struct run *run);
+void run_stats(const struct run *run, struct strbuf *out);
+void run_tell_stats(struct run *run);
+void run_add_name(const struct run *run, struct strbuf *out); /* "step", "exec" */
+
+/* lender.c */
+/* false: not now, with the kind and the error. */
+bool lend_take(struct call *call, const char *net, enum worker_kind *ret_kind, struct rb_err *err);
+/* Is one more to be kept ready? lend_fill() makes it. */
+bool lend_is_short(const struct worker *worker);
+void lend_fill(struct worker *worker);
+void lent_turn(struct worker *worker, struct lent *lent);
+/* What to wait for, and until when (CLOCK_MONOTONIC; untouched: for ever). */
+size_t lent_poll(const struct worker *worker, const struct lent *lent, struct pollfd fds[3],
+		 int64_t *deadline_us);
+void lent_free(struct lent *lent);
 
 /* held.c */
 void held_mount(struct call *call);

@@ -1137,6 +1137,279 @@ def worker_pid(setup):
     return setup.process.pid
 
 
+# ---- members of a step --------------------------------------------------------------------------
+
+def test_the_process_is_who_it_was_asked_to_be():
+    script = "id -u; id -g; awk '/^Groups/ {print $2, $3, $4}' /proc/self/status; umask; " \
+        "cat /proc/self/oom_score_adj; ulimit -n; ulimit -Hn; grep -E '^(CapAmb|CapBnd|NoNew)' /proc/self/status"
+    bind = ["CAP_NET_BIND_SERVICE"]
+    process = {"user": {"uid": 7, "gid": 8, "additionalGids": [9, 10], "umask": 0o027}, "oomScoreAdj": 500,
+               "rlimits": [{"type": "NOFILE", "soft": 64, "hard": 128}], "noNewPrivileges": False,
+               "capabilities": {"bounding": bind, "permitted": bind, "effective": bind, "inheritable": bind, "ambient": bind}}
+    with Setup() as client:
+        lines = [line.split() for line in output_of(client, step("a", script, process=process)).splitlines()]
+        same("the user", [["7"], ["8"]], lines[:2])
+        same("the groups", {"8", "9", "10"}, set(lines[2]) | {"8"})
+        same("umask, score and limits", [["0027"], ["500"], ["64"], ["128"]], lines[3:7])
+        same("capabilities and privileges", {"CapAmb:": 1 << 10, "CapBnd:": 1 << 10, "NoNewPrivs:": 0},
+             {name: int(value, 16) for name, value in lines[7:]})
+
+
+def test_paths_are_masked_and_read_only_as_it_was_asked_for():
+    script = "cat /etc/group | wc -c; echo x > /etc/passwd || echo read-only; cat /proc/kcore | head -c 1 | wc -c"
+    with Setup() as client:
+        text = output_of(client, step("a", script, security={"maskedPaths": ["/etc/group"], "readonlyPaths": ["/etc"]}))
+        assert text.startswith("0\n") and "read-only" in text, text
+        before = pathlib.Path(base(), "etc/passwd").read_text()
+        same("by default they are free", "0\n", output_of(client, step(
+            "b", f"test $(cat /etc/group | wc -c) -gt 0; echo $?")))
+        same("what was not written", before, pathlib.Path(base(), "etc/passwd").read_text())
+
+
+def test_the_filter_is_the_one_that_was_asked_for():
+    refuse_mkdir = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}]}
+    script = "grep ^Seccomp: /proc/self/status; mkdir /tmp/new 2>&1"
+    tmp = [{"dest": "/tmp", "tmpfs": {"mode": 0o700, "size": 1 << 20}}]
+    with Setup() as client:
+        same("none", "Seccomp:\t0\n", output_of(client, step("a", script, security={"seccomp": "none"}, mounts=tmp)))
+        text = output_of(client, step("b", script, security={"seccomp": {"oci": refuse_mkdir}}, mounts=tmp), 1)
+        assert text.startswith("Seccomp:\t2\n") and "not supported" in text, text
+        result = client.run(step("c", "exit 0", security={"seccomp": {"oci": refuse_mkdir}}), timeout=DEADLINE)
+        parts = result["setupUsec"]
+        assert 0 < parts["seccomp"] <= parts["exec"] and parts["net"] == parts["idmap"] == 0, parts
+        same("two of them", "invalid-params", refusal(lambda: client.run(
+            step("d", "true", security={"seccomp": {}}), timeout=DEADLINE)).kind)
+
+
+@only_on(*SOCKETS)
+def test_a_compiled_filter_is_installed():
+    program = os.memfd_create("bpf")
+    os.write(program, struct.pack("=HBBI", 6, 0, 0, 0x7fff0000))  # BPF_RET, SECCOMP_RET_ALLOW
+    os.lseek(program, 0, os.SEEK_SET)
+    with Setup() as client:
+        text = output_of(client, step("a", "grep -E '^Seccomp(_filters)?:' /proc/self/status",
+                                      security={"seccomp": {"bpfFd": 0}}), fds=[program])
+        assert text.startswith("Seccomp:\t2\n"), text
+    os.close(program)
+
+
+def test_mounts_have_the_options_that_were_asked_for():
+    with tempfile.TemporaryDirectory(dir=Setup.scratch / "s") as top:
+        inner = pathlib.Path(top, "inner")
+        inner.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(inner)], check=True)
+        try:
+            (inner / "file").touch()
+            with Setup() as client:
+                for recursive, there in ((True, "file\n"), (False, "")):
+                    same(f"recursive {recursive}", there, output_of(client, step(
+                        "a", "ls /m/inner", mounts=[{"dest": "/m", "src": top, "recursive": recursive}], removeStubs="leaf")))
+                options = output_of(client, step("b", "grep ' /m ' /proc/self/mountinfo", mounts=[
+                    {"dest": "/m", "src": top, "options": ["nosuid", "noexec"], "readonly": True}], removeStubs="leaf"))
+                for word in ("nosuid", "noexec", "ro"):
+                    assert word in re.split("[ ,]", options), options
+                error = refusal(lambda: client.run(step("c", "true", mounts=[
+                    {"dest": "/not/there", "src": top, "createDest": "none"}]), timeout=DEADLINE))
+                same("a place that is not made", "mount", error.kind)
+                assert not os.path.exists(base() + "/not")
+                same("an unknown option", "invalid-params", refusal(lambda: client.run(step("d", "true", mounts=[
+                    {"dest": "/m", "src": top, "options": ["frobnicate"]}]), timeout=DEADLINE)).kind)
+        finally:
+            subprocess.run(["umount", str(inner)], check=True)
+
+
+def test_the_root_has_the_propagation_that_was_asked_for():
+    with Setup() as client:
+        for word, mark in (("shared", "shared:"), ("private", "")):
+            text = output_of(client, step("a", "grep ' / / \\| / ' /proc/self/mountinfo | head -n 1",
+                                          rootfs={"path": base(), "propagation": word}))
+            same(f"{word}", bool(mark), "shared:" in text)
+
+
+def test_a_device_of_the_host_is_there_when_it_was_asked_for():
+    if not os.path.exists("/dev/fuse"):
+        raise Skip("/dev/fuse is missing")
+    fuse = {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}
+    with Setup() as client:
+        same("without", "", output_of(client, step("a", "ls /dev/fuse 2>/dev/null"), 1))
+        same("the numbers", "a e5\n", output_of(client, step("b", "stat -c '%t %T' /dev/fuse", devices=[fuse])))
+        same("a wrong number", "mount", refusal(lambda: client.run(step("c", "true", devices=[{**fuse, "minor": 228}]),
+                                                                   timeout=DEADLINE)).kind)
+
+
+def test_namespaces_are_shared_when_it_was_asked_for():
+    kinds = {"ipc": "ipc", "uts": "uts", "cgroupNs": "cgroup", "pid": "pid"}
+    look = "; ".join(f"readlink /proc/self/ns/{kind}" for kind in kinds.values())
+    with Setup() as client:
+        ours = [os.readlink(f"/proc/self/ns/{kind}") for kind in kinds.values()]
+        same("host", ours, output_of(client, step("a", look, **{key: "host" for key in kinds})).split())
+        for mine, theirs in zip(ours, output_of(client, step("b", look)).split()):
+            assert mine != theirs, mine
+        error = refusal(lambda: client.run(step("c", "true", uts="host", hostname="x")))
+        same("a name for all", ("invalid-params", "/hostname"), (error.kind, error.data["path"]))
+
+
+def test_figures_of_a_step_come_while_it_runs_and_at_its_end():
+    with Setup() as client:
+        request = client.request("step.run", step("a", "echo up; read x; exit 0", io={"stdin": True}, onExit={"stats": True}))
+        sample = events_until(client, method("step.stats"))[-1]["params"]
+        same("its state and output", ("running", {"1": 3, "2": 0}), (sample["state"], sample["output"]))
+        figures = client.call("stats", {"step": "a"})
+        same("what stats says", set(sample), set(figures))
+        assert figures["wallUsec"] >= sample["wallUsec"] > 0, (figures, sample)
+        client.notify("step.stdin", {"step": "a", "off": 0, "text": "\n"})
+        events = events_until(client, answer_to(request))
+        order = [m.get("method", "answer") for m in events]
+        assert order.index("step.exited") < len(order) - 1 - order[::-1].index("step.stats"), order
+        same("an unknown step", "no-such-step", refusal(lambda: client.call("stats", {"step": "b"})).kind)
+
+
+def test_a_step_may_use_its_grace_time():
+    with Setup() as client:
+        result = client.run({**step("a", "trap 'exit 5' TERM; while :; do sleep 0.01; done"), "timeoutMs": 100,
+                             "timeoutGraceMs": 60000, "validExitCodes": [5]}, timeout=DEADLINE)
+        same("the end", (True, 5, False), (result["timedOut"], result["code"], result["ok"]))
+
+
+def test_labels_are_text_and_kept_in_the_record():
+    state = pathlib.Path(os.environ["HOME"], ".local/state/runbuild/records")
+    with Setup() as client:
+        labels = {"io.example.stage": "build", "n": "1"}
+        name = client.run(step("a", "exit 0", labels=labels, record="always", traceparent="00-ab-cd-01"), timeout=DEADLINE)["record"]
+        kept = json.loads((state / name / "step.json").read_text())
+        same("what is kept", (labels, "00-ab-cd-01"), (kept["labels"], kept["traceparent"]))
+        subprocess.run([RUNBUILD, "records", "rm", name], check=True)
+        error = refusal(lambda: client.run(step("b", "true", labels={"n": 1})))
+        same("a number", ("invalid-params", "/labels/n"), (error.kind, error.data["path"]))
+
+
+def test_what_others_hold_of_a_dead_steps_streams_is_not_waited_for():
+    with tempfile.TemporaryDirectory(dir=Setup.scratch / "s") as top, socket.socket(socket.AF_UNIX) as listener:
+        os.chmod(top, 0o777)
+        listener.bind(f"{top}/s")
+        os.chmod(f"{top}/s", 0o777)
+        listener.listen()
+        script = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/out/s'); socket.send_fds(s, [b'x'], [1])"
+        request = send_socket_out(top)
+        request["process"]["args"][2] = script
+        with Setup() as client:
+            number = client.request("step.run", request)
+            peer = listener.accept()[0]
+            held = socket.recv_fds(peer, 1, 1)[1]
+            result = events_until(client, answer_to(number))[-1]["result"]
+            same("the end", (0, "orphan"), (result["code"], result["output"]["truncated"]))
+            for fd in held:
+                os.close(fd)
+            peer.close()
+
+
+def test_limits_are_kept_and_told():
+    with Setup() as client:
+        limits = client.info["limits"]
+        mounts = [{"dest": f"/m{n}", "tmpfs": {}} for n in range(limits["mounts"] + 1)]
+        error = refusal(lambda: client.run(step("a", "true", mounts=mounts), timeout=DEADLINE))
+        same("too many mounts", ("invalid-params", "/mounts"), (error.kind, error.data["path"]))
+        for name in ("x" * 65, "", "-a", "a/b"):
+            error = refusal(lambda n=name: client.run({**step("a", "true"), "step": n}))
+            same(f"the name {name!r:.10}", ("invalid-params", "/step"), (error.kind, error.data["path"]))
+        same("a name of 64", 0, client.run(step("x" * 64, "exit 0"), timeout=DEADLINE)["code"])
+        client.send_bytes(b'{"jsonrpc":"2.0","id":"' + b"i" * 65 + b'","method":"ping"}\n')
+        same("an id of 65", -32600, client.receive(DEADLINE)["error"]["code"])
+        client.send_bytes(b'\n\n{"jsonrpc":"2.0","id":"' + b"i" * 64 + b'","method":"ping"}\n')
+        same("empty lines, and an id of 64", "i" * 64, client.receive(DEADLINE)["id"])
+        for number in ("1.5", "1e3", "9007199254740993", "-9007199254740993"):
+            client.send_bytes(b'{"jsonrpc":"2.0","id":8,"method":"step.cancel","params":{"step":"a","graceMs":' +
+                              number.encode() + b"}}\n")
+            same(f"the number {number}", -32602, client.receive(DEADLINE)["error"]["code"])
+
+
+@only_on("listen")
+def test_more_than_64_connections_are_closed():
+    setup = Setup()
+    with setup as client, contextlib.ExitStack() as stack:
+        for _ in range(63):
+            stack.enter_context(contextlib.closing(Client.connect(setup.path)))
+        with socket.socket(socket.AF_UNIX) as more:
+            more.connect(setup.path)
+            more.settimeout(DEADLINE)
+            with contextlib.suppress(OSError):
+                more.sendall(b'{"jsonrpc":"2.0","id":1,"method":"hello","params":{"versions":[1]}}\n')
+            try:
+                same("what the 65th hears", b"", more.recv(100))
+            except ConnectionResetError:
+                pass
+        same("and the first", {}, client.call("ping"))
+
+
+@only_on("listen")
+def test_a_socket_may_come_from_whoever_starts_the_worker():
+    path = str(Setup.scratch / "tmp" / "activated")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+
+    def third():
+        os.dup2(listener.fileno(), 3)
+    server = subprocess.Popen([RUNBUILD, "worker"], preexec_fn=third, pass_fds=[3], stdin=subprocess.DEVNULL,
+                              env={**os.environ, "LISTEN_FDS": "1"})  # pylint: disable=subprocess-popen-preexec-fn
+    listener.close()
+    with Client.connect(path) as client:
+        same("the answer", {}, client.call("ping"))
+    server.terminate()
+    server.wait(DEADLINE)
+    os.unlink(path)
+
+
+def test_wrong_notifications_are_told_as_warnings():
+    with Setup() as client:
+        request = client.request("step.run", step("a", "echo up; exec sleep 1000", process={"tty": True}))
+        events_until(client, method("step.output"))
+        for name, params in (("step.ack", {"step": "a", "fd": 1, "off": 1 << 40}), ("step.stdin", {"step": "none", "off": 0}),
+                             ("step.resize", {"step": "a", "rows": 1, "cols": 1 << 20}),
+                             ("step.stdin", {"step": "a", "off": 0, "unknown": 1})):
+            client.notify(name, params)
+            warning = events_until(client, method("step.warn"))[-1]["params"]
+            same(f"the warning for {name}", (params["step"], "bad-notification"), (warning["step"], warning["kind"]))
+        client.notify("step.resize", {"step": "a", "rows": 9, "cols": 9})
+        # on its way when the step ended: no fault of the peer's
+        client.notify("step.ack", {"step": "none", "fd": 1, "off": 0})
+        client.request("step.cancel", {"step": "a"})
+        events_until(client, answer_to(request))
+
+
+@only_on(*SOCKETS)
+def test_an_index_is_used_once_and_was_sent():
+    null = os.open("/dev/null", os.O_RDWR)
+    with Setup() as client:
+        for fds in ({"stdout": 0, "stderr": 0}, {"stdout": 1}):
+            error = refusal(lambda f=fds: client.call("step.run", step("a", "true", io={"fds": f}), fds=[null], timeout=DEADLINE))
+            same(f"the kind of {fds}", "bad-fds", error.kind)
+    os.close(null)
+
+
+@only_on("fd")
+def test_faults_of_this_machine_are_told_by_their_kind():
+    cases = {
+        "internal": ("pipe2=ENFILE", step("s", "true")),
+        "tty": ("ioctl=ENOTTY", step("s", "true", process={"tty": True}, net={"mode": "host"})),
+    }
+    for kind, (calls, request) in cases.items():
+        with spawn_without(calls) as client:
+            client.hello()
+            error = refusal(lambda r=request: client.run(r, timeout=DEADLINE))
+            same(f"the kind of {error}", kind, error.kind)
+            same("and then", {}, client.call("ping"))
+    config = config_of(["true"])
+    config["linux"]["namespaces"].append({"type": "user"})
+    ids = [{"containerID": 0, "hostID": 4000000000, "size": 1}]
+    config["linux"].update(uidMappings=ids, gidMappings=ids)
+    with Setup() as client:
+        same("the kind", "idmap", refusal(lambda: client.run({"step": "s", "oci": config}, timeout=DEADLINE)).kind)
+
+
 # ---- without a pid namespace --------------------------------------------------------------------
 
 def pids_of(name):
@@ -1461,6 +1734,84 @@ def test_networks_that_cannot_be_are_refused_with_the_member():
         if shutil.which("slirp4netns") and os.access("/dev/net/tun", os.R_OK | os.W_OK):
             error = refusal(lambda: client.run(step("s", "true", net={"mode": "slirp", "cidr": "10.0.0.0/30"})))
             same("no room", ("net", "/net/cidr"), (error.kind, error.data.get("path")))
+
+
+# ---- lent networks ------------------------------------------------------------------------------
+
+def take(client, net):
+    """A network namespace and the name of its lease."""
+    request = client.request("warm.take", {"net": net})
+    while (message := client.receive(DEADLINE)).get("id") != request:
+        pass
+    assert "error" not in message, message
+    return message["_fds"][message["result"]["netnsFd"]], message["result"]["lease"]
+
+
+def slirps():
+    return set(pids_of("slirp4netns"))
+
+
+@only_on("fd")
+def test_networks_are_lent_once_and_end_with_the_connection():
+    needs_slirp()
+    look = "readlink /proc/self/ns/net; ip -4 -o addr"
+    with Spawned("--lend", "1") as client:
+        assert "warm.take" in client.info["features"]
+        seen, leases = [], set()
+        for net, address in (("none", "127.0.0.1"), ("slirp", "10.0.2.100"), ("none", "127.0.0.1")):
+            fd, lease = take(client, net)
+            request = client.request("step.run", step("in", look, net={"mode": "netns", "netnsFd": 0}), fds=[fd])
+            text = "".join(m["params"]["text"] for m in events_until(client, answer_to(request))
+                           if m.get("method") == "step.output")
+            assert address in text, (net, text)
+            same("the namespace", f"net:[{os.fstat(fd).st_ino}]", text.splitlines()[0])
+            seen.append(fd)
+            leases.add(lease)
+        same("all different", 3, len({os.fstat(fd).st_ino for fd in seen}))
+        same("the leases", 3, len(leases))
+        wait_until("another one is ready", lambda: len(slirps()) == 2)
+        # what the lent one was found by is gone: it was closed here, and is open nowhere else
+        for fd in seen:
+            os.close(fd)
+    wait_until("no network is left", lambda: not slirps())
+
+
+@only_on("fd")
+def test_a_lent_network_reaches_no_loopback_of_the_host():
+    needs_slirp()
+    with socket.create_server(("127.0.0.1", 0)) as listener, Spawned("--lend", "1") as client:
+        fd, _ = take(client, "slirp")
+        script = f"nc -w 3 10.0.2.2 {listener.getsockname()[1]} </dev/null 2>/dev/null || echo closed"
+        request = client.request("step.run", step("a", script, net={"mode": "netns", "netnsFd": 0}), fds=[fd])
+        text = "".join(m["params"]["text"] for m in events_until(client, answer_to(request)) if m.get("method") == "step.output")
+        same("the host's loopback", "closed\n", text)
+        os.close(fd)
+
+
+@only_on("fd")
+def test_a_network_that_nobody_takes_is_not_kept_for_long():
+    needs_slirp()
+    with Spawned("--lend", "2", "--lend-age", "1") as client:
+        fd, _ = take(client, "slirp")
+        mine = slirps()
+        wait_until("two more are ready", lambda: len(slirps()) == 3)
+        wait_until("they are gone, since nobody asks any more", lambda: slirps() == mine)
+        os.close(fd)
+
+
+def test_networks_are_lent_only_when_the_worker_was_told_to():
+    with Setup() as client:
+        assert "warm.take" not in features_of(client)
+        error = refusal(lambda: client.call("warm.take", {"net": "none"}))
+        same("the kind", "unsupported", error.kind)
+        error = refusal(lambda: client.call("warm.take", {"net": "none", "for": "me"}))
+        same("the kind", "unknown-member", error.kind)
+        assert "cdi" not in features_of(client)
+        error = refusal(lambda: client.run(step("c", "true", cdi=["vendor/class=name"])))
+        same("a device by name", ("unsupported", "/cdi"), (error.kind, error.data["path"]))
+    with Spawned("--lend", "1") as client:
+        same("another kind", "invalid-params", refusal(lambda: client.call("warm.take", {"net": "host"})).kind)
+        same("none at all", "invalid-params", refusal(lambda: client.call("warm.take", {})).kind)
 
 
 # ---- bad input ----------------------------------------------------------------------------------
@@ -2112,8 +2463,7 @@ def test_document_and_schema_name_the_same_methods_and_members():
     rows = table(8)
     for name, members in notifications_of(schema_of_worker()).items():
         optional = {"exec"} if name != "log" else set()  # section 6: the same events, with exec
-        if "step.stats" != name:
-            same(f"members of {name}", sorted(members - optional), sorted(rows[name] - optional))
+        same(f"members of {name}", sorted(members - optional), sorted(rows[name] - optional))
     for name in members_of(schema_of_worker()["anyOf"][0]["properties"]["params"]):
         assert name in section(5), f"hello's {name} is not in the document"
 
@@ -2145,8 +2495,8 @@ def test_the_manual_page_names_every_member():
     words = set(re.findall(r"[A-Za-z]+", text))
     schema = schema_of_worker()
     for name, members in {**methods_of(schema), **notifications_of(schema)}.items():
-        if name in ("log", "warm.take"):
-            continue  # reserved, or off by default
+        if name == "log":
+            continue  # off by default
         assert f"*{name}*" in text, f"{name} is not in the manual page"
         same(f"members of {name} that the page lacks", set(), members - words)
     parts = ("step", "ociStep", "snapshot", "mount", "io", "stepResult")
