@@ -64,7 +64,7 @@ static void a_class_is_the_bytes_of_its_first_part(void)
 	};
 	static const char *const other[] = {
 		",\"net\":{\"mode\":\"host\"}",
-		",\"ipc\":\"host\"",
+		",\"uts\":\"host\"",
 		",\"security\":{\"mode\":\"insecure\"}",
 		",\"security\":{\"maskedPaths\":[\"/proc/keys\"]}",
 	};
@@ -93,6 +93,8 @@ static void what_stands_among_the_standard_mounts_has_no_parts(void)
 		",\"security\":{\"maskedPaths\":[\"/proc/../etc/shadow\"]}",
 		",\"security\":{\"readonlyPaths\":[\"/proc/../etc\"]}",
 		",\"cgroup\":{\"path\":\"/g\"}",
+		",\"ipc\":\"host\"",
+		",\"pid\":\"host\"",
 		",\"devices\":[{\"path\":\"/dev/x\",\"major\":1,\"minor\":3}]",
 	};
 
