@@ -109,6 +109,7 @@ static int add_ports(struct job *job, uint32_t guest, struct rb_err *err)
 		const struct step_port *port = &slirp->ports[i];
 		const struct port_spec spec = {
 			.udp = port->udp,
+			.family = PORT_V4, /* slirp4netns(1) publishes no other */
 			.parent_ip = port->parent_ip,
 			.parent_port = port->parent_port,
 		};
