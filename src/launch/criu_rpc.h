@@ -55,7 +55,7 @@ struct criu_request {
 	size_t n_external;
 	const struct criu_inherited *inherited;
 	size_t n_inherited;
-	const struct criu_pair *cgroup_roots; /* controllers, path */
+	const struct criu_pair *cgroup_roots; /* controllers (NULL: all others), path */
 	size_t n_cgroup_roots;
 };
 

@@ -91,7 +91,11 @@ static int restore_noted(void *data, const struct criu_reply *reply, int *fd, st
 	return run_ops(l, done, ARRAY_LEN(done), err);
 }
 
-/* v1: where each controller's groups of the images go now; v2 has one tree, which criu finds. */
+/*
+ * Where the groups of the images go now: those of each controller of v1, and of no controller,
+ * which is the tree of v2. Without it criu moves what it restores into the groups of the images,
+ * where the end of the source would find it.
+ */
 static int restore_cgroup_roots(struct launch *l, struct criu_request *request, struct rb_err *err)
 {
 	struct arena *arena = l->context->arena;
@@ -109,9 +113,11 @@ static int restore_cgroup_roots(struct launch *l, struct criu_request *request, 
 		const char *end = names ? memchr(names + 1, ':', len - (size_t)(names + 1 - at))
 					: NULL;
 
-		if (end && end > names + 1)
+		if (end)
 			pairs[request->n_cgroup_roots++] = (struct criu_pair){
-				arena_strndup(arena, names + 1, (size_t)(end - names - 1)),
+				end == names + 1 ? NULL
+						 : arena_strndup(arena, names + 1,
+								 (size_t)(end - names - 1)),
 				arena_strndup(arena, end + 1, len - (size_t)(end + 1 - at))};
 		at += len + (at[len] == '\n');
 	}

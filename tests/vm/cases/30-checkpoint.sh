@@ -126,6 +126,39 @@ test_checkpoint_sends_memory_to_a_page_server() {
 	"$runtime" delete --force paged
 }
 
+# The memory stays with the source until it is used or all of it has been fetched, and then the
+# source is deleted with its group: the restored container has to have another one, as with runc.
+test_lazy_pages_are_fetched_while_the_restored_container_runs() {
+	local source daemon ready
+
+	mkdir -p "$scratch/lazy"
+	mkfifo "$scratch/ready"
+	exec {ready}<>"$scratch/ready"
+	printf '0\n' >"$scratch/rootfs/root/count"
+	"$runtime" run --detach --bundle "$(criu_bundle)" counter </dev/null >/dev/null 2>&1
+	await 60 count_is_above 3
+	"$runtime" checkpoint --image-path "$scratch/lazy" --lazy-pages --page-server 127.0.0.1:7655 \
+		--status-fd "$ready" counter >"$scratch/criu.log" 2>&1 &
+	source=$!
+	read -r -d '' -t 60 -u "$ready" || fail "not ready: $(cat "$scratch/criu.log")"
+	criu lazy-pages --page-server --address 127.0.0.1 --port 7655 --images-dir "$scratch/lazy" \
+		>"$scratch/daemon.log" 2>&1 </dev/null &
+	daemon=$!
+	await 60 test -S "$scratch/lazy/lazy-pages.socket" || fail "daemon: $(cat "$scratch/daemon.log")"
+	"$runtime" restore --detach --lazy-pages --bundle "$(make_bundle lazy '.linux.cgroupsPath = "/vmtest/lazy"
+		| .linux.resources = {memory: {limit: 67108864}}' "$counter")" --image-path "$scratch/lazy" lazy \
+		</dev/null >/dev/null 2>"$scratch/criu.log" || fail "restore: $(cat "$scratch/criu.log" "$scratch/daemon.log")"
+	wait "$daemon" || fail "daemon: $(cat "$scratch/daemon.log")"
+	wait "$source" || fail "checkpoint: $(cat "$scratch/criu.log")"
+	# only now: what it counted before the source was gone says nothing
+	counts_on || fail "$(cat "$scratch/daemon.log")"
+	! "$runtime" state counter 2>/dev/null || fail 'the source is left'
+	[[ ! -e /sys/fs/cgroup/vmtest/counter ]] || fail 'the group of the source is left'
+	same 'its group' '0::/vmtest/lazy' "$(cat "/proc/$(pid_of lazy)/cgroup")"
+	"$runtime" delete --force lazy
+	[[ ! -e /sys/fs/cgroup/vmtest/lazy ]] || fail 'its group is left'
+}
+
 # The terminal of the images comes back over the console socket.
 test_restored_terminal_goes_over_the_console_socket() {
 	local receiver dir
