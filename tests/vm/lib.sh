@@ -13,6 +13,8 @@ make_root_file_system() {
 	"$tree/bin/busybox" --install "$tree/bin"
 	printf 'root:x:0:0:root:/root:/bin/sh\n' >"$tree/etc/passwd"
 	printf 'root:x:0:\n' >"$tree/etc/group"
+	# podman makes it, and an ordinary user could not
+	ln -s /proc/mounts "$tree/etc/mtab"
 }
 
 # make_bundle NAME JQ COMMAND: a bundle whose configuration is edited by JQ and

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # scratch, runtime: set by the guest script
+# shellcheck disable=SC2154,SC2016 # scratch, runtime: set by the guest script; builder's script
 #
 # podman with both cgroup managers, as root and as an ordinary user: what it is
 # told to limit is what the kernel says, and running out of memory is reported.
@@ -30,6 +30,23 @@ test_podman_root_systemd_oom_gives_137() { check_podman_oom root systemd; }
 # Without systemd podman asks for no limits as an ordinary user; the step has to run all the same.
 test_podman_user_cgroupfs_runs() {
 	same 'output' ran "$(podman_as builder cgroupfs run --rm --network none --rootfs "$scratch/rootfs" /bin/echo ran)"
+}
+
+# With a parent of the user's own it does. The caller gets out of the way of the controllers first.
+test_podman_user_cgroupfs_limits_below_a_delegated_group() {
+	local output
+
+	output=$(as_builder bash -c 'set -e
+		own=$(sed -n "s/^0:://p" /proc/self/cgroup)
+		mkdir "/sys/fs/cgroup$own/init"
+		echo "$BASHPID" >"/sys/fs/cgroup$own/init/cgroup.procs"
+		podman --runtime "$1" --cgroup-manager cgroupfs --events-backend file run --rm --network none \
+			--cgroup-parent "$own/parent" --memory 64m --pids-limit 33 --cpus 0.5 --rootfs "$2" \
+			/bin/sh -c "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max /sys/fs/cgroup/cpu.max" 2>/tmp/vmpodman.log ||
+			{ cat /tmp/vmpodman.log; exit 1; }
+		left=$(find "/sys/fs/cgroup$own" -name "libpod-*" -type d)
+		[[ -z $left ]] || echo "left: $left"' delegated "$runtime" "$scratch/rootfs" 2>&1) || fail "$output"
+	same 'limits' $'67108864\n33\n50000 100000' "$output"
 }
 
 test_podman_user_systemd_limits() { check_podman_limits builder systemd; }
