@@ -492,6 +492,7 @@ static int step_main(struct arena *arena, const struct globals *globals, const v
 	};
 	int r = record_choice(options->record, &run.record, err);
 
+	(void)argc;
 	if (r < 0 || (r = step_spec_text(arena, options, argv, &text, err)) < 0)
 		return r;
 	if (options->print) {

@@ -205,7 +205,7 @@ int read_idmap(struct spec_parser *p, const struct json_node *node, const char *
 	       const struct spec_idmap **ret, size_t *ret_n)
 {
 	const struct json_node *array = NULL;
-	struct spec_idmap *maps;
+	struct spec_idmap *maps = NULL;
 	size_t n = 0;
 	int r = read_array(p, node, key, LIMIT_IDMAP_EXTENTS, &array);
 

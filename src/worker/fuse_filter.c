@@ -42,8 +42,10 @@ static int copy_rule(struct arena *arena, const struct spec_seccomp_rule *rule,
 	return 0;
 }
 
-static void add_call(struct spec_seccomp_rule *rules, struct spec_seccomp_arg *args, size_t call)
+static void add_call(struct spec_seccomp_rule *rules, struct spec_seccomp_arg *args,
+		     const char **name, size_t call)
 {
+	*name = node_calls[call].name;
 	for (size_t i = 0; i < NODE_RULES; i++) {
 		if (i == 0)
 			args[i] = (struct spec_seccomp_arg){
@@ -57,7 +59,7 @@ static void add_call(struct spec_seccomp_rule *rules, struct spec_seccomp_arg *a
 				.origin = "",
 			};
 		rules[i] = (struct spec_seccomp_rule){
-			.names = {.v = &node_calls[call].name, .n = 1},
+			.names = {.v = name, .n = 1},
 			.action = SECCOMP_RET_ALLOW,
 			.args = &args[i],
 			.n_args = 1,
@@ -73,9 +75,10 @@ int fuse_profile(struct arena *arena, const struct spec_seccomp *profile,
 	struct spec_seccomp_rule *rules = arena_array(arena, profile->n_rules + n_more,
 						      sizeof(*rules));
 	struct spec_seccomp_arg *args = arena_array(arena, n_more, sizeof(*args));
+	const char **names = arena_array(arena, ARRAY_LEN(node_calls), sizeof(*names));
 	size_t n = 0;
 
-	if (!rules || !args)
+	if (!rules || !args || !names)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "filter");
 	for (size_t i = 0; i < profile->n_rules; i++) {
 		if (copy_rule(arena, &profile->rules[i], &rules[n]) < 0)
@@ -83,7 +86,7 @@ int fuse_profile(struct arena *arena, const struct spec_seccomp *profile,
 		n += rules[n].names.n > 0;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(node_calls); i++)
-		add_call(rules + n + i * NODE_RULES, args + i * NODE_RULES, i);
+		add_call(rules + n + i * NODE_RULES, args + i * NODE_RULES, names + i, i);
 	*ret_profile = *profile;
 	ret_profile->rules = rules;
 	ret_profile->n_rules = n + n_more;
