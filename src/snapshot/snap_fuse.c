@@ -364,7 +364,8 @@ const char *fuse_words(struct snapshot *snapshot)
 	text[len] = '\0';
 	line = strrchr(text, '\n');
 	if (len > 0)
-		snprintf(snapshot->words, sizeof(snapshot->words), "%.199s", line ? line + 1 : text);
+		snprintf(snapshot->words, sizeof(snapshot->words), "%.199s",
+			 line ? line + 1 : text);
 	return snapshot->words;
 }
 
