@@ -107,6 +107,12 @@ static int failure_fsmount(const struct handshake *record, const char *what, str
 	return -e;
 }
 
+/* The calling process, and so the child, is below a filter that is not ours. */
+static bool is_filtered(void)
+{
+	return sys_prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_FILTER;
+}
+
 static int failure_mount(const struct handshake *record, const char *what, struct rb_err *err)
 {
 	int e = record->errnum;
@@ -141,7 +147,8 @@ static int failure_mount(const struct handshake *record, const char *what, struc
 			return -ELOOP;
 		}
 		err_set(err, RB_MOUNT_TARGET, e, "cannot make mount destination '%s'", what);
-		if (e == EROFS || e == EACCES || e == EPERM)
+		/* EPERM: /proc and /sys, unless a filter says it */
+		if (e == EROFS || e == EACCES || (e == EPERM && !is_filtered()))
 			err_fix(err,
 				"the root cannot be written to here: make an empty '%s' in the image, "
 				"or mount a tmpfs over the directory it is in",
@@ -190,8 +197,7 @@ static int failure_kernel(const struct handshake *record, struct rb_err *err)
 /* A refusal that nothing else explains, below a filter that is not ours. */
 static void failure_filtered(const struct handshake *record, struct rb_err *err)
 {
-	if (record->errnum == EPERM && !err->fix[0] &&
-	    sys_prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_FILTER)
+	if (record->errnum == EPERM && !err->fix[0] && is_filtered())
 		err_fix(err, "the seccomp profile around this process may forbid it: docker: "
 			     "--security-opt seccomp=unconfined; Kubernetes: seccompProfile: "
 			     "{type: Unconfined}");
@@ -302,6 +308,7 @@ static const struct {
 	{OP_CHDIR, RB_CWD, "cannot enter the working directory '%s'"},
 	{OP_MKDIR_IN_ROOT, RB_CWD, "cannot make the working directory '%s'"},
 	{OP_PIVOT, RB_ROOTFS, "cannot change to the new root"},
+	{OP_CHROOT, RB_ROOTFS, "cannot change to the new root"},
 	{OP_MASK, RB_MOUNT, "cannot mask '%s'"},
 	{OP_READONLY, RB_MOUNT, "cannot make '%s' read-only"},
 	{OP_MKNOD_IN_ROOT, RB_DEVICE, "cannot make the device node '%s'"},
