@@ -117,7 +117,7 @@ test_an_mtu_above_that_of_the_host_loses_nothing() {
 	ip link set cable mtu 1400
 	in_neighbour ip link set cable-end mtu 1400
 	: >"$scratch/service.out"
-	in_neighbour "$scratch/lib/forward.py" serve 8082 203.0.113.2 >"$scratch/service.out" 2>&1 &
+	nsenter --net="/proc/$neighbour/ns/net" "$scratch/lib/forward.py" serve 8082 203.0.113.2 >"$scratch/service.out" 2>&1 &
 	services+=("$!")
 	await 10 grep -q ready "$scratch/service.out" || fail "$(cat "$scratch/service.out")"
 	for mtu in 65520 1500 576; do

@@ -22,7 +22,8 @@ launch_into() {
 		sh -c 'trap "exit 42" USR1; setsid sleep 1000 & echo up; while :; do wait; done' \
 		>"$scratch/launcher.out" 2>"$scratch/launcher.err" 9<"$scratch/marker" &
 	watcher=$!
-	trap end_tree EXIT
+	# end_services ends the tree as well
+	[[ -n ${services[*]+set} ]] || trap end_tree EXIT
 	await 20 grep -q up "$scratch/launcher.out" || fail "$(cat "$scratch/launcher.err")"
 	launcher=$(child_named "$watcher" runbuild)
 	inner=$(cat "$state/child_pid")
