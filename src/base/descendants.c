@@ -62,10 +62,10 @@ void descendants_end(const struct pid_list *except)
 	}
 }
 
+/* Who was whose child, in the order of their numbers. */
 struct family {
 	struct member {
 		pid_t pid, parent;
-		bool below;
 	} * v;
 	size_t n, size;
 };
@@ -119,23 +119,25 @@ static int family_read(struct family *family)
 	return r;
 }
 
-/* Children of those that are below are below as well. */
-static void family_mark(struct family *family, pid_t root, bool itself)
+static int compare_members(const void *a, const void *b)
 {
-	bool found = true;
+	const struct member *left = a;
+	const struct member *right = b;
 
-	while (found) {
-		found = false;
-		for (size_t i = 0; i < family->n; i++) {
-			struct member *m = &family->v[i];
-			bool below = m->parent == root || (itself && m->pid == root);
+	return (left->pid > right->pid) - (left->pid < right->pid);
+}
 
-			for (size_t k = 0; !m->below && !below && k < family->n; k++)
-				below = family->v[k].below && family->v[k].pid == m->parent;
-			found |= below && !m->below;
-			m->below |= below;
-		}
+/* From parent to parent; a number that was given again meanwhile may lead in a circle. */
+static bool is_below(const struct family *family, const struct member *member, pid_t root)
+{
+	for (size_t i = 0; member && i < family->n; i++) {
+		const struct member parent = {.pid = member->parent};
+
+		if (parent.pid == root)
+			return true;
+		member = bsearch(&parent, family->v, family->n, sizeof(parent), compare_members);
 	}
+	return false;
 }
 
 int descendants_signal(pid_t root, bool itself, int sig)
@@ -144,11 +146,12 @@ int descendants_signal(pid_t root, bool itself, int sig)
 	int r = family_read(&family);
 	int told = 0;
 
-	if (r == 0)
-		family_mark(&family, root, itself);
+	if (family.n)
+		qsort(family.v, family.n, sizeof(*family.v), compare_members);
 	for (size_t i = 0; r == 0 && i < family.n; i++) {
 		const struct member *m = &family.v[i];
-		CLEANUP_FD int pidfd = m->below ? sys_pidfd_open(m->pid) : -1;
+		bool meant = m->pid == root ? itself : is_below(&family, m, root);
+		CLEANUP_FD int pidfd = meant ? sys_pidfd_open(m->pid) : -1;
 		char name[16];
 
 		snprintf(name, sizeof(name), "%d", (int)m->pid);

@@ -307,6 +307,21 @@ static inline int sys_prctl(int option, unsigned long arg2, unsigned long arg3, 
 	return SYS_CALL(SYS_prctl, option, arg2, arg3, arg4, arg5);
 }
 
+/*
+ * In a new process: it dies with its parent. One that died before the signal was in place is seen
+ * by its number; one in another pid namespace has none here. execve(2) of a setuid program clears
+ * the signal: prctl(2).
+ */
+static inline void sys_die_with(pid_t parent)
+{
+	pid_t now;
+
+	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	now = SYS_CALL(SYS_getppid);
+	if (now != 0 && now != parent)
+		sys_exit(127);
+}
+
 static inline int sys_execve(const char *path, char *const argv[], char *const envp[])
 {
 	return SYS_CALL(SYS_execve, path, argv, envp);

@@ -108,7 +108,7 @@ static void block_signals(sigset_t *set)
 /* Asked to end: TERM first, KILL after the grace time; asked again: KILL. */
 static void end_step(struct foreground *f, int sig)
 {
-	int64_t now = job_now_us();
+	int64_t now = sys_now_us();
 
 	(void)job_signal(&f->job, f->kill_at_us ? SIGKILL : sig, JOB_INIT);
 	f->kill_at_us = now + (int64_t)f->step.grace_ms * 1000;
@@ -152,7 +152,7 @@ static void check_time(struct foreground *f, int64_t now)
 static int next_timeout(const struct foreground *f, int64_t snapshot_ms)
 {
 	int64_t due = snapshot_ms == INT64_MAX ? INT64_MAX : snapshot_ms * 1000;
-	int64_t now = job_now_us();
+	int64_t now = sys_now_us();
 
 	if (f->job.state == JOB_RUNNING && f->kill_at_us && f->kill_at_us < due)
 		due = f->kill_at_us;
@@ -189,7 +189,7 @@ static void wait_once(struct foreground *f)
 		tty_pump_copy(&f->pump, fds + streams);
 	else
 		step_progress_copy(&f->progress, fds + streams);
-	check_time(f, job_now_us());
+	check_time(f, sys_now_us());
 	f->daemon_died |= !f->daemon_died && job_check_daemons(&f->job, &f->daemon_err);
 	step_progress_tick(&f->progress, &f->job);
 }

@@ -56,7 +56,7 @@ static void copy_stream(struct step_progress *progress, int stream)
 	if (fd_write_all(stream == 0 ? STDOUT_FILENO : STDERR_FILENO, buffer, (size_t)got) < 0)
 		fd_close(&progress->pipes[stream]);
 	progress->at_line_start = buffer[got - 1] == '\n';
-	progress->next_us = job_now_us() + 500000;
+	progress->next_us = sys_now_us() + 500000;
 }
 
 void step_progress_copy(struct step_progress *progress, const struct pollfd fds[2])
@@ -124,7 +124,7 @@ static void sum_processes(pid_t first, uint64_t *ticks, uint64_t *pages)
 
 void step_progress_tick(struct step_progress *progress, const struct job *job)
 {
-	int64_t now = job_now_us();
+	int64_t now = sys_now_us();
 	int64_t elapsed = now - job->started_us;
 	uint64_t ticks = 0;
 	uint64_t pages = 0;

@@ -315,7 +315,6 @@ static const struct catalogue_entry entries[] = {
 	 "The launcher's network has addresses that this host reaches through a route of its own: what "
 	 "is there, a company network perhaps, is out of the command's reach.",
 	 "Use addresses that nobody has: --cidr, for example 172.30.2.0/24."},
-
 	{RB_SNAP_LAYER, "snapshot layer",
 	 "A directory of a snapshot is missing, is not a directory, may not be searched by the root "
 	 "of the user namespace, or there are more than 500 of them.",

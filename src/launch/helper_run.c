@@ -9,20 +9,6 @@
 #include "base/sys.h"
 #include "launch/launch.h"
 
-/*
- * In the new process. A parent that died before the death signal was in place is seen by its number;
- * one in another pid namespace has none here. A setuid program clears the signal: prctl(2).
- */
-static void die_with(pid_t parent)
-{
-	pid_t now;
-
-	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	now = getppid();
-	if (now != 0 && now != parent)
-		sys_exit(127);
-}
-
 /* In the new process: only calls that are safe after a fork. */
 static void helper_exec(const char *path, const char *const argv[], int output, int standard)
 {
@@ -90,7 +76,7 @@ static int helper_start(struct helper *helper, const char *path, const char *con
 		return -errno;
 	pid = sys_clone3(&args);
 	if (pid == 0) {
-		die_with(parent);
+		sys_die_with(parent);
 		helper_exec(path, argv, pipes[1], standard);
 	}
 	close(pipes[1]);
@@ -192,7 +178,7 @@ int program_output(struct arena *arena, const char *path, const char *const argv
 	reader = pipes[0];
 	pid = sys_clone3(&args);
 	if (pid == 0) {
-		die_with(parent);
+		sys_die_with(parent);
 		output_exec(path, argv, pipes[1]);
 	}
 	close(pipes[1]);

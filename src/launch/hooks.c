@@ -12,10 +12,8 @@ static void hook_child(const char *path, char *const argv[], char *const envp[],
 		       pid_t parent)
 {
 	/* a hook that hangs must not outlive a runtime that is killed; what it has made into a
-	 * daemon does. prctl(2): our parent may have died before. */
-	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (SYS_CALL(SYS_getppid) != parent)
-		sys_exit(125);
+	 * daemon does */
+	sys_die_with(parent);
 	(void)sys_dup3(input, 0, 0);
 	(void)sys_dup3(2, 1, 0);
 	(void)sys_close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);

@@ -195,17 +195,10 @@ int launch_network_await(struct launch *l, struct rb_err *err)
 
 int launch_network_close(struct launch *l, const struct plan_op *op, struct rb_err *err)
 {
-	struct net_hosts *hosts = arena_alloc(l->context->arena, sizeof(*hosts));
-	struct sock_filter *program = arena_array(l->context->arena, NET_FILTER_INSNS,
-						  sizeof(*program));
-	const struct net_closure closure = {
-		.hosts = hosts, .dns = (uint32_t)op->arg[0], .published = op->arg[1] != 0};
-	int r = hosts && program ? net_hosts_read(hosts, err)
-				 : err_set(err, RB_NO_MEMORY, ENOMEM, "network");
+	const struct net_closure closure = {.dns = (uint32_t)op->arg[0],
+					    .published = op->arg[1] != 0};
+	int r = net_close_now(l->context->arena, l->net.slirp.pidfd, closure, err);
 
-	if (r == 0)
-		r = net_filter_attach(l->net.slirp.pidfd, program,
-				      net_filter_build(&closure, program), err);
 	/* the keeper's is not ours to end */
 	if (l->net.keeper >= 0)
 		fd_close(&l->net.slirp.pidfd);

@@ -481,13 +481,19 @@ int launch_begin(struct launch *launch, const struct plan *plan,
 	return 0;
 }
 
-/* For who wants to know where the time goes. */
-static void take_time(struct launch *l, enum plan_op_kind kind, int64_t began_us)
+/* For who wants to know where the time goes: before and after an op. */
+static void start_clock(struct launch *l, enum plan_op_kind kind)
 {
 	if (kind == OP_IDMAP)
-		l->idmap_us += sys_now_us() - began_us;
+		l->idmap_us -= sys_now_us();
 	else if (kind == OP_STEP_NETWORK)
-		l->net_began_us = began_us;
+		l->net_began_us = sys_now_us();
+}
+
+static void stop_clock(struct launch *l, enum plan_op_kind kind)
+{
+	if (kind == OP_IDMAP)
+		l->idmap_us += sys_now_us();
 	else if (kind == OP_CLOSE_NETWORK || kind == OP_PUBLISH_PORT)
 		l->net_us = sys_now_us() - l->net_began_us;
 }
@@ -498,10 +504,11 @@ int launch_advance(struct launch *launch, struct rb_err *err)
 
 	for (; launch->next_op < launch->plan->n_parent; launch->next_op++) {
 		const struct plan_op *op = &ops[launch->next_op];
-		int64_t began_us = sys_now_us();
-		int r = launch_op(launch, op, err);
+		int r;
 
-		take_time(launch, (enum plan_op_kind)op->kind, began_us);
+		start_clock(launch, (enum plan_op_kind)op->kind);
+		r = launch_op(launch, op, err);
+		stop_clock(launch, (enum plan_op_kind)op->kind);
 		if (op->kind == OP_CLONE)
 			drop_child_side(launch);
 		if (r < 0)

@@ -309,3 +309,15 @@ int net_filter_attach(int pidfd, const struct sock_filter *program, size_t n, st
 
 	return r < 0 ? net_filter_failed(r, err) : r;
 }
+
+int net_close_now(struct arena *arena, int pidfd, struct net_closure closure, struct rb_err *err)
+{
+	struct net_hosts *hosts = arena_alloc(arena, sizeof(*hosts));
+	struct sock_filter *program = arena_array(arena, NET_FILTER_INSNS, sizeof(*program));
+	int r = hosts && program ? net_hosts_read(hosts, err)
+				 : err_set(err, RB_NO_MEMORY, ENOMEM, "network");
+
+	closure.hosts = hosts;
+	return r < 0 ? r
+		     : net_filter_attach(pidfd, program, net_filter_build(&closure, program), err);
+}

@@ -8,6 +8,7 @@
  * for the launcher's own.
  */
 #include <linux/filter.h>
+#include "base/arena.h"
 #include "base/err.h"
 
 /* An IPv6 address as four words in host byte order. */
@@ -65,6 +66,12 @@ void net_tap_drain(int tap);
 
 /* Finds the tap and puts the program there. Errors: RB_NET_FILTER. */
 int net_filter_attach(int pidfd, const struct sock_filter *program, size_t n, struct rb_err *err);
+
+/*
+ * The same with the host's addresses of now: whatever closure->hosts says. What it needs is in the
+ * arena. Errors: RB_NET_FILTER, RB_NO_MEMORY.
+ */
+int net_close_now(struct arena *arena, int pidfd, struct net_closure closure, struct rb_err *err);
 
 /* Words the errno of one of these. Returns it. */
 int net_filter_failed(int rc, struct rb_err *err);

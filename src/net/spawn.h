@@ -17,6 +17,7 @@ struct net_exec {
 
 /*
  * A child with a fixed environment, no descriptor but those that are meant for it, a process group
- * of its own unless told otherwise, and our death signal. Returns its process id, its descriptor in *ret_pidfd; -errno.
+ * of its own unless told otherwise, and our death signal. Returns its process id, its descriptor in
+ * *ret_pidfd; -errno.
  */
 int net_spawn(const struct net_exec *exec, int *ret_pidfd);

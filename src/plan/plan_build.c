@@ -4,10 +4,9 @@
  * protections, identity, filter, exec. Pure. Each section's details are in a file of its own;
  * plan_check.c states the order again as rules, on purpose.
  */
+#include <linux/capability.h>
 #include "base/sys.h"
 #include "plan/plan_blob.h"
-
-enum { CAP_NUMBER_SYS_CHROOT = 18 };
 
 /* A session of its own: no controlling terminal of ours (TIOCSTI), no keys of ours. */
 static void plan_add_session(struct plan_blob *b, const struct spec_process *process)
@@ -126,13 +125,12 @@ static enum plan_op_kind plan_pivot_kind(const struct plan_blob *b)
 		return OP_CHROOT;
 	if (b->options->no_pivot)
 		return OP_MOVE_ROOT;
-	return b->part == PLAN_SECOND && host_has_cap(b->host, CAP_NUMBER_SYS_CHROOT) ? OP_CHROOT
-										      : OP_PIVOT;
+	return b->part == PLAN_SECOND && host_has_cap(b->host, CAP_SYS_CHROOT) ? OP_CHROOT
+									       : OP_PIVOT;
 }
 
 static void plan_add_pivot(struct plan_blob *b)
 {
-
 	blob_child(b, plan_pivot_kind(b), "/root/path")->slot = SLOT_ROOT;
 	/* private it is from the beginning; again, it would undo what single mounts were given */
 	if (b->spec->rootfs_propagation && b->spec->rootfs_propagation != MS_PRIVATE) {

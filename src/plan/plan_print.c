@@ -304,7 +304,6 @@ static bool print_mount_op(const struct plan *plan, const struct plan_op *op, st
 	}
 }
 
-/* Ops about the identity of the process. */
 static void print_landlock(const struct plan *plan, const struct plan_op *op, struct strbuf *out)
 {
 	const struct plan_list *rules = plan_list_at(plan, op->list);
@@ -325,6 +324,7 @@ static void print_landlock(const struct plan *plan, const struct plan_op *op, st
 	}
 }
 
+/* Ops about the identity of the process. */
 static bool print_process_op(const struct plan *plan, const struct plan_op *op, bool env,
 			     struct strbuf *out)
 {
@@ -466,7 +466,6 @@ static bool print_spec_op(const struct plan *plan, const struct plan_op *op, str
 	}
 }
 
-/* The network of a step. Returns false for a kind of another group. */
 static void print_address(struct strbuf *out, uint32_t address)
 {
 	strbuf_printf(out, "%u.%u.%u.%u", address >> 24, address >> 16 & 255, address >> 8 & 255,
@@ -495,6 +494,7 @@ static void print_port(const struct plan_op *op, struct strbuf *out)
 	strbuf_printf(out, ":%u", (unsigned)(op->arg[1] & 0xffff));
 }
 
+/* The network of a step. Returns false for a kind of another group. */
 static bool print_network_op(const struct plan *plan, const struct plan_op *op, struct strbuf *out)
 {
 	switch (op->kind) {

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "net/filter.h"
+#include "net/namespace.h"
 #include "base/fd_message.h"
 #include "rootless/rootless_private.h"
 
@@ -24,8 +25,7 @@ enum pool_state {
 enum {
 	POOL_SLOTS = 4 * LIMIT_POOL, /* ready, lent and ending ones */
 	POOL_FAILURES = 3,           /* in a row, then it gives up */
-	POOL_LISTENER = 3,           /* numbers of descriptors in the process */
-	POOL_MADE,                   /* the namespace made last */
+	POOL_LISTENER = 3,           /* the number of its descriptor in the process */
 };
 
 struct pool_slot {
@@ -64,36 +64,6 @@ static void slot_end(struct pool_slot *slot)
 	slot->state = POOL_ENDING;
 }
 
-/*
- * A new namespace. The pool itself stays where it is: with --net=host it could not come back. So a
- * process that shares our table of descriptors is born into it, opens it, and ends.
- */
-static int namespace_make(void)
-{
-	struct clone_args args = {
-		.flags = CLONE_NEWNET | CLONE_FILES,
-		.exit_signal = SIGCHLD,
-	};
-	siginfo_t info = {0};
-	pid_t pid = sys_clone3(&args);
-
-	if (pid == 0) {
-		int fd = sys_openat(AT_FDCWD, "/proc/thread-self/ns/net", O_RDONLY, 0);
-		int r = fd < 0 ? fd : sys_dup3(fd, POOL_MADE, O_CLOEXEC);
-
-		if (fd >= 0)
-			sys_close(fd);
-		sys_exit(r < 0 ? 1 : 0);
-	}
-	if (pid < 0)
-		return pid;
-	while (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 && errno == EINTR)
-		;
-	if (info.si_code != CLD_EXITED || info.si_status != 0)
-		return -ECANCELED;
-	return fd_dup(POOL_MADE, POOL_MADE + 1);
-}
-
 static int slot_start(const struct pool *pool, struct pool_slot *slot)
 {
 	CLEANUP_ARENA struct arena arena = {0};
@@ -106,7 +76,7 @@ static int slot_start(const struct pool *pool, struct pool_slot *slot)
 		.userns = -1,
 		.dir = -1,
 	};
-	int netns = namespace_make();
+	int netns = net_namespace_make();
 	int r = netns;
 
 	*slot = (struct pool_slot){.netns = netns, .connection = -1};
@@ -312,8 +282,7 @@ static void pool_main(struct rootless *r, const char *helper, int listener)
 	pool->helper = helper;
 	pool->listener = POOL_LISTENER;
 	pool->wanted = r->options->step_net_pool;
-	(void)sys_dup3(POOL_LISTENER, POOL_MADE, O_CLOEXEC);
-	pool->hosts_watch = net_hosts_watch(); /* above the fixed numbers */
+	pool->hosts_watch = net_hosts_watch();
 	pool_loop(pool);
 }
 

@@ -98,9 +98,9 @@ const struct spec_namespace *spec_namespace_find(const struct spec *spec, uint64
 	return NULL;
 }
 
-/* runtime-spec config.md#posix-platform-hooks */
 const char *const spec_landlock_names[LANDLOCK_ACCESSES] = {"read", "write", "execute"};
 
+/* runtime-spec config.md#posix-platform-hooks */
 const char *const spec_hook_names[HOOK_KINDS] = {
 	[HOOK_PRESTART] = "prestart",
 	[HOOK_CREATE_RUNTIME] = "createRuntime",

@@ -96,7 +96,7 @@ void connection_send_soon(struct connection *c, struct strbuf *text, int fd)
 
 	connection_send(c, text, fd);
 	if (idle && !c->dead)
-		c->soon_us = job_now_us() + SOON_US;
+		c->soon_us = sys_now_us() + SOON_US;
 }
 
 void connection_send(struct connection *c, struct strbuf *text, int fd)
@@ -240,7 +240,7 @@ static void forget_sent(struct connection *c, size_t bytes)
 
 void connection_flush(struct connection *c)
 {
-	if (c->soon_us && !c->ended && !c->closing && job_now_us() < c->soon_us)
+	if (c->soon_us && !c->ended && !c->closing && sys_now_us() < c->soon_us)
 		return;
 	c->soon_us = 0;
 	while (!c->dead) {

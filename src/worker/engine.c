@@ -46,7 +46,7 @@ static void remove_stale_directories(const struct state_root *root)
 static int make_directory(struct engine *engine, const char *scratch, struct rb_err *err)
 {
 	const char *name = arena_printf(&engine->arena, "@run-%d-%" PRIx64, (int)getpid(),
-					(uint64_t)job_now_us());
+					(uint64_t)sys_now_us());
 	int r;
 
 	remove_stale_directories(&engine->root);

@@ -13,11 +13,6 @@
 #include "worker/job.h"
 #include "worker/pool.h"
 
-int64_t job_now_us(void)
-{
-	return sys_now_us();
-}
-
 static int64_t wall_us(void)
 {
 	struct timespec now;
@@ -31,7 +26,7 @@ void job_init(struct job *job, struct engine *engine, const struct step *step)
 	job->engine = engine;
 	job->step = step;
 	job->state = JOB_NEW;
-	job->began_us = job_now_us();
+	job->began_us = sys_now_us();
 	job->launch = (struct launch){
 		.pidfd = -1,
 		.monitor_pidfd = -1,
@@ -244,7 +239,7 @@ static int launch_warm(struct job *job, const struct plan_options *options, stru
 {
 	struct pool *pool = job->engine->pool;
 	const struct host *host = &job->engine->host;
-	int64_t now = job_now_us();
+	int64_t now = sys_now_us();
 	const struct plan *plan;
 	int r;
 
@@ -336,10 +331,10 @@ static int launch(struct job *job, struct rb_err *err)
 	struct plan_options options = job_plan_options(job);
 	int r = choose_cgroup(job, err);
 
-	job->filter_us = job_now_us();
+	job->filter_us = sys_now_us();
 	if (r == 0)
 		r = choose_filter(job, &options, err);
-	job->filter_us = job_now_us() - job->filter_us;
+	job->filter_us = sys_now_us() - job->filter_us;
 	options.cgroup_handed = job->cgroup_fd >= 0;
 
 	if (job->inside && spec->seccomp.present) {
@@ -403,7 +398,7 @@ int job_advance(struct job *job, struct rb_err *err)
 		r = handed_advance(&job->handed, err);
 		if (r == 0)
 			return 0;
-		job->mounted_us = job_now_us();
+		job->mounted_us = sys_now_us();
 		if (r == 1 && !job->inside)
 			r = job_select_in_snapshots(job, err);
 		if (r < 0 || (!job->inside && (r = look_into_root(job, err)) < 0) ||
@@ -426,7 +421,7 @@ int job_advance(struct job *job, struct rb_err *err)
 	drop_child_side(job);
 	if (r == 1) {
 		job->state = JOB_RUNNING;
-		job->started_us = job_now_us();
+		job->started_us = sys_now_us();
 		job->started_wall_us = wall_us();
 	}
 	return r;
@@ -469,7 +464,7 @@ bool job_reap(struct job *job)
 		return job->state > JOB_CLOSING;
 	if (!launch_reap(&job->launch, &info, &job->usage))
 		return false;
-	job->ended_us = job_now_us();
+	job->ended_us = sys_now_us();
 	if (info.si_code == CLD_EXITED)
 		job->code = info.si_status;
 	else

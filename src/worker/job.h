@@ -207,5 +207,3 @@ struct job_explanation {
 };
 int job_explain(struct job *job, bool parts, struct job_explanation *ret_explanation,
 		struct rb_err *err);
-
-int64_t job_now_us(void);

@@ -6,73 +6,15 @@
  * rights, or who still is. So there is always a new one, and what nobody takes gets no older than
  * --lend-age. Runs in the worker; makes one namespace in a turn, when nothing else is to be done.
  */
-#include <net/if.h>
-#include <netinet/in.h>
-#include <sys/ioctl.h>
 #include "base/log.h"
 #include "net/filter.h"
+#include "net/namespace.h"
 #include "net/policy.h"
 #include "worker/worker_private.h"
 
 enum { READY_MS = 10000, LEND_FAILURES = 3 };
 
 static const char *const kind_names[LEND_KINDS] = {"none", "slirp"};
-
-/* netdevice(7); a namespace begins with its loopback interface down. */
-static int raise_loopback(void)
-{
-	int sock = sys_socket(AF_INET, SOCK_DGRAM, 0);
-	struct ifreq ifr = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-	int r = sock < 0 ? sock : sys_ioctl(sock, SIOCSIFFLAGS, (unsigned long)&ifr);
-
-	if (sock >= 0)
-		sys_close(sock);
-	return r;
-}
-
-static void founder_main(int sock) __attribute__((noreturn));
-static void founder_main(int sock)
-{
-	char byte = raise_loopback() < 0 ? '!' : '.';
-
-	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	(void)sys_write(sock, &byte, 1);
-	(void)sys_read(sock, &byte, 1); /* until it is killed, or its parent is gone */
-	sys_exit(0);
-}
-
-/* A process is born into it, raises its loopback interface, and is killed once we have it open. */
-static int namespace_make(void)
-{
-	int founder = -1;
-	struct clone_args args = {
-		.flags = CLONE_NEWNET | CLONE_PIDFD,
-		.pidfd = (uint64_t)(uintptr_t)&founder,
-		.exit_signal = SIGCHLD,
-	};
-	int pair[2];
-	char path[40];
-	char byte = '!';
-	pid_t pid;
-	int ns;
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	pid = sys_clone3(&args);
-	if (pid == 0) {
-		sys_close(pair[0]);
-		founder_main(pair[1]);
-	}
-	close(pair[1]);
-	ns = pid < 0 ? pid : -ECANCELED;
-	if (pid > 0 && sys_read(pair[0], &byte, 1) == 1 && byte == '.') {
-		snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
-		ns = sys_openat(AT_FDCWD, path, O_RDONLY, 0);
-	}
-	sys_pidfd_end(&founder);
-	close(pair[0]);
-	return ns;
-}
 
 static int start_slirp(struct lent *lent, struct rb_err *err)
 {
@@ -100,8 +42,8 @@ static struct lent *lent_new(struct worker *worker, enum lend_kind kind, struct 
 	}
 	slirp_init(&lent->slirp);
 	lent->kind = kind;
-	lent->born_us = job_now_us();
-	lent->netns = namespace_make();
+	lent->born_us = sys_now_us();
+	lent->netns = net_namespace_make();
 	lent->next = worker->lent;
 	worker->lent = lent;
 	if (lent->netns < 0)
@@ -118,20 +60,6 @@ void lent_free(struct lent *lent)
 	fd_close(&lent->netns);
 	arena_free(&lent->arena);
 	free(lent);
-}
-
-/* With the host's addresses of now, not of when it was made. */
-static int close_towards_host(struct lent *lent, struct rb_err *err)
-{
-	struct net_hosts *hosts = arena_alloc(&lent->arena, sizeof(*hosts));
-	struct sock_filter *program = arena_array(&lent->arena, NET_FILTER_INSNS, sizeof(*program));
-	const struct net_closure closure = {.hosts = hosts, .dns = lent->policy.dns};
-	int r = hosts && program ? net_hosts_read(hosts, err)
-				 : err_set(err, RB_NO_MEMORY, ENOMEM, "network");
-
-	return r < 0 ? r
-		     : net_filter_attach(lent->slirp.pidfd, program,
-					 net_filter_build(&closure, program), err);
 }
 
 static void hand_over(struct lent *lent)
@@ -195,8 +123,10 @@ void lent_turn(struct worker *worker, struct lent *lent)
 	r = is_ready(lent, &err);
 	if (r < 0)
 		worker->lend_failures++;
+	/* with the host's addresses of now, not of when it was made */
 	if (r == 1 && lent->request && lent->kind == LEND_SLIRP)
-		r = close_towards_host(lent, &err);
+		r = net_close_now(&lent->arena, lent->slirp.pidfd,
+				  (struct net_closure){.dns = lent->policy.dns}, &err);
 	if (r < 0) {
 		fail(worker, lent, &err);
 		return;
@@ -208,7 +138,7 @@ void lent_turn(struct worker *worker, struct lent *lent)
 		hand_over(lent);
 	else
 		lent->dead = has_died(lent) ||
-			     job_now_us() >=
+			     sys_now_us() >=
 				     lent->born_us + worker->options->lend_age_s * 1000000ll;
 }
 
@@ -240,7 +170,7 @@ static enum lend_kind kind_short(const struct worker *worker)
 			n += !lent->dead && !lent->owner && lent->kind == kind;
 		if (worker->lend_asked_us[kind] && n < worker->options->lend &&
 		    worker->lend_failures < LEND_FAILURES &&
-		    job_now_us() <
+		    sys_now_us() <
 			    worker->lend_asked_us[kind] + worker->options->lend_age_s * 1000000ll)
 			return (enum lend_kind)kind;
 	}
@@ -318,7 +248,7 @@ bool lend_take(struct call *call, const char *net, enum worker_kind *ret_kind, s
 		kind++;
 	if (!may_take(call, (enum lend_kind)kind, ret_kind, err))
 		return false;
-	worker->lend_asked_us[kind] = job_now_us();
+	worker->lend_asked_us[kind] = sys_now_us();
 	lent = find_idle(worker, (enum lend_kind)kind);
 	if (!lent)
 		lent = lent_new(worker, (enum lend_kind)kind, err);

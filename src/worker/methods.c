@@ -463,7 +463,7 @@ static void method_shutdown(struct call *call)
 		return;
 	}
 	worker->stopping = true;
-	worker->stop_us = str_eq(mode, "now") ? job_now_us() : INT64_MAX;
+	worker->stop_us = str_eq(mode, "now") ? sys_now_us() : INT64_MAX;
 	send_empty(call);
 }
 

@@ -20,7 +20,7 @@ const char *run_state_name(const struct run *run)
 void run_stats(const struct run *run, struct strbuf *out)
 {
 	const struct job *job = &run->job;
-	int64_t end = job->ended_us ? job->ended_us : job_now_us();
+	int64_t end = job->ended_us ? job->ended_us : sys_now_us();
 
 	run_add_name(run, out);
 	strbuf_printf(out,

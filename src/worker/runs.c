@@ -496,13 +496,13 @@ void run_turn(struct run *run)
 		run->daemon_died = true;
 	if ((run->job.state == JOB_RUNNING || run->job.state == JOB_CLOSING) &&
 	    job_reap(&run->job)) {
-		run->orphan_us = job_now_us() + ORPHAN_US;
+		run->orphan_us = sys_now_us() + ORPHAN_US;
 		run->sample_us = INT64_MAX;
 		tell_exited(run);
 		if (run->step.want_stats)
 			run_tell_stats(run);
 	}
-	check_deadlines(run, job_now_us());
+	check_deadlines(run, sys_now_us());
 	if (run->job.state == JOB_ENDED && streams_ended(run) && job_poststop(&run->job))
 		answer(run);
 }
@@ -532,7 +532,7 @@ void run_cancel(struct run *run, uint64_t grace_ms, const char *reason)
 	run->job.cancelled = true;
 	(void)job_signal(&run->job, grace_ms ? SIGTERM : SIGKILL, JOB_INIT);
 	if (grace_ms)
-		run->kill_us = job_now_us() + (int64_t)grace_ms * 1000;
+		run->kill_us = sys_now_us() + (int64_t)grace_ms * 1000;
 }
 
 static void tell_input_taken(struct run *run)

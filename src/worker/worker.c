@@ -147,7 +147,7 @@ static void take_signals(struct worker *w)
 		if (info.ssi_signo != SIGTERM && info.ssi_signo != SIGINT)
 			continue;
 		w->stop_us = w->stopping ? 0
-					 : job_now_us() + (int64_t)w->options->drain_s * 1000000;
+					 : sys_now_us() + (int64_t)w->options->drain_s * 1000000;
 		w->stopping = true;
 	}
 }
@@ -313,7 +313,7 @@ static void turn_connections(struct worker *w)
 /* `shutdown` and SIGTERM: running steps have until stop_us. */
 static void turn_stop(struct worker *w)
 {
-	if (!w->stopping || job_now_us() < w->stop_us)
+	if (!w->stopping || sys_now_us() < w->stop_us)
 		return;
 	for (struct run *run = w->runs; run; run = run->next)
 		if (!run->dead)
@@ -369,12 +369,12 @@ static void turn(struct worker *w)
 		lower(&deadline_us, pool_deadline(w->engine.pool, w->runs != NULL));
 	if (w->engine.guard.n_dropped && !w->runs)
 		lower(&deadline_us, 0);
-	now = job_now_us();
+	now = sys_now_us();
 	timeout = until(now, deadline_us);
 	ready = ppoll(w->fds, w->n_fds, &timeout, NULL);
 	if (ready < 0)
 		return; /* EINTR, ENOMEM: nothing is lost by asking again */
-	now = job_now_us();
+	now = sys_now_us();
 	if (ready == 0 && w->engine.pool && now >= pool_deadline(w->engine.pool, w->runs != NULL))
 		pool_turn(w->engine.pool, now);
 	if (ready == 0 && lend_is_short(w))
@@ -553,7 +553,7 @@ int worker_run(const struct worker_options *options, struct rb_err *err)
 		r = open_transport(&w, err);
 	if (r == 0) {
 		snprintf(w.worker_id, sizeof(w.worker_id), "w-%x-%" PRIx64, (unsigned)getpid(),
-			 (uint64_t)job_now_us());
+			 (uint64_t)sys_now_us());
 		if (options->warm && pool_open(&w.pool, &w.engine.guard, options->warm, err) == 0)
 			w.engine.pool = &w.pool;
 		w.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

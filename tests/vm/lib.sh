@@ -1,8 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# shellcheck disable=SC2154,SC2016 # scratch, runtime: set by the guest script; the container's script
+# shellcheck disable=SC2154,SC2016,SC2034 # set by the guest script; the container's script; for the cases
 #
 # Bundles, users and cgroup files, for the cases in the guest.
+
+# For `bash -c`: a delegated group, $own, without the caller, who is in its way: a group with
+# processes hands no controllers on, cgroups(7).
+readonly step_aside='set -e
+	own=$(sed -n "s/^0:://p" /proc/self/cgroup)
+	mkdir "/sys/fs/cgroup$own/init"
+	echo "$BASHPID" >"/sys/fs/cgroup$own/init/cgroup.procs"
+'
 
 make_root_file_system() {
 	local tree=$1
@@ -13,8 +21,10 @@ make_root_file_system() {
 	"$tree/bin/busybox" --install "$tree/bin"
 	printf 'root:x:0:0:root:/root:/bin/sh\n' >"$tree/etc/passwd"
 	printf 'root:x:0:\n' >"$tree/etc/group"
-	# podman makes it, and an ordinary user could not
+	# podman makes them, and an ordinary user could not
 	ln -s /proc/mounts "$tree/etc/mtab"
+	mkdir "$tree/run"
+	touch "$tree"/etc/{hosts,hostname,resolv.conf} "$tree/run/.containerenv"
 }
 
 # make_bundle NAME JQ COMMAND: a bundle whose configuration is edited by JQ and

@@ -59,7 +59,7 @@ test_a_volatile_mount_of_a_created_container_is_left_cleanly() {
 
 test_a_volatile_upper_that_was_not_left_cleanly_is_refused() {
 	new_snapshot stale
-	mkdir -p "$work/work/incompat/volatile"
+	(cd "$work" && mkdir -p work/incompat/volatile)
 	in_step true
 	refused 125 'was in use with "volatile" and not left cleanly' 'begin again' '[RB0701]'
 }

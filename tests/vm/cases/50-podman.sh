@@ -32,14 +32,11 @@ test_podman_user_cgroupfs_runs() {
 	same 'output' ran "$(podman_as builder cgroupfs run --rm --network none --rootfs "$scratch/rootfs" /bin/echo ran)"
 }
 
-# With a parent of the user's own it does. The caller gets out of the way of the controllers first.
+# With a parent of the user's own it does.
 test_podman_user_cgroupfs_limits_below_a_delegated_group() {
 	local output
 
-	output=$(as_builder bash -c 'set -e
-		own=$(sed -n "s/^0:://p" /proc/self/cgroup)
-		mkdir "/sys/fs/cgroup$own/init"
-		echo "$BASHPID" >"/sys/fs/cgroup$own/init/cgroup.procs"
+	output=$(as_builder bash -c "$step_aside"'
 		podman --runtime "$1" --cgroup-manager cgroupfs --events-backend file run --rm --network none \
 			--cgroup-parent "$own/parent" --memory 64m --pids-limit 33 --cpus 0.5 --rootfs "$2" \
 			/bin/sh -c "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max /sys/fs/cgroup/cpu.max" 2>/tmp/vmpodman.log ||
