@@ -4,7 +4,6 @@
  * As an ordinary user the same command line runs again inside the launcher, which has the ids and
  * may mount.
  */
-#include <linux/capability.h>
 #include <sys/file.h>
 #include <sys/signalfd.h>
 #include "base/file.h"
@@ -12,7 +11,6 @@
 #include "cmd/verbs.h"
 #include "worker/job_record.h"
 #include "launch/tty_pump.h"
-#include "rootless/rootless.h"
 
 enum { STATUS_TIMEOUT = 124 };
 
@@ -427,37 +425,6 @@ int step_run(const struct step_run *run, struct rb_err *err)
 	job_free(&f->job);
 	engine_close(&f->engine);
 	return r;
-}
-
-int step_nest(struct arena *arena, const struct globals *globals, struct rb_err *err)
-{
-	struct rootless_options options = {.net = NET_HOST};
-	char self[LIMIT_PATH_BYTES];
-	struct host host;
-	ssize_t len;
-	size_t n = 0;
-	char **command;
-	int r = host_probe(0, &host, err);
-
-	if (r < 0)
-		return r;
-	if (host_has_cap(&host, CAP_SYS_ADMIN)) {
-		r = self_seal(&host, globals->argv, err);
-		return r < 0 ? r : -EAGAIN;
-	}
-	len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (len < 0)
-		return err_set(err, RB_INTERNAL, errno, "/proc/self/exe");
-	self[len] = '\0';
-	while (globals->argv[n])
-		n++;
-	command = arena_array(arena, n + 1, sizeof(*command));
-	if (!command)
-		return err_set(err, RB_NO_MEMORY, ENOMEM, "arguments");
-	memcpy(command, globals->argv, n * sizeof(*command));
-	command[0] = self;
-	options.command = command;
-	return rootless_run(arena, &options, err);
 }
 
 static int record_choice(const char *word, enum step_keep *ret, struct rb_err *err)

@@ -68,9 +68,8 @@ struct step_run {
 int step_run(const struct step_run *run, struct rb_err *err);
 
 /*
- * An ordinary user runs the same command line inside the launcher. Returns its status, or
- * -EAGAIN when there is no need: this process may mount. n_words is the number of words behind
- * the options.
+ * step_nest.c: an ordinary user runs the same command line inside the launcher. Returns its
+ * status, or -EAGAIN when there is no need: this process may mount.
  */
 int step_nest(struct arena *arena, const struct globals *globals, struct rb_err *err);
 

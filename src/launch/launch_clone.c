@@ -218,11 +218,6 @@ static int clone_joined(struct launch *l, const struct plan_op *op, struct rb_er
 
 int launch_clone(struct launch *l, const struct plan_op *op, struct rb_err *err)
 {
-	return op->arg[2] ? launch_clone_reaped(l, op, err) : launch_clone_here(l, op, err);
-}
-
-int launch_clone_here(struct launch *l, const struct plan_op *op, struct rb_err *err)
-{
 	pid_t pid;
 
 	if (op->arg[1])

@@ -13,7 +13,6 @@ int plan_seal(const struct plan *plan, struct rb_err *err);
 
 /* launch_clone.c: OP_CLONE */
 int launch_clone(struct launch *l, const struct plan_op *op, struct rb_err *err);
-int launch_clone_here(struct launch *l, const struct plan_op *op, struct rb_err *err);
 
 /* launch_reaper.c: the same by a parent of its own; and its end, with everything below it */
 int launch_clone_reaped(struct launch *l, const struct plan_op *op, struct rb_err *err);

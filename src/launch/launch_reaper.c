@@ -96,7 +96,7 @@ static void reaper_main(struct launch *l, const struct plan_op *op, int sock)
 	if (birth.rc < 0)
 		err_set(&birth.err, RB_SETUP_STEP, -birth.rc, "cannot start the reaper");
 	else
-		birth.rc = launch_clone_here(l, op, &birth.err);
+		birth.rc = launch_clone(l, op, &birth.err);
 	birth.pid = l->pid;
 	monitor_become("runbuild-reap");
 	keep[0] = sock;

@@ -380,7 +380,8 @@ int launch_op(struct launch *l, const struct plan_op *op, struct rb_err *err)
 {
 	switch (op->kind) {
 	case OP_OPEN_NS: return run_open_ns(l, op, err);
-	case OP_CLONE: return launch_clone(l, op, err);
+	case OP_CLONE:
+		return op->arg[2] ? launch_clone_reaped(l, op, err) : launch_clone(l, op, err);
 	case OP_IDMAP: return run_idmap(l, op, err);
 	case OP_HOST_TREE: return launch_host_tree(l, op, err);
 	case OP_NET_DEVICE: return launch_net_device(l, op, err);

@@ -53,10 +53,6 @@ void plan_add_protections(struct plan_blob *b); /* masked, read-only paths, read
 void plan_add_open_null(struct plan_blob *b);   /* -> SLOT_NULL */
 int plan_check_process_ids(struct plan_blob *b, const struct spec_process *process);
 void plan_add_oom_score(struct plan_blob *b, const struct spec_process *process);
-/* The SELinux label of the session keyring that is made next. */
-void plan_add_keyring_label(struct plan_blob *b, const struct spec_process *process);
-/* linux.mountLabel as an option of a file system of that type: 1, or 0 without one. */
-size_t plan_mount_context(struct plan_blob *b, const char *type, const char **ret_option);
 void plan_add_process(struct plan_blob *b, const struct spec_process *process);
 void plan_add_early_process(struct plan_blob *b, const struct spec_process *process);
 void plan_add_affinity(struct plan_blob *b, const struct spec_bits *cpus);
@@ -101,6 +97,16 @@ bool plan_network_by_policy(const struct plan_blob *b);
 /* Is the mount's source a text of ours? */
 bool plan_mount_is_text(const struct plan_blob *b, const struct spec_mount *mount);
 void plan_add_text(struct plan_blob *b, const struct spec_mount *mount);
+
+/* plan_label.c */
+/* AppArmor's profile or SELinux' label of the program that is executed next. */
+void plan_add_lsm(struct plan_blob *b, const struct spec_process *process);
+/* The SELinux label of the session keyring that is made next. */
+void plan_add_keyring_label(struct plan_blob *b, const struct spec_process *process);
+/* linux.mountLabel as an option of a file system of that type: 1, or 0 without one. */
+size_t plan_mount_context(struct plan_blob *b, const char *type, const char **ret_option);
+/* linux.mountLabel on the root in SLOT_TREE of a file system that takes no such option. */
+void plan_add_root_label(struct plan_blob *b);
 
 /* plan_network.c: the parent's ops of a network, in the order of the calls */
 void plan_add_lent_network(struct plan_blob *b);

@@ -162,28 +162,6 @@ static bool data_id_unmapped(const struct plan_blob *b, const char *option)
 	return num_parse_u32(option + 4, &id) == 0 && !plan_id_mapped(b, id, gid);
 }
 
-/*
- * File systems that take linux.mountLabel as an option. Not those of the kernel's own state; a
- * message queue file system exists before it is mounted, and its root is labelled instead.
- */
-static bool mount_takes_context(const struct plan_blob *b, const char *type)
-{
-	static const char *const none[] = {"proc", "sysfs", "cgroup", "cgroup2", "mqueue"};
-
-	for (size_t i = 0; i < ARRAY_LEN(none); i++)
-		if (str_eq(type, none[i]))
-			return false;
-	return b->spec->mount_label && b->spec->mount_label[0];
-}
-
-size_t plan_mount_context(struct plan_blob *b, const char *type, const char **ret_option)
-{
-	if (!mount_takes_context(b, type))
-		return 0;
-	*ret_option = arena_printf(b->arena, "context=%s", b->spec->mount_label);
-	return 1;
-}
-
 /* The file system's options; those of devpts that cannot work in a small user namespace go. */
 static uint32_t plan_mount_data(struct plan_blob *b, const struct spec_mount *mount)
 {
@@ -277,13 +255,8 @@ static void plan_add_other_fs(struct plan_blob *b, const struct spec_mount *moun
 	if (mount_read_only_later(mount))
 		attr &= ~(uint64_t)MOUNT_ATTR_RDONLY;
 	plan_add_fsmount(b, mount, mount->type, attr);
-	if (str_eq(mount->type, "mqueue") && b->spec->mount_label && b->spec->mount_label[0]) {
-		uint32_t label = blob_str(b, b->spec->mount_label);
-
-		op = blob_child(b, OP_LABEL, "/linux/mountLabel");
-		op->slot = SLOT_TREE;
-		op->str[0] = label;
-	}
+	if (str_eq(mount->type, "mqueue"))
+		plan_add_root_label(b);
 	if (mount->copy_up) {
 		uint32_t path = blob_str(b, mount->destination);
 

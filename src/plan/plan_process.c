@@ -81,38 +81,6 @@ static bool env_has(const struct spec_strings *env, const char *prefix)
 	return false;
 }
 
-static void process_add_label(struct plan_blob *b, const char *path, const char *label,
-			      const char *origin)
-{
-	uint32_t file = blob_str(b, path);
-	uint32_t value = blob_str(b, label);
-	struct plan_op *op = blob_child(b, OP_WRITE_PROC, origin);
-
-	op->slot = SLOT_PROC;
-	op->str[0] = file;
-	op->str[1] = value;
-}
-
-static void process_add_lsm(struct plan_blob *b, const struct spec_process *process)
-{
-	const char *profile = process->apparmor_profile;
-
-	if (profile && profile[0] && b->host->apparmor)
-		process_add_label(b, "self/attr/exec", arena_printf(b->arena, "exec %s", profile),
-				  "/process/apparmorProfile");
-	if (process->selinux_label && process->selinux_label[0])
-		process_add_label(b, "self/attr/exec", process->selinux_label,
-				  "/process/selinuxLabel");
-}
-
-/* A key has the label of who makes it, and the process could not use its own session keyring. */
-void plan_add_keyring_label(struct plan_blob *b, const struct spec_process *process)
-{
-	if (process->selinux_label && process->selinux_label[0])
-		process_add_label(b, "self/attr/keycreate", process->selinux_label,
-				  "/process/selinuxLabel");
-}
-
 /* While the process is dumpable: /proc/self belongs to the host's root afterwards, proc(5). */
 void plan_add_oom_score(struct plan_blob *b, const struct spec_process *process)
 {
@@ -336,7 +304,7 @@ void plan_add_process(struct plan_blob *b, const struct spec_process *process)
 
 	process_add_limits(b, process);
 	process_add_scheduling(b, process);
-	process_add_lsm(b, process);
+	plan_add_lsm(b, process);
 	if (!env_has(&process->env, "HOME="))
 		blob_child(b, OP_HOME, "/process/env")->arg[0] = process->uid;
 	if (process->terminal_given)
