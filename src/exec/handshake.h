@@ -36,9 +36,10 @@ enum handshake_type {
 
 /*
  * A seccomp filter around us forbids all new mounts; or the file system does not take one of its
- * options: HS_STATUS_OPTION and its place in the op's list.
+ * options: HS_STATUS_OPTION and its place in the op's list; or a mount point was asked for that
+ * its source does not fit.
  */
-enum { HS_STATUS_FILTER = 1, HS_STATUS_OPTION = 2 };
+enum { HS_STATUS_SOURCE = -1, HS_STATUS_FILTER = 1, HS_STATUS_OPTION = 2 };
 
 struct handshake {
 	uint32_t magic;
@@ -49,7 +50,7 @@ struct handshake {
 	uint32_t kind;    /* FAIL: enum plan_op_kind */
 	int32_t errnum;   /* FAIL: positive errno */
 	int32_t status;   /* FAIL of a hook: its wait status, or -1 when it ran out of time;
-			     of a mount: HS_STATUS_FILTER, HS_STATUS_OPTION and more, or 0;
+			     of a mount: HS_STATUS_*, HS_STATUS_OPTION and more, or 0;
 			     of landlock: its rule, from 1 */
 	char detail[104]; /* FAIL: the op's string, cut; for readers without the plan (`start`) */
 	char origin[64];  /* FAIL: the op's origin, cut */

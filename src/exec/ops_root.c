@@ -246,6 +246,9 @@ int op_make_target(struct exec_child *child, const struct plan_op *op)
 			return r;
 		if (!S_ISDIR(st.stx_mode))
 			kind = ROOT_FILE;
+		if (op->arg[0] && (op->arg[0] == S_IFDIR) != (kind == ROOT_DIRECTORY))
+			exec_fail(child, op, kind == ROOT_FILE ? ENOTDIR : EISDIR,
+				  HS_STATUS_SOURCE);
 	}
 	fd = root_make(child->slots[SLOT_ROOT], op_str(child, op, 0), kind, op->flags);
 	if (fd >= 0)

@@ -113,6 +113,35 @@ static bool is_filtered(void)
 	return sys_prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_FILTER;
 }
 
+static int failure_target(const struct handshake *record, const char *what, struct rb_err *err)
+{
+	int e = record->errnum;
+
+	if (record->status == HS_STATUS_SOURCE) {
+		err_set(err, RB_MOUNT_TARGET, 0,
+			"'%s' is to be a %s, and what is mounted there is %s", what,
+			e == EISDIR ? "file" : "directory", e == EISDIR ? "a directory" : "none");
+		err_fix(err, "name another source, or leave \"createDest\" out");
+		return -e;
+	}
+	if (e == ELOOP) {
+		err_set(err, RB_MOUNT_TARGET, 0,
+			"mount destination '%s' goes through a symbolic link: it must be "
+			"mounted on ordinary directory",
+			what);
+		err_fix(err, "replace the link in the image by a directory");
+		return -ELOOP;
+	}
+	err_set(err, RB_MOUNT_TARGET, e, "cannot make mount destination '%s'", what);
+	/* EPERM: /proc and /sys, unless a filter says it */
+	if (e == EROFS || e == EACCES || (e == EPERM && !is_filtered()))
+		err_fix(err,
+			"the root cannot be written to here: make an empty '%s' in the image, "
+			"or mount a tmpfs over the directory it is in",
+			what);
+	return -e;
+}
+
 static int failure_mount(const struct handshake *record, const char *what, struct rb_err *err)
 {
 	int e = record->errnum;
@@ -137,23 +166,7 @@ static int failure_mount(const struct handshake *record, const char *what, struc
 		err_set(err, RB_DEVICE, e, "cannot use the host's '%s'", what);
 		err_fix(err, "a rootless container can only bind existing device nodes");
 		return -e;
-	case OP_MAKE_TARGET:
-		if (e == ELOOP) {
-			err_set(err, RB_MOUNT_TARGET, 0,
-				"mount destination '%s' goes through a symbolic link: it must be "
-				"mounted on ordinary directory",
-				what);
-			err_fix(err, "replace the link in the image by a directory");
-			return -ELOOP;
-		}
-		err_set(err, RB_MOUNT_TARGET, e, "cannot make mount destination '%s'", what);
-		/* EPERM: /proc and /sys, unless a filter says it */
-		if (e == EROFS || e == EACCES || (e == EPERM && !is_filtered()))
-			err_fix(err,
-				"the root cannot be written to here: make an empty '%s' in the image, "
-				"or mount a tmpfs over the directory it is in",
-				what);
-		return -e;
+	case OP_MAKE_TARGET: return failure_target(record, what, err);
 	case OP_OPEN_IN_ROOT:
 		err_set(err, RB_MOUNT_TARGET, e, "cannot open mount destination '%s'", what);
 		if (e == ENOENT)

@@ -88,7 +88,7 @@ enum plan_slot {
 	X(OP_MOUNT_SETATTR,   "mount_setattr")   /* slot, arg[0] set, arg[1] clear: mount_setattr(2) */ \
 	X(OP_OPEN_IN_ROOT,    "open_in_root")    /* str[0] -> slot: openat2(2) RESOLVE_IN_ROOT */ \
 	X(OP_MAKE_TARGET,     "make_target")     /* str[0] -> slot, created like slot2 if missing: openat2(2), \
-						    mkdirat(2) */ \
+						    mkdirat(2). arg[0]: what slot2 must be, S_IFDIR or S_IFREG; 0: either */ \
 	X(OP_MOVE_MOUNT,      "move_mount")      /* slot onto slot2, both closed: move_mount(2) */ \
 	X(OP_LABEL,           "label")           /* str[0], the SELinux context of the mount slot's root: \
 						    fsetxattr(2) */ \

@@ -266,6 +266,9 @@ static int op_check_errors(struct checker *c, const struct plan_op *op)
 		return broken(c, "an error that must not be ignored");
 	if (op->kind == OP_MOUNT_SETATTR && op->on_error && (op->arg[0] & ~PLAN_ATTR_TIMES))
 		return broken(c, "setting a mount attribute must not be optional");
+	if (op->kind == OP_MAKE_TARGET && op->arg[0] && op->arg[0] != S_IFDIR &&
+	    op->arg[0] != S_IFREG)
+		return broken(c, "a mount point that is neither file nor directory");
 	if (rule->in_root && plan_str(c->plan, op->str[0])[0] != '/')
 		return broken(c, "a path inside the root that is not absolute");
 	return 0;

@@ -49,13 +49,18 @@ static void plan_add_root(struct plan_blob *b)
 static void plan_attach(struct plan_blob *b, const struct spec_mount *mount, uint16_t flags)
 {
 	uint32_t path = blob_str(b, mount->destination);
-	enum plan_op_kind kind = mount->target_must_exist ? OP_OPEN_IN_ROOT : OP_MAKE_TARGET;
+	bool make = mount->target != TARGET_MUST_EXIST;
+	enum plan_op_kind kind = make ? OP_MAKE_TARGET : OP_OPEN_IN_ROOT;
 	struct plan_op *op = blob_child(b, kind, mount->origin);
 
 	op->slot = SLOT_TARGET;
-	op->slot2 = kind == OP_MAKE_TARGET ? SLOT_TREE : SLOT_NONE;
+	op->slot2 = make ? SLOT_TREE : SLOT_NONE;
 	op->str[0] = path;
 	op->flags = flags;
+	if (make && mount->target == TARGET_DIRECTORY)
+		op->arg[0] = S_IFDIR;
+	else if (make && mount->target == TARGET_FILE)
+		op->arg[0] = S_IFREG;
 	op = blob_child(b, OP_MOVE_MOUNT, mount->origin);
 	op->slot = SLOT_TREE;
 	op->slot2 = SLOT_TARGET;

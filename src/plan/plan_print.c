@@ -234,15 +234,13 @@ static bool print_mount_op(const struct plan *plan, const struct plan_op *op, st
 		print_device(out, op->arg[0]);
 		return true;
 	case OP_TAKE_MOUNT:
-		strbuf_printf(out, "%s = handed mount %u", slot_name(op->slot),
-			      (unsigned)op->arg[0]);
+		strbuf_printf(out, "%s = handed mount %" PRIu64, slot_name(op->slot), op->arg[0]);
 		return true;
 	case OP_OPEN_MOUNT: strbuf_printf(out, "%s = %s", slot_name(op->slot), first); return true;
 	case OP_STACK_ROOT: strbuf_printf(out, "%s on /", slot_name(op->slot)); return true;
 	case OP_OPEN_ROOT: strbuf_printf(out, "%s = /", slot_name(op->slot)); return true;
 	case OP_FSMOUNT:
-		strbuf_printf(out, "%s = %s", slot_name(op->slot), first);
-		strbuf_add(out, " ");
+		strbuf_printf(out, "%s = %s ", slot_name(op->slot), first);
 		print_flags(out, attr_names, ARRAY_LEN(attr_names), op->arg[0], ",");
 		if (op->list) {
 			strbuf_add(out, " ");
@@ -272,6 +270,8 @@ static bool print_mount_op(const struct plan *plan, const struct plan_op *op, st
 		strbuf_printf(out, "%s = ", slot_name(op->slot));
 		print_word(out, first);
 		strbuf_add(out, op->flags & OPF_NO_SYMLINKS ? " without symlinks" : "");
+		strbuf_add(out, op->arg[0] == S_IFDIR ? ", a directory" : "");
+		strbuf_add(out, op->arg[0] == S_IFREG ? ", a file" : "");
 		return true;
 	case OP_MOVE_MOUNT:
 		strbuf_printf(out, "%s onto %s", slot_name(op->slot), slot_name(op->slot2));

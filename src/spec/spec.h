@@ -86,6 +86,9 @@ struct spec_idmap {
 };
 
 /* One entry of "mounts". */
+/* The destination of a mount where it is missing, and what the source has to be for it. */
+enum spec_target { TARGET_LIKE_SOURCE, TARGET_DIRECTORY, TARGET_FILE, TARGET_MUST_EXIST };
+
 struct spec_mount {
 	const char *destination; /* absolute */
 	const char *type;        /* "" for a bind mount without a type */
@@ -104,8 +107,8 @@ struct spec_mount {
 	uint64_t propagation; /* MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE or 0 */
 	bool propagation_recursive;
 	struct spec_strings data; /* what is left: "key=value" or "flag", for the file system */
-	bool target_must_exist;   /* do not make the destination */
-	bool standard;            /* of every step, not of this one */
+	enum spec_target target;
+	bool standard;   /* of every step, not of this one */
 	uint32_t handed; /* N > 0: mount number N-1 that the launcher was handed, not a new one */
 	const char *origin;
 };

@@ -214,6 +214,8 @@ static int read_target(struct step_parser *p, const struct json_node *node,
 		       struct spec_mount *mount)
 {
 	static const char *const kinds[] = {"dir", "file", "none", NULL};
+	static const enum spec_target targets[] = {TARGET_DIRECTORY, TARGET_FILE,
+						   TARGET_MUST_EXIST};
 	unsigned kind = 0;
 	int r;
 
@@ -223,7 +225,8 @@ static int read_target(struct step_parser *p, const struct json_node *node,
 		return r;
 	if (!mount->destination)
 		return read_missing(&p->base, node, "dest");
-	mount->target_must_exist = kind == 2;
+	if (json_member(node, "createDest"))
+		mount->target = targets[kind];
 	return 0;
 }
 
@@ -282,6 +285,10 @@ static int read_mount(struct step_parser *p, const struct json_node *node, struc
 		return json_error(json_member(node, "options"), p->base.err, RB_CONFIG_VALUE,
 				  "unknown option \"%.60s\"",
 				  mount->copy_up ? "tmpcopyup" : mount->data.v[0]);
+	/* a part of one may be a file */
+	if (mount->target == TARGET_FILE && (!path || source->snapshot) && !source->selector)
+		return json_error(json_member(node, "createDest"), p->base.err, RB_CONFIG_CONFLICT,
+				  "what is mounted here is a directory");
 	if (readonly)
 		mount->attr_set |= MOUNT_ATTR_RDONLY;
 	mount->origin = read_origin(&p->base, node);

@@ -519,6 +519,36 @@ def test_hosts_and_resolv_are_files_of_the_step():
         same("the output", b"nameserver 192.0.2.1\nsearch a b\n1\n", b"".join(output))
 
 
+def test_name_servers_are_those_that_were_asked_for():
+    file = Setup.scratch / "s" / "servers"
+    file.write_text("# of the peer\nnameserver 192.0.2.9\noptions timeout:1\n")
+    look = {"removeStubs": "leaf"}
+    with Setup() as client:
+        same("with options", "nameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch a\noptions ndots:2 edns0\n",
+             output_of(client, step("a", "cat /etc/resolv.conf", **look, resolv={
+                 "nameservers": ["192.0.2.1", "2001:db8::1"], "search": ["a"], "options": ["ndots:2", "edns0"]})))
+        same("a file", file.read_text(), output_of(client, step("b", "cat /etc/resolv.conf", **look, resolv={"path": str(file)})))
+        wrong = {
+            "/resolv": [{"path": str(file), "search": ["a"]}, {"path": "servers"}],
+            "/resolv/options": [{"options": ["a b"]}, {"options": ["a\nnameserver 192.0.2.2"]}],
+            "/resolv/nameservers": [{"nameservers": ["name.example"]}],
+            "/resolv/search": [{"search": ["a\t"]}],
+        }
+        for path, resolvs in wrong.items():
+            for resolv in resolvs:
+                error = refusal(lambda r=resolv: client.run(step("c", "true", resolv=r), timeout=DEADLINE))
+                same(f"{resolv}", ("invalid-params", path), (error.kind, error.data["path"]))
+        for net in ({"mode": "none"}, {"mode": "slirp"}):
+            if net["mode"] == "slirp" and not has_slirp():
+                continue
+            error = refusal(lambda n=net: client.run(step("d", "true", net=n, resolv={"path": str(file) + ".not"}), timeout=DEADLINE))
+            same(f"a missing file, {net}", "mount", error.kind)
+        if has_slirp():
+            file.write_text("nameserver 127.0.0.53\noptions timeout:1\n")
+            same("a file with a server out of reach", ["nameserver 10.0.2.3", "options timeout:1"], sorted(output_of(
+                client, step("e", "cat /etc/resolv.conf", net={"mode": "slirp"}, **look, resolv={"path": str(file)})).splitlines()))
+
+
 def test_a_selector_stays_below_its_source():
     source = Setup.scratch / "s" / "selected"
     (source / "in").mkdir(parents=True, exist_ok=True)
@@ -1219,6 +1249,29 @@ def test_mounts_have_the_options_that_were_asked_for():
             subprocess.run(["umount", str(inner)], check=True)
 
 
+def test_a_mount_point_is_made_as_it_was_asked_for_or_not_at_all():
+    with tempfile.TemporaryDirectory(dir=Setup.scratch / "s") as top, Setup() as client:
+        root, file = pathlib.Path(base()), pathlib.Path(top, "file")
+        file.write_text("content")
+        here = {"dest": "/made/here"}
+        for mount, kind in (({"src": top}, "dir"), ({"src": str(file)}, "file"), ({"tmpfs": {}}, "dir"),
+                            ({"src": top, "selector": "file"}, "file"), ({"src": top, "selector": "."}, "dir")):
+            script = f"[ -{kind[0]} /made/here ]"
+            for _ in range(2):  # the place is missing, then there
+                same(f"{mount}, {kind}", "", output_of(client, step("a", script, mounts=[{**here, **mount, "createDest": kind}])))
+            found = root / "made" / "here"
+            found.rmdir() if kind == "dir" else found.unlink()
+            (root / "made").rmdir()
+        for mount, kind, told in (({"src": top}, "file", "mount"), ({"src": str(file)}, "dir", "mount"),
+                                  ({"src": top, "selector": "file"}, "dir", "mount"), ({"tmpfs": {}}, "file", "invalid-params"),
+                                  ({"snapshot": {"lower": [top]}}, "file", "invalid-params"),
+                                  ({"src": str(file)}, "none", "mount"), ({"src": top}, "socket", "invalid-params")):
+            error = refusal(lambda m=mount, k=kind: client.run(
+                step("b", "true", mounts=[{**here, **m, "createDest": k}]), timeout=DEADLINE))
+            same(f"{mount}, {kind}", told, error.kind)
+            assert not (root / "made").exists(), f"{mount}, {kind}: something was made"
+
+
 def test_the_root_has_the_propagation_that_was_asked_for():
     with Setup() as client:
         for word, mark in (("shared", "shared:"), ("private", "")):
@@ -1347,6 +1400,36 @@ def test_more_than_64_connections_are_closed():
             except ConnectionResetError:
                 pass
         same("and the first", {}, client.call("ping"))
+
+
+@only_on("listen")
+def test_a_peer_with_another_uid_is_refused():
+    """Another user of the namespace, whom the modes of the socket and its folders do not keep out; then the owner."""
+    peer = "import os, socket, sys\n" \
+        "os.setresuid(*[int(os.environ['PEER_UID'])] * 3)\n" \
+        "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n" \
+        "try: s.sendall(b'{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hello\",\"params\":{\"versions\":[1]}}\\n')\n" \
+        "except BrokenPipeError: pass\n" \
+        "try: print(len(s.recv(9999)))\n" \
+        "except ConnectionResetError: print(0)\n"
+    folders = [Setup.scratch / "tmp", Setup.scratch, *Setup.scratch.parents]
+    owned = [folder for folder in folders if folder.stat().st_uid == 0 and os.access(folder, os.W_OK)]
+    modes = {folder: folder.stat().st_mode & 0o7777 for folder in owned}
+    with Setup() as client:
+        path = str(Setup.scratch / "tmp" / "sock")
+        try:
+            same("the mode of the socket", 0o600, os.stat(path).st_mode & 0o777)
+            os.chmod(path, 0o666)
+            for folder in owned:
+                folder.chmod(0o711 | modes[folder])
+            for uid, answered in (("1000", False), ("0", True)):
+                said = subprocess.run([sys.executable, "-c", peer, path], env={**os.environ, "PEER_UID": uid},
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=DEADLINE).stdout.decode().strip()
+                same(f"an answer for {uid}: {said}", answered, said != "0" and said.isdigit())
+        finally:
+            for folder, mode in modes.items():
+                folder.chmod(mode)
+        same("the owner is answered", {}, client.call("ping", {}))
 
 
 @only_on("listen")
@@ -1618,8 +1701,12 @@ def test_a_limit_that_cannot_be_set_is_told():
 
 # ---- networks by slirp4netns --------------------------------------------------------------------
 
+def has_slirp():
+    return bool(shutil.which("slirp4netns")) and os.access("/dev/net/tun", os.R_OK | os.W_OK)
+
+
 def needs_slirp():
-    if not shutil.which("slirp4netns") or not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+    if not has_slirp():
         raise Skip("slirp4netns is missing, or /dev/net/tun cannot be opened")
 
 
