@@ -173,7 +173,8 @@ static int explain_step(struct arena *arena, const struct explain_options *optio
 	CLEANUP_STRBUF struct strbuf text = {0};
 	CLEANUP_FREE struct job *job = calloc(1, sizeof(*job));
 	struct job_explanation *e = arena_alloc(arena, sizeof(*e));
-	struct engine engine = {.name = "run-ID", .directory = "RUN"};
+	struct engine engine = {
+		.name = "run-ID", .directory = "RUN", .directory_fd = -1, .root.fd = -1};
 	struct step step;
 	unsigned flags;
 	int r = print_flags(options, &flags, err);
@@ -190,6 +191,7 @@ static int explain_step(struct arena *arena, const struct explain_options *optio
 		r = print_all(&text, err);
 	}
 	arena_free(&job->arena);
+	arena_free(&engine.arena);
 	return r;
 }
 

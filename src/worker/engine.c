@@ -87,8 +87,8 @@ static int compile_filter(struct engine *engine, struct engine_filter *filter, s
 	return 0;
 }
 
-int engine_default_profile(struct arena *arena, struct spec_seccomp *ret_profile,
-			   struct rb_err *err)
+static int default_filter_profile(struct arena *arena, struct spec_seccomp *ret_profile,
+				  struct rb_err *err)
 {
 	const struct json_node *node;
 	int r = json_parse(arena, "default profile", default_profile, strlen(default_profile),
@@ -97,9 +97,9 @@ int engine_default_profile(struct arena *arena, struct spec_seccomp *ret_profile
 	return r < 0 ? r : spec_parse_seccomp(arena, node, ret_profile, err);
 }
 
-static int compile_default_filter(struct engine *engine, struct rb_err *err)
+int engine_default_filter(struct engine *engine, struct rb_err *err)
 {
-	int r = engine_default_profile(&engine->arena, &engine->filter.profile, err);
+	int r = default_filter_profile(&engine->arena, &engine->filter.profile, err);
 
 	return r < 0 ? r : compile_filter(engine, &engine->filter, err);
 }
@@ -133,7 +133,7 @@ int engine_open(struct engine *engine, const char *root, const char *scratch, st
 	}
 	if ((r = state_root_open(&engine->arena, root, true, &engine->root, err)) < 0 ||
 	    (r = make_directory(engine, scratch, err)) < 0 ||
-	    (r = compile_default_filter(engine, err)) < 0) {
+	    (r = engine_default_filter(engine, err)) < 0) {
 		engine_close(engine);
 		return r;
 	}

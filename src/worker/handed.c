@@ -8,7 +8,7 @@
 
 int handed_init(struct arena *arena, struct handed *handed, size_t size, struct rb_err *err)
 {
-	*handed = (struct handed){.size = size};
+	*handed = (struct handed){.size = size, .names_only = handed->names_only};
 	if (size == 0)
 		return 0;
 	handed->mounts = arena_array(arena, size, sizeof(*handed->mounts));
@@ -31,12 +31,17 @@ int handed_add_snapshot(struct arena *arena, struct handed *handed, const struct
 			uint32_t *ret_number, struct rb_err *err)
 {
 	struct snapshot *snapshot = &handed->snapshots[handed->n_snapshots];
+	int none = -1;
 	int r;
 
 	if (handed->n_snapshots == LIMIT_SNAPSHOTS) {
 		err_set(err, RB_SNAP_LAYER, 0, "more than %u snapshots in one step",
 			LIMIT_SNAPSHOTS);
 		return -E2BIG;
+	}
+	if (handed->names_only) {
+		handed_add(handed, &none, ret_number);
+		return 0;
 	}
 	r = snapshot_begin(arena, spec, snapshot, err);
 	if (r < 0)

@@ -16,6 +16,7 @@ struct handed {
 	size_t n_snapshots;
 	int held[LIMIT_HELD_FDS]; /* locks, borrowed from the snapshots */
 	size_t n_held;
+	bool names_only; /* mounts are numbered and not made */
 };
 
 /* Room for at most `size` mounts. */

@@ -24,6 +24,7 @@ static int64_t wall_us(void)
 void job_init(struct job *job, struct engine *engine, const struct step *step)
 {
 	job->engine = engine;
+	job->hands = &job_hands_real;
 	job->step = step;
 	job->state = JOB_NEW;
 	job->began_us = sys_now_us();
@@ -53,95 +54,6 @@ void job_snap_spec(const struct engine *engine, const struct step_snapshot *snap
 		.cache_dir = engine->root.fd,
 	};
 	(void)snap_driver_parse(snapshot->driver, &ret_spec->driver); /* checked by step_parse() */
-}
-
-/* A compiled filter of the peer; the kernel judges it. */
-static int read_filter(struct job *job, struct plan_options *options, struct rb_err *err)
-{
-	char *text;
-	size_t len;
-	int r = file_read_fd(&job->arena, job->fds[job->step->filter_fd],
-			     LIMIT_BPF_INSNS * sizeof(uint64_t), &text, &len);
-
-	if (r < 0 || len == 0 || len % sizeof(uint64_t))
-		return err_set(err, RB_STEP_FDS, r < 0 ? -r : EINVAL,
-			       "descriptor %d is not a file with a BPF program",
-			       job->step->filter_fd);
-	options->bpf = (const struct sock_filter *)text;
-	options->n_bpf = len / sizeof(uint64_t);
-	job->spec.seccomp.present = true;
-	return 0;
-}
-
-static bool has_fuse_snapshot(const struct job *job)
-{
-	for (size_t i = 0; i < job->handed.n_snapshots; i++)
-		if (job->handed.snapshots[i].daemon >= 0)
-			return true;
-	return false;
-}
-
-/* One of the description itself; the planner would do it as well, but not tell how long it took. */
-static int compile_filter(struct job *job, struct plan_options *options, struct rb_err *err)
-{
-	struct sock_filter *program = NULL;
-	int r;
-
-	if (job->inside || !job->spec.seccomp.present)
-		return 0;
-	r = seccomp_compile(&job->arena, &job->spec.seccomp, seccomp_native_arch(), &program,
-			    &options->n_bpf, err);
-	options->bpf = program;
-	return r;
-}
-
-static int choose_filter(struct job *job, struct plan_options *options, struct rb_err *err)
-{
-	const struct engine_filter *filter = &job->engine->filter;
-	int r = 0;
-
-	if (job->step->filter_fd != STEP_NO_FD)
-		return read_filter(job, options, err);
-	if (!job->step->default_filter)
-		return compile_filter(job, options, err);
-	if (has_fuse_snapshot(job))
-		r = engine_fuse_filter(job->engine, &filter, err);
-	job->spec.seccomp = filter->profile;
-	options->bpf = filter->bpf;
-	options->n_bpf = filter->n_bpf;
-	return r;
-}
-
-/* The root as it will be for the step, for looking things up before it exists. */
-static int open_root(struct job *job, struct rb_err *err)
-{
-	int fd;
-
-	if (job->spec.root_handed)
-		return fd_dup(job->handed.mounts[job->spec.root_handed - 1], 3);
-	fd = sys_openat(AT_FDCWD, job->spec.root_path, O_PATH | O_DIRECTORY, 0);
-	if (fd < 0) {
-		err_set(err, RB_ROOTFS, -fd, "cannot use '%s' as the root file system",
-			job->spec.root_path);
-		err_origin(err, "/rootfs/path");
-		err_fix(err, "name an existing directory");
-	}
-	return fd;
-}
-
-static int look_into_root(struct job *job, struct rb_err *err)
-{
-	const struct step *step = job->step;
-	CLEANUP_FD int root = open_root(job, err);
-	int r = 0;
-
-	if (root < 0)
-		return root;
-	if (step->user_name || step->group_name)
-		r = job_find_user(&job->arena, root, step, &job->spec.process, err);
-	if (r == 0 && step->stubs.leaf)
-		r = job_note_stubs(job, root);
-	return r;
 }
 
 static void fill_context(struct job *job)
@@ -200,40 +112,6 @@ static void own_pipes(struct job *job)
 				continue; /* EINVAL: an id that plan_check_process_ids() refuses */
 }
 
-static int hand_over(struct job *job, const char *path, unsigned flags, uint32_t *ret_number)
-{
-	CLEANUP_FD int mount = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | flags);
-
-	if (mount < 0 || job_isolate(mount) < 0 || job->handed.n_mounts == LIMIT_PART_MOUNTS)
-		return -1;
-	handed_add(&job->handed, &mount, ret_number);
-	return 0;
-}
-
-/*
- * A waiting child has left the host's files: it gets root and sources as mounts. What cannot be
- * handed over is left for the child that a step makes for itself, and that words the error.
- */
-static bool hand_over_all(struct job *job)
-{
-	struct spec_mount *mounts = (struct spec_mount *)job->spec.mounts;
-
-	if (job->step->root == STEP_PATH &&
-	    hand_over(job, job->spec.root_path, AT_RECURSIVE, &job->spec.root_handed) < 0)
-		return false;
-	for (size_t i = 0; i < job->spec.n_mounts; i++) {
-		struct spec_mount *mount = &mounts[i];
-
-		if (mount->bind && !mount->handed &&
-		    hand_over(job, mount->source,
-			      (mount->recursive ? AT_RECURSIVE : 0) |
-				      (mount->no_follow_source ? AT_SYMLINK_NOFOLLOW : 0),
-			      &mount->handed) < 0)
-			return false;
-	}
-	return job->handed.n_mounts <= LIMIT_PART_MOUNTS;
-}
-
 /* 1: a waiting child has taken the step; 0: there is none for it; -errno. */
 static int launch_warm(struct job *job, const struct plan_options *options, struct rb_err *err)
 {
@@ -248,7 +126,7 @@ static int launch_warm(struct job *job, const struct plan_options *options, stru
 	r = plan_build_first(&job->arena, &job->spec, host, options, &plan, err);
 	if (r < 0)
 		return r;
-	if (!pool_has(pool, plan, now) || !hand_over_all(job) ||
+	if (!pool_has(pool, plan, now) || !job_hand_over_all(job) ||
 	    !pool_take(pool, plan, now, &job->launch, &job->net)) {
 		pool_lend_net(pool, plan, &job->net);
 		return 0;
@@ -310,7 +188,8 @@ static int choose_cgroup(struct job *job, struct rb_err *err)
 
 struct plan_options job_plan_options(struct job *job)
 {
-	const struct spec *spec = job->inside ? &job->inside->spec : &job->spec;
+	const struct job *first = job->inside ? job->inside : job;
+	const struct spec *spec = &first->spec;
 
 	return (struct plan_options){
 		.id = arena_printf(&job->arena, "%s-%s", job->engine->name, job->step->id),
@@ -320,6 +199,7 @@ struct plan_options job_plan_options(struct job *job)
 		.no_record = true,
 		.no_new_keyring = job->inside != NULL,
 		.network = job->network,
+		.cgroup_handed = !first->step->oci && first->step->cgroup_fd != STEP_NO_FD,
 		.console = job->spec.process.terminal ? CONSOLE_OWN : CONSOLE_NONE,
 		.reaper = !spec_namespace_find(spec, CLONE_NEWPID),
 	};
@@ -333,10 +213,8 @@ static int launch(struct job *job, struct rb_err *err)
 
 	job->filter_us = sys_now_us();
 	if (r == 0)
-		r = choose_filter(job, &options, err);
+		r = job_choose_filter(job, &options, err);
 	job->filter_us = sys_now_us() - job->filter_us;
-	options.cgroup_handed = job->cgroup_fd >= 0;
-
 	if (job->inside && spec->seccomp.present) {
 		options.bpf = job->inside->bpf;
 		options.n_bpf = job->inside->n_bpf;
@@ -401,7 +279,7 @@ int job_advance(struct job *job, struct rb_err *err)
 		job->mounted_us = sys_now_us();
 		if (r == 1 && !job->inside)
 			r = job_select_in_snapshots(job, err);
-		if (r < 0 || (!job->inside && (r = look_into_root(job, err)) < 0) ||
+		if (r < 0 || (!job->inside && (r = job_look_into_root(job, err)) < 0) ||
 		    (r = launch(job, err)) < 0)
 			return fail(job, r);
 	}

@@ -36,9 +36,8 @@ struct engine {
 	struct pool *pool;                /* children that wait for steps; NULL: none */
 };
 
-/* The default profile of system calls, not compiled. */
-int engine_default_profile(struct arena *arena, struct spec_seccomp *ret_profile,
-			   struct rb_err *err);
+/* The default profile of system calls, compiled into engine->filter. */
+int engine_default_filter(struct engine *engine, struct rb_err *err);
 
 /* The default filter with what fuse-overlayfs cannot bear refused; compiled at the first call. */
 int engine_fuse_filter(struct engine *engine, const struct engine_filter **ret_filter,
@@ -69,9 +68,14 @@ struct job_stub {
 	size_t existed;   /* bytes of it that were there before */
 };
 
+struct job_hands;
+struct job_explanation;
+
 struct job {
 	struct engine *engine;
-	struct arena arena; /* everything of this job; freed by job_free() */
+	const struct job_hands *hands;
+	struct job_explanation *explanation; /* NULL but for job_explain() */
+	struct arena arena;                  /* everything of this job; freed by job_free() */
 	const struct step *step;
 	struct job *inside; /* an exec: the running step, else NULL */
 	struct spec spec;   /* the step's, completed */
@@ -92,7 +96,6 @@ struct job {
 	bool own_stdio[3];          /* a pipe that was made for the step */
 	struct job_stub *stubs;
 	size_t n_stubs;
-	char net_path[32];
 	struct plan_network network;   /* what the plan is to make for it */
 	const char *resolv;            /* text of its /etc/resolv.conf, or NULL */
 	const char *resolv_path;       /* a file to show there instead, or NULL */
@@ -167,16 +170,57 @@ void job_snap_spec(const struct engine *engine, const struct step_snapshot *snap
 		   struct snap_spec *ret_spec);
 
 /*
+ * How a step gets what lies outside of it: for a step that is to run (job_hands.c), or written
+ * down only, for `explain` (job_explain.c). What is asked for, and in which order, is decided by
+ * the same code for both.
+ */
+struct job_hands {
+	/* Mounts; *ret_number is what the plan calls each. */
+	int (*snapshot)(struct job *job, const struct step_snapshot *snapshot, uint32_t *ret_number,
+			struct rb_err *err);
+	int (*descriptor)(struct job *job, uint32_t index, uint32_t *ret_number,
+			  struct rb_err *err);
+	int (*part)(struct job *job, const char *source, const char *selector, uint32_t *ret_number,
+		    struct rb_err *err);
+	int (*tree)(struct job *job, const char *path, unsigned flags, uint32_t *ret_number);
+	/* The overlays of a whole configuration. */
+	int (*overlays)(struct job *job, struct rb_err *err);
+	/* A file of this name in the engine's directory. */
+	int (*file)(struct job *job, const char *name, const char *text, struct rb_err *err);
+	/* The network namespace that came as a descriptor, as a path. */
+	int (*network)(struct job *job, const char **ret_path, struct rb_err *err);
+	/* The root, for looking things up; -1 in *ret_fd: it is not there yet. */
+	int (*root)(struct job *job, int *ret_fd, struct rb_err *err);
+	/* The filter in the step's descriptor. */
+	int (*filter)(struct job *job, struct plan_options *options, struct rb_err *err);
+	/* Is one of its snapshots served by fuse-overlayfs? */
+	bool (*is_on_fuse)(const struct job *job);
+};
+extern const struct job_hands job_hands_real;
+
+/*
  * job_mounts.c: fills job->handed and completes job->spec; what selectors name below snapshots,
  * once those are there; removes generated files.
  */
 int job_add_mounts(struct job *job, struct rb_err *err);
-void job_check_resolv(struct job *job);
 int job_select_in_snapshots(struct job *job, struct rb_err *err);
 void job_remove_files(const struct job *job);
 
-/* Nothing that is mounted below this clone shows where it was cloned: MS_SLAVE. -errno. */
-int job_isolate(int mount);
+/*
+ * A waiting child has left the host's files: it gets root and sources as mounts. false: what
+ * cannot be handed over is left for the child that a step makes for itself, and that words the
+ * error.
+ */
+bool job_hand_over_all(struct job *job);
+
+/* Names of users become numbers, mount points that will be made are noted. */
+int job_look_into_root(struct job *job, struct rb_err *err);
+
+/* job_filter.c: the filter that its description asks for, in options. */
+int job_choose_filter(struct job *job, struct plan_options *options, struct rb_err *err);
+
+/* job_hands.c: what a selector names in a detached mount that is attached at `place`. */
+int job_select_attached(int place, const char *selector, int *ret_mount);
 
 /*
  * job_network.c: what "net" asks for, before job_add_mounts(). Errors: RB_STEP_NET,
@@ -202,8 +246,9 @@ struct plan_options job_plan_options(struct job *job);
 struct job_explanation {
 	const struct plan *plan;
 	const struct plan *second; /* NULL: one plan is all */
-	const char *notes[LIMIT_STEP_MOUNTS + 8];
+	const char *notes[2 * LIMIT_STEP_MOUNTS + 24];
 	size_t n_notes;
+	bool on_fuse, auto_driver; /* drivers of its snapshots */
 };
 int job_explain(struct job *job, bool parts, struct job_explanation *ret_explanation,
 		struct rb_err *err);

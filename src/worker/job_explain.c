@@ -1,183 +1,279 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What would be done for a step, without doing it: the plan of a child of its own, or the two
- * parts that a worker splits it into when a child is waiting. No snapshot is mounted, no child
- * made, no directory but the root's /etc looked into; what is decided only when the step begins
- * stands in the notes.
+ * parts that a worker splits it into when a child is waiting. It goes the way of a step that is to
+ * run, with hands that only write down what they were asked for (struct job_hands): no snapshot is
+ * mounted, no child made, no directory but the root's /etc looked into; what is decided only when
+ * the step begins stands in the notes.
  */
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include "base/strbuf.h"
 #include "base/sys.h"
 #include "worker/job.h"
 
-static void note(struct job_explanation *e, struct arena *arena, const char *text)
+static void note(struct job *job, const char *text)
 {
+	struct job_explanation *e = job->explanation;
+
 	if (text && e->n_notes < ARRAY_LEN(e->notes))
-		e->notes[e->n_notes++] = arena_strdup(arena, text);
+		e->notes[e->n_notes++] = arena_strdup(&job->arena, text);
 }
 
-/* The number of a mount that the child is handed. */
-static uint32_t hand(struct job *job, struct job_explanation *e, const char *text)
+/* The number of a mount that the child would be handed. */
+static int hand(struct job *job, const char *text, uint32_t *ret_number)
 {
-	note(e, &job->arena,
-	     arena_printf(&job->arena, "handed mount %zu: %s", job->handed.n_mounts, text));
-	return (uint32_t)++job->handed.n_mounts;
-}
+	int none = -1;
 
-static const char *snapshot_text(struct arena *arena, const struct step_snapshot *snapshot)
-{
-	const char *text = arena_printf(
-		arena, "a snapshot of %zu lower director%s%s%s, driver %s", snapshot->lower.n,
-		snapshot->lower.n == 1 ? "y" : "ies", snapshot->upper ? " and the upper one " : "",
-		snapshot->upper ? snapshot->upper : ", read-only", snapshot->driver);
-
-	return text ? text : "a snapshot";
-}
-
-static void hand_root(struct job *job, bool parts, struct job_explanation *e)
-{
-	const struct step *step = job->step;
-	const char *text = NULL;
-
-	if (step->root == STEP_SNAPSHOT)
-		text = snapshot_text(&job->arena, step->root_snapshot);
-	else if (step->root == STEP_FD)
-		text = "the descriptor of the root";
-	else if (parts)
-		text = job->spec.root_path;
-	if (text)
-		job->spec.root_handed = hand(job, e, text);
-}
-
-static void hand_mount(struct job *job, const struct step_mount *source, struct spec_mount *mount,
-		       bool parts, struct job_explanation *e)
-{
-	const char *text = NULL;
-
-	if (source && source->source == STEP_SNAPSHOT)
-		text = snapshot_text(&job->arena, source->snapshot);
-	else if (source && source->source == STEP_FD)
-		text = arena_printf(&job->arena, "the descriptor %u", source->fd);
-	else if (source && source->selector && source->selector[0])
-		text = arena_printf(&job->arena, "%s below %s", source->selector, mount->source);
-	else if (parts && mount->bind)
-		text = mount->source;
-	if (text)
-		mount->handed = hand(job, e, text);
-}
-
-static void add_file(struct job *job, const char *name, const char *text, const char *path,
-		     const char *destination)
-{
-	struct spec_mount *mount = (struct spec_mount *)&job->spec.mounts[job->spec.n_mounts];
-
-	if (!text && !path)
-		return;
-	*mount = (struct spec_mount){
-		.destination = destination,
-		.type = "",
-		.source = path ? path
-			       : arena_printf(&job->arena, "%s/%s.%s", job->engine->directory,
-					      job->step->id, name),
-		.bind = true,
-		.origin = "",
-	};
-	if (mount->source)
-		job->spec.n_mounts++;
-}
-
-static int hand_all(struct job *job, bool parts, struct job_explanation *e, struct rb_err *err)
-{
-	const struct step *step = job->step;
-	struct spec_mount *mounts = arena_array(&job->arena, step->spec.n_mounts + 2,
-						sizeof(*mounts));
-
-	if (!mounts)
-		return err_set(err, RB_NO_MEMORY, ENOMEM, "mounts");
-	memcpy(mounts, step->spec.mounts, step->spec.n_mounts * sizeof(*mounts));
-	job->spec.mounts = mounts;
-	job_check_resolv(job);
-	note(e, &job->arena, job->warning);
-	add_file(job, "hosts", step->hosts, NULL, "/etc/hosts");
-	add_file(job, "resolv", job->resolv, job->resolv_path, "/etc/resolv.conf");
-	hand_root(job, parts, e);
-	for (size_t i = 0; i < job->spec.n_mounts; i++)
-		hand_mount(job, i < step->spec.n_mounts ? &step->mounts[i] : NULL, &mounts[i],
-			   parts, e);
+	note(job, arena_printf(&job->arena, "handed mount %zu: %s", job->handed.n_mounts,
+			       text ? text : ""));
+	handed_add(&job->handed, &none, ret_number);
 	return 0;
 }
 
-/* Names are looked up where that is possible before anything is mounted. */
-static int find_user(struct job *job, struct job_explanation *e, struct rb_err *err)
+static int note_snapshot(struct job *job, const struct step_snapshot *snapshot,
+			 uint32_t *ret_number, struct rb_err *err)
+{
+	CLEANUP_STRBUF struct strbuf text = {0};
+
+	(void)err;
+	job->explanation->on_fuse |= str_starts(snapshot->driver, "fuse");
+	job->explanation->auto_driver |= str_eq(snapshot->driver, "auto");
+	strbuf_add(&text, "a snapshot, lower");
+	for (size_t i = 0; i < snapshot->lower.n; i++)
+		strbuf_printf(&text, " %s", snapshot->lower.v[i]);
+	if (snapshot->upper)
+		strbuf_printf(&text, ", upper %s", snapshot->upper);
+	else
+		strbuf_add(&text, ", read-only");
+	if (snapshot->work)
+		strbuf_printf(&text, ", work %s", snapshot->work);
+	strbuf_printf(&text, ", driver %s%s", snapshot->driver,
+		      snapshot->throw_away ? ", volatile" : "");
+	return hand(job, text.text, ret_number);
+}
+
+static int note_descriptor(struct job *job, uint32_t index, uint32_t *ret_number,
+			   struct rb_err *err)
+{
+	(void)err;
+	return hand(job, arena_printf(&job->arena, "the descriptor %u", index), ret_number);
+}
+
+static int note_part(struct job *job, const char *source, const char *selector,
+		     uint32_t *ret_number, struct rb_err *err)
+{
+	(void)err;
+	return hand(job, arena_printf(&job->arena, "%s below %s", selector, source), ret_number);
+}
+
+static int note_tree(struct job *job, const char *path, unsigned flags, uint32_t *ret_number)
+{
+	(void)flags;
+	return hand(job, path, ret_number);
+}
+
+/* They are numbered as for a configuration that is run. */
+static int note_overlays(struct job *job, struct rb_err *err)
+{
+	const struct spec *completed;
+	int r;
+
+	job->handed.names_only = true;
+	r = handed_add_from_spec(&job->arena, &job->handed, &job->step->spec, -1, false, &completed,
+				 err);
+	if (r < 0)
+		return r;
+	job->spec = *completed;
+	for (size_t i = 0; i < job->spec.n_mounts; i++) {
+		const struct spec_mount *mount = &job->spec.mounts[i];
+
+		if (mount->handed)
+			note(job, arena_printf(&job->arena, "handed mount %u: the %s of %s",
+					       mount->handed - 1, mount->type, mount->destination));
+	}
+	return 0;
+}
+
+/* Its mount is in the plan; what it says is not. */
+static int note_file(struct job *job, const char *name, const char *text, struct rb_err *err)
+{
+	char *line = arena_printf(&job->arena, "%s/%s: %s", job->engine->directory, name, text);
+
+	(void)err;
+	for (char *at = line; at && *at; at++)
+		if (*at == '\n')
+			*at = at[1] ? ';' : '\0';
+		else if (*at == '\t')
+			*at = ' ';
+	note(job, line);
+	return 0;
+}
+
+/* Its descriptor is not there; the plan names the namespace as it will be named. */
+static int note_network(struct job *job, const char **ret_path, struct rb_err *err)
+{
+	note(job, "the network namespace is the descriptor of the request");
+	*ret_path = arena_printf(&job->arena, "/proc/self/fd/%d", job->step->netns_fd);
+	return *ret_path ? 0 : err_set(err, RB_NO_MEMORY, ENOMEM, "network");
+}
+
+/* Only a directory that is there already, and only for a user's name. */
+static int open_path(struct job *job, int *ret_fd, struct rb_err *err)
 {
 	const struct step *step = job->step;
-	CLEANUP_FD int root = -1;
+	int fd = -1;
 
+	(void)err;
 	if (!step->user_name && !step->group_name)
 		return 0;
 	if (step->root == STEP_PATH)
-		root = sys_openat(AT_FDCWD, job->spec.root_path, O_PATH | O_DIRECTORY, 0);
-	if (root >= 0)
-		return job_find_user(&job->arena, root, step, &job->spec.process, err);
-	note(e, &job->arena,
-	     "the user is looked up in the root once that is mounted; 0 stands for it here");
+		fd = sys_openat(AT_FDCWD, job->spec.root_path, O_PATH | O_DIRECTORY, 0);
+	if (fd < 0)
+		note(job, "the user is looked up in the root once that is mounted; 0 stands for "
+			  "it here");
+	*ret_fd = fd < 0 ? -1 : fd;
 	return 0;
 }
 
-static int choose_filter(struct job *job, struct plan_options *options, struct rb_err *err)
+static int note_filter(struct job *job, struct plan_options *options, struct rb_err *err)
 {
-	struct sock_filter *program;
-	int r;
+	static const struct sock_filter stand_in[] = {{.code = BPF_RET | BPF_K}};
 
-	if (job->step->filter_fd != STEP_NO_FD)
-		return err_set(err, RB_UNSUPPORTED, 0,
-			       "a filter in a descriptor is not known here");
-	if (!job->step->default_filter)
-		return 0;
-	r = engine_default_profile(&job->arena, &job->spec.seccomp, err);
-	if (r == 0)
-		r = seccomp_compile(&job->arena, &job->spec.seccomp, seccomp_native_arch(),
-				    &program, &options->n_bpf, err);
-	if (r == 0)
-		options->bpf = program;
-	return r;
+	(void)err;
+	note(job, arena_printf(&job->arena,
+			       "the filter is the descriptor %d of the request; one instruction "
+			       "stands for it here",
+			       job->step->filter_fd));
+	options->bpf = stand_in;
+	options->n_bpf = ARRAY_LEN(stand_in);
+	job->spec.seccomp.present = true;
+	return 0;
+}
+
+static bool asked_for_fuse(const struct job *job)
+{
+	return job->explanation->on_fuse;
+}
+
+static const struct job_hands hands = {
+	.snapshot = note_snapshot,
+	.descriptor = note_descriptor,
+	.part = note_part,
+	.tree = note_tree,
+	.overlays = note_overlays,
+	.file = note_file,
+	.network = note_network,
+	.root = open_path,
+	.filter = note_filter,
+	.is_on_fuse = asked_for_fuse,
+};
+
+static const char *stream_text(struct job *job, const struct step_io *io, int number)
+{
+	if (io->fds[number] != STEP_NO_FD)
+		return arena_printf(&job->arena, "the descriptor %d", io->fds[number]);
+	if (number == 2 && io->merge)
+		return "where standard output goes";
+	if (!io->in_band || (number == 0 && !io->wants_stdin))
+		return "/dev/null";
+	if (number > 0 && io->window == 0)
+		return "messages, without a window";
+	return arena_printf(&job->arena, "messages, at most %" PRIu64 " bytes ahead",
+			    number ? io->window : LIMIT_WINDOW);
+}
+
+/* As runs.c opens them. */
+static void note_streams(struct job *job)
+{
+	const struct step_io *io = &job->step->io;
+
+	if (io->console != STEP_NO_FD)
+		note(job,
+		     arena_printf(&job->arena, "its terminal is the descriptor %d", io->console));
+	else if (job->spec.process.terminal)
+		note(job, arena_printf(&job->arena,
+				       "its terminal is a new one: messages, at most %" PRIu64
+				       " bytes ahead",
+				       io->window));
+	else
+		note(job, arena_printf(&job->arena, "standard input: %s; output: %s; error: %s",
+				       stream_text(job, io, 0), stream_text(job, io, 1),
+				       stream_text(job, io, 2)));
+}
+
+static const char *keep_text(enum step_keep keep)
+{
+	return keep == STEP_NEVER ? "never" : keep == STEP_FAILURE ? "after a failure" : "always";
+}
+
+/* What is done when the program has ended, or ends it. */
+static void note_end(struct job *job)
+{
+	const struct step *step = job->step;
+	CLEANUP_STRBUF struct strbuf codes = {0};
+
+	if (step->timeout_ms)
+		note(job,
+		     arena_printf(&job->arena,
+				  "after %" PRIu64 " ms it gets TERM, %" PRIu64 " ms later KILL",
+				  step->timeout_ms, step->grace_ms));
+	for (size_t i = 0; i < step->n_valid_codes; i++)
+		strbuf_printf(&codes, " %u", step->valid_codes[i]);
+	if (step->n_valid_codes != 1 || step->valid_codes[0] != 0)
+		note(job, arena_printf(&job->arena, "its end is \"ok\" with%s",
+				       codes.len ? codes.text : " no code"));
+	if (step->want_stats)
+		note(job, "its figures are told each second");
+	if (step->want_changes)
+		note(job, "the changes of its root are in the answer");
+	if (step->stubs.leaf)
+		note(job, step->stubs.parents
+				  ? "mount points that were missing are removed, with their parents"
+				  : "mount points that were missing are removed");
+	if (step->root_snapshot && step->root_snapshot->upper && step->keep_upper != STEP_ALWAYS)
+		note(job, arena_printf(&job->arena, "the upper directory is kept: %s",
+				       keep_text(step->keep_upper)));
+	if (step->record != STEP_NEVER)
+		note(job,
+		     arena_printf(&job->arena, "a record is written: %s", keep_text(step->record)));
+}
+
+/* What is known of them only once the step begins, or happens around the plan. */
+static void note_rest(struct job *job)
+{
+	const struct step *step = job->step;
+
+	note(job, job->warning);
+	for (size_t i = 0; !step->oci && i < step->spec.n_mounts; i++) {
+		const struct step_mount *source = &step->mounts[i];
+
+		if (source->source == STEP_SNAPSHOT && source->selector && source->selector[0])
+			note(job,
+			     arena_printf(&job->arena, "handed mount %u is %s below that snapshot",
+					  job->spec.mounts[i].handed - 1, source->selector));
+	}
+	if (job->explanation->auto_driver && !job->explanation->on_fuse && step->default_filter)
+		note(job, "should a snapshot be served by fuse-overlayfs, the filter refuses "
+			  "character devices 0:0 as well");
 }
 
 static const char used_net_note[] =
 	"in a worker the network namespace is a new one, or that of an earlier step which sent "
 	"nothing and left no socket in it";
 
-static int build_parts(struct job *job, const struct plan_options *options,
-		       struct job_explanation *e, struct rb_err *err)
+static int build_parts(struct job *job, const struct plan_options *options, struct rb_err *err)
 {
+	struct job_explanation *e = job->explanation;
 	const struct host *host = &job->engine->host;
 	int r = plan_build_first(&job->arena, &job->spec, host, options, &e->plan, err);
 
-	if (r == 0 && (r = plan_check(e->plan, err)) == 0)
-		r = plan_build_second(&job->arena, &job->spec, host, options, &e->second, err);
-	if (r == 0 && pool_has_own_net(e->plan))
-		note(e, &job->arena, used_net_note);
+	if (r < 0 || (r = plan_check(e->plan, err)) < 0)
+		return r;
+	if (!job_hand_over_all(job))
+		return err_set(err, RB_CONFIG_LIMIT, 0, "more than %d mounts", LIMIT_PART_MOUNTS);
+	r = plan_build_second(&job->arena, &job->spec, host, options, &e->second, err);
 	return r == 0 ? plan_check(e->second, err) : r;
-}
-
-/* Its descriptor is not there; the plan names the namespace as it will be named. */
-static int name_network(struct job *job, struct job_explanation *e, struct rb_err *err)
-{
-	const struct spec *spec = &job->spec;
-	struct spec_namespace *namespaces;
-
-	if (job->step->netns_fd == STEP_NO_FD)
-		return job_add_network(job, err);
-	namespaces = arena_array(&job->arena, spec->n_namespaces, sizeof(*namespaces));
-	if (!namespaces)
-		return err_set(err, RB_NO_MEMORY, ENOMEM, "namespaces");
-	memcpy(namespaces, spec->namespaces, spec->n_namespaces * sizeof(*namespaces));
-	for (size_t i = 0; i < spec->n_namespaces; i++)
-		if (namespaces[i].type == CLONE_NEWNET)
-			namespaces[i].path = arena_printf(&job->arena, "/proc/self/fd/%d",
-							  job->step->netns_fd);
-	job->spec.namespaces = namespaces;
-	note(e, &job->arena, "the network namespace is the descriptor of the request");
-	return 0;
 }
 
 int job_explain(struct job *job, bool parts, struct job_explanation *ret_explanation,
@@ -189,29 +285,31 @@ int job_explain(struct job *job, bool parts, struct job_explanation *ret_explana
 	int r;
 
 	*e = (struct job_explanation){.n_notes = 0};
+	job->explanation = e;
+	job->hands = &hands;
 	if (!host_has_cap(&job->engine->host, CAP_SYS_ADMIN))
-		note(e, &job->arena,
-		     "this user's step runs as root of a namespace: 'runbuild rootless -- runbuild "
-		     "explain' shows the plan there");
+		note(job, "this user's step runs as root of a namespace: 'runbuild rootless -- "
+			  "runbuild explain' shows the plan there");
 	job->spec = job->step->spec;
-	if (job->step->oci)
-		parts = false;
-	else if ((r = name_network(job, e, err)) < 0)
+	if ((r = engine_default_filter(job->engine, err)) < 0 ||
+	    (r = job_add_network(job, err)) < 0 || (r = job_add_mounts(job, err)) < 0 ||
+	    (r = job_look_into_root(job, err)) < 0)
 		return r;
 	options = job_plan_options(job);
-	options.cgroup_handed = !job->step->oci && job->step->cgroup_fd != STEP_NO_FD;
-	if ((r = choose_filter(job, &options, err)) < 0 || (r = find_user(job, e, err)) < 0)
+	if ((r = job_choose_filter(job, &options, err)) < 0)
 		return r;
+	note_rest(job);
+	note_streams(job);
+	note_end(job);
 	has_parts = !job->step->oci && plan_has_parts(&job->spec, &options);
 	if (parts && !has_parts)
-		note(e, &job->arena, "this step has no parts: each gets a child of its own");
-	parts &= has_parts;
-	if (!job->step->oci && (r = hand_all(job, parts, e, err)) < 0)
-		return r;
-	if (parts)
-		return build_parts(job, &options, e, err);
-	r = plan_build(&job->arena, &job->spec, &job->engine->host, &options, &e->plan, err);
+		note(job, "this step has no parts: each gets a child of its own");
+	if (parts && has_parts)
+		r = build_parts(job, &options, err);
+	else
+		r = plan_build(&job->arena, &job->spec, &job->engine->host, &options, &e->plan,
+			       err);
 	if (r == 0 && has_parts && pool_has_own_net(e->plan))
-		note(e, &job->arena, used_net_note);
-	return r == 0 ? plan_check(e->plan, err) : r;
+		note(job, used_net_note);
+	return r == 0 && !e->second ? plan_check(e->plan, err) : r;
 }

@@ -1,132 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Root and mounts of a step before its child is born: snapshots, descriptors of the peer, parts of
- * a source, generated files. Runs outside the step's namespaces with the worker's privilege.
- * Nothing of it resolves a path of the image on the host.
+ * Root and mounts of a step before its child is born: which of them are handed over, which files
+ * are generated, and in which order. How that is done is job->hands'. Runs outside the step's
+ * namespaces. Nothing of it resolves a path of the image on the host.
  */
 #include "base/file.h"
 #include "base/sys.h"
 #include "worker/job.h"
 
-/*
- * A mount of our namespace, cloned there, is a peer of its source where that is shared: what the
- * step mounts below it would show on the host. mount_namespaces(7), "Shared subtrees".
- */
-int job_isolate(int mount)
+/* What is handed over for a source, if anything: a path alone is opened by the child. */
+static int hand_source(struct job *job, const struct step_mount *source, const char *path,
+		       uint32_t *ret_number, struct rb_err *err)
 {
-	struct mount_attr attr = {.propagation = MS_SLAVE};
-
-	return sys_mount_setattr(mount, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr);
-}
-
-/* A copy of what a descriptor shows, as a mount of its own. -EINVAL: it is of another namespace. */
-static int clone_tree(int fd)
-{
-	int mount = sys_open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | AT_RECURSIVE);
-	int r = mount < 0 ? mount : job_isolate(mount);
-
-	if (r < 0)
-		fd_close(&mount);
-	return r < 0 ? r : mount;
-}
-
-/* A descriptor of the peer that must be a directory, as a mount of its own. */
-static int take_directory(struct job *job, uint32_t index, int *ret_mount, struct rb_err *err)
-{
-	struct stat st;
-
-	if (fstat(job->fds[index], &st) < 0 || !S_ISDIR(st.st_mode))
-		return err_set(err, RB_STEP_FDS, ENOTDIR, "descriptor %u is not a directory",
-			       index);
-	*ret_mount = clone_tree(job->fds[index]);
-	/* a mount that is not attached anywhere can be used as it is */
-	if (*ret_mount == -EINVAL)
-		*ret_mount = fd_take(&job->fds[index]);
-	return *ret_mount < 0
-		       ? err_set(err, RB_STEP_FDS, -*ret_mount, "cannot clone descriptor %u", index)
-		       : 0;
-}
-
-/* The part of a source that a selector names, resolved inside the source: openat2(2). */
-static int select_below(const char *source, const char *selector, int *ret_mount,
-			struct rb_err *err)
-{
-	CLEANUP_FD int root = sys_openat(AT_FDCWD, source, O_PATH | O_DIRECTORY, 0);
-	CLEANUP_FD int fd = root < 0 ? root
-				     : sys_openat2(root, selector, O_PATH, 0,
-						   RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
-
-	*ret_mount = fd < 0 ? fd : clone_tree(fd);
-	if (*ret_mount >= 0)
-		return 0;
-	err_set(err, RB_MOUNT_SOURCE, -*ret_mount, "cannot open '%s' below '%s'", selector, source);
-	err_fix(err, "create it, or remove the mount");
-	return *ret_mount;
-}
-
-static void note_driver(struct job *job)
-{
-	const struct snapshot *snapshot = &job->handed.snapshots[job->handed.n_snapshots - 1];
-
-	job->driver = snap_driver_name(snapshot->driver);
-	job->driver_why = arena_strdup(&job->arena, snapshot->why);
+	if (source->source == STEP_SNAPSHOT)
+		return job->hands->snapshot(job, source->snapshot, ret_number, err);
+	if (source->source == STEP_FD)
+		return job->hands->descriptor(job, source->fd, ret_number, err);
+	if (source->selector && source->selector[0])
+		return job->hands->part(job, path, source->selector, ret_number, err);
+	return 0;
 }
 
 static int add_root(struct job *job, struct rb_err *err)
 {
 	const struct step *step = job->step;
-	CLEANUP_FD int mount = -1;
-	struct snap_spec spec;
-	int r = 0;
+	const struct step_mount source = {
+		.source = step->root,
+		.snapshot = step->root_snapshot,
+		.fd = step->root_fd,
+	};
+	int r = hand_source(job, &source, NULL, &job->spec.root_handed, err);
 
-	if (step->root == STEP_SNAPSHOT) {
-		job_snap_spec(job->engine, step->root_snapshot, &spec);
-		r = handed_add_snapshot(&job->arena, &job->handed, &spec, &job->spec.root_handed,
-					err);
-		if (r < 0)
-			err_origin(err, step->root_snapshot->origin);
-		else
-			note_driver(job);
-	} else if (step->root == STEP_FD) {
-		r = take_directory(job, step->root_fd, &mount, err);
-		if (r == 0)
-			handed_add(&job->handed, &mount, &job->spec.root_handed);
-	}
+	if (r < 0 && step->root == STEP_SNAPSHOT)
+		err_origin(err, step->root_snapshot->origin);
 	return r;
 }
 
 static int add_mount(struct job *job, const struct step_mount *source, struct spec_mount *mount,
 		     struct rb_err *err)
 {
-	CLEANUP_FD int fd = -1;
-	struct snap_spec spec;
-	int r = 0;
+	int r = hand_source(job, source, mount->source, &mount->handed, err);
 
-	if (source->source == STEP_SNAPSHOT) {
-		job_snap_spec(job->engine, source->snapshot, &spec);
-		r = handed_add_snapshot(&job->arena, &job->handed, &spec, &mount->handed, err);
-	} else if (source->source == STEP_FD) {
-		r = take_directory(job, source->fd, &fd, err);
-	} else if (source->selector && source->selector[0]) {
-		r = select_below(mount->source, source->selector, &fd, err);
-	}
-	if (r == 0 && fd >= 0)
-		handed_add(&job->handed, &fd, &mount->handed);
 	if (r < 0 && err)
 		err_origin(err, mount->origin);
 	return r;
-}
-
-/* What a selector names below a mount that is attached at `place`. */
-static int select_attached(int place, const char *selector, int *ret_mount)
-{
-	CLEANUP_FD int root = sys_openat(place, ".", O_PATH | O_DIRECTORY, 0);
-	CLEANUP_FD int fd = root < 0 ? root
-				     : sys_openat2(root, selector, O_PATH, 0,
-						   RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
-
-	*ret_mount = fd < 0 ? fd : clone_tree(fd);
-	return *ret_mount < 0 ? *ret_mount : 0;
 }
 
 /*
@@ -148,7 +65,7 @@ static int select_in_snapshot(struct job *job, const struct step_mount *source, 
 		return path ? -errno : -ENOMEM;
 	r = sys_move_mount(*mount, "", engine->directory_fd, name, MOVE_MOUNT_F_EMPTY_PATH);
 	if (r == 0) {
-		r = select_attached(*mount, source->selector, &part);
+		r = job_select_attached(*mount, source->selector, &part);
 		(void)sys_umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
 	}
 	(void)unlinkat(engine->directory_fd, name, AT_REMOVEDIR);
@@ -195,9 +112,9 @@ static int add_file(struct job *job, const char *name, const char *text, const c
 			    : NULL;
 		if (!path)
 			return err_set(err, RB_NO_MEMORY, ENOMEM, "%s", destination);
-		r = file_replace_at(job->engine->directory_fd, file, text, strlen(text), 0644);
+		r = job->hands->file(job, file, text, err);
 		if (r < 0)
-			return err_set(err, RB_STATE_WRITE, -r, "cannot write %s", destination);
+			return r;
 	}
 	*mount = (struct spec_mount){
 		.destination = destination,
@@ -244,7 +161,7 @@ static bool is_in_a_layer(const struct step_snapshot *snapshot, const char *path
  * Name servers that nobody has asked for are no reason to refuse a step: a root that cannot be
  * written keeps what it has, and what it does not have cannot be mounted upon.
  */
-void job_check_resolv(struct job *job)
+static void check_resolv(struct job *job)
 {
 	const struct step *step = job->step;
 	const struct step_snapshot *root = step->root_snapshot;
@@ -268,7 +185,7 @@ static int add_mounts(struct job *job, struct rb_err *err)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "mounts");
 	memcpy(mounts, step->spec.mounts, step->spec.n_mounts * sizeof(*mounts));
 	job->spec.mounts = mounts;
-	job_check_resolv(job);
+	check_resolv(job);
 	if (r == 0)
 		r = add_root(job, err);
 	for (size_t i = 0; r == 0 && i < step->spec.n_mounts; i++)
@@ -280,18 +197,43 @@ static int add_mounts(struct job *job, struct rb_err *err)
 	return r;
 }
 
-static int add_oci_mounts(struct job *job, struct rb_err *err)
-{
-	const struct spec *completed;
-	int r = handed_add_from_spec(&job->arena, &job->handed, &job->step->spec,
-				     job->engine->root.fd, false, &completed, err);
-
-	if (r == 0)
-		job->spec = *completed;
-	return r;
-}
-
 int job_add_mounts(struct job *job, struct rb_err *err)
 {
-	return job->step->oci ? add_oci_mounts(job, err) : add_mounts(job, err);
+	return job->step->oci ? job->hands->overlays(job, err) : add_mounts(job, err);
+}
+
+bool job_hand_over_all(struct job *job)
+{
+	const struct job_hands *hands = job->hands;
+	struct spec_mount *mounts = (struct spec_mount *)job->spec.mounts;
+
+	if (job->step->root == STEP_PATH &&
+	    hands->tree(job, job->spec.root_path, AT_RECURSIVE, &job->spec.root_handed) < 0)
+		return false;
+	for (size_t i = 0; i < job->spec.n_mounts; i++) {
+		struct spec_mount *mount = &mounts[i];
+
+		if (mount->bind && !mount->handed &&
+		    hands->tree(job, mount->source,
+				(mount->recursive ? AT_RECURSIVE : 0) |
+					(mount->no_follow_source ? AT_SYMLINK_NOFOLLOW : 0),
+				&mount->handed) < 0)
+			return false;
+	}
+	return job->handed.n_mounts <= LIMIT_PART_MOUNTS;
+}
+
+int job_look_into_root(struct job *job, struct rb_err *err)
+{
+	const struct step *step = job->step;
+	CLEANUP_FD int root = -1;
+	int r = job->hands->root(job, &root, err);
+
+	if (r < 0 || root < 0)
+		return r;
+	if (step->user_name || step->group_name)
+		r = job_find_user(&job->arena, root, step, &job->spec.process, err);
+	if (r == 0 && step->stubs.leaf)
+		r = job_note_stubs(job, root);
+	return r;
 }

@@ -3,8 +3,6 @@
  * Which network a step gets, and which name servers in it. Runs before the plan is made; starts
  * nothing.
  */
-#include <sys/statfs.h>
-#include <linux/magic.h>
 #include "base/file.h"
 #include "base/sys.h"
 #include "net/filter.h"
@@ -12,31 +10,25 @@
 #include "net/port.h"
 #include "worker/job.h"
 
-#ifndef NSFS_MAGIC
-#define NSFS_MAGIC 0x6e736673
-#endif
-
-/* A network namespace of the peer; it is joined by its name in our /proc. */
+/* A network namespace of the peer. */
 static int enter_namespace(struct job *job, struct rb_err *err)
 {
 	struct spec_namespace *namespaces;
-	struct statfs fs;
-	int fd;
+	const char *path;
+	int r;
 
 	if (job->step->netns_fd == STEP_NO_FD)
 		return 0;
-	fd = job->fds[job->step->netns_fd];
-	if (fstatfs(fd, &fs) < 0 || (unsigned long)fs.f_type != NSFS_MAGIC)
-		return err_set(err, RB_STEP_FDS, EINVAL, "descriptor %d is not a namespace",
-			       job->step->netns_fd);
-	snprintf(job->net_path, sizeof(job->net_path), "/proc/self/fd/%d", fd);
+	r = job->hands->network(job, &path, err);
+	if (r < 0)
+		return r;
 	namespaces = arena_array(&job->arena, job->spec.n_namespaces, sizeof(*namespaces));
 	if (!namespaces)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "namespaces");
 	memcpy(namespaces, job->spec.namespaces, job->spec.n_namespaces * sizeof(*namespaces));
 	for (size_t i = 0; i < job->spec.n_namespaces; i++)
 		if (namespaces[i].type == CLONE_NEWNET)
-			namespaces[i].path = job->net_path;
+			namespaces[i].path = path;
 	job->spec.namespaces = namespaces;
 	return 0;
 }

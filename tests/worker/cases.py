@@ -2502,6 +2502,131 @@ def test_the_schema_takes_what_the_worker_takes():
         assert not replies.is_valid(wrong), wrong
 
 
+# ---- what explain shows ---------------------------------------------------------------------------
+
+SNAPSHOT = {"lower": ["/l"], "upper": "/u", "work": "/w"}
+# Of each member a description and the same with another value; kept in the record only: no plan tells of them.
+KEPT_ONLY = {"traceparent", "labels"}
+REFUSED = {"cdi"}
+
+
+def with_member(step_, path, value):
+    step_ = json.loads(json.dumps(step_))
+    place = step_
+    *parents, last = path.split(".")
+    for name in parents:
+        place = place[int(name)] if name.isdigit() else place.setdefault(name, {})
+    place[int(last) if last.isdigit() else last] = value
+    return step_
+
+
+def explanations():
+    """(the members that it is about, one description, another)."""
+    plain = {"step": "a", "process": {"args": ["true"]}, "rootfs": {"path": "/r"}}
+    snapshot = {**plain, "rootfs": {"snapshot": SNAPSHOT}}
+    mount = {**plain, "mounts": [{"dest": "/m", "src": "/s"}]}
+    slirp = {**plain, "net": {"mode": "slirp"}}
+    port = with_member(slirp, "net.ports", [{"parentPort": 8080, "childPort": 80}])
+    device = {**plain, "devices": [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]}
+    group = {**plain, "cgroup": {"parent": "/build"}}
+    timed = {**plain, "timeoutMs": 1000}
+    maps = [{"containerID": 0, "hostID": 7, "size": 1}]
+    whole = {"step": "a", "bundle": "/b", "oci": {
+        "ociVersion": "1.0.0", "root": {"path": "r"}, "process": {"args": ["true"], "cwd": "/", "user": {"uid": 0, "gid": 0}},
+        "linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}]}}}
+    values = [
+        (plain, {
+            "process.args": ["false"], "process.env": ["A=b"], "process.cwd": "/d", "process.user": "7:7", "process.tty": True,
+            "process.noNewPrivileges": False, "process.oomScoreAdj": 7, "process.apparmor": "p", "process.selinux": "u:r:t:s0",
+            "process.rlimits": [{"type": "NOFILE", "soft": 64, "hard": 64}], "process.capabilities": {"bounding": []},
+            "rootfs.path": "/other", "rootfs.readonly": True, "rootfs.propagation": "shared", "mounts": mount["mounts"],
+            "removeStubs": "leaf", "hostname": "h", "hosts": [{"host": "h", "ip": "::1"}], "resolv": {"options": ["edns0"]},
+            "net.mode": "host", "security.mode": "insecure", "security.seccomp": "none", "security.maskedPaths": [],
+            "security.readonlyPaths": ["/x"], "security.landlock": {"read": ["/"]}, "pid": "host", "ipc": "host", "uts": "host",
+            "cgroupNs": "host", "cgroup.parent": "/p", "cgroup.path": "/p/q", "cgroup.fd": 0, "devices": device["devices"],
+            "io.fds": {"stdout": 0}, "io.inband": False, "io.stdin": True, "io.window": 7, "io.merge": True, "io.consoleFd": 0,
+            "timeoutMs": 7, "validExitCodes": [7], "onExit.changes": True, "onExit.stats": True, "record": "always", "step": "b"}),
+        ({**plain, "process": {"args": ["true"], "user": {"uid": 7, "gid": 7}}, "io": {"fds": {"stdin": 0}}}, {
+            "process.user.uid": 8, "process.user.gid": 8, "process.user.additionalGids": [9], "process.user.umask": 7,
+            "io.fds.stdin": 1, "io.fds.stdout": 1, "io.fds.stderr": 1}),
+        ({**plain, "process": {"args": ["true"], "tty": True}}, {"process.rows": 7, "process.cols": 7}),
+        (with_member(plain, "process.capabilities", {kind: ["CAP_CHOWN"] for kind in ("bounding", "permitted", "inheritable")}),
+         {f"process.capabilities.{kind}": [] if kind in ("bounding", "permitted", "inheritable") else ["CAP_CHOWN"]
+          for kind in ("bounding", "permitted", "effective", "inheritable", "ambient")}),
+        (snapshot, {
+            "rootfs.snapshot.lower": ["/l", "/l2"], "rootfs.snapshot.upper": "/u2", "rootfs.snapshot.work": "/w2",
+            "rootfs.snapshot.driver": "fuse", "rootfs.snapshot.options": ["volatile"], "onExit.keepUpper": "failure",
+            "rootfs": {"mountFd": 0}}),
+        (mount, {f"mounts.0.{name}": value for name, value in {
+            "dest": "/other", "src": "/other", "selector": "part", "readonly": True, "recursive": False, "options": ["nosuid"],
+            "createDest": "dir", "idmap": {"uidMappings": maps, "gidMappings": maps}}.items()}),
+        (mount, {"mounts.0": {"dest": "/m", "tmpfs": {}}}),
+        (mount, {"mounts.0": {"dest": "/m", "snapshot": {"lower": ["/s"]}}}),
+        (mount, {"mounts.0": {"dest": "/m", "fd": 0}}),
+        ({**plain, "mounts": [{"dest": "/m", "tmpfs": {}}]}, {"mounts.0.tmpfs.size": 7, "mounts.0.tmpfs.mode": 7}),
+        ({**plain, "resolv": {}}, {"resolv.nameservers": ["192.0.2.1"], "resolv.search": ["s"], "resolv.options": ["o"]}),
+        (plain, {"resolv.path": "/etc/resolv.conf", "security.seccomp": {"bpfFd": 0}}),
+        (plain, {"security.seccomp": {"oci": {"defaultAction": "SCMP_ACT_ALLOW"}}, "net": {"mode": "netns", "netnsFd": 0}}),
+        (with_member(plain, "security.landlock", {"read": ["/"]}),
+         {f"security.landlock.{kind}": ["/x"] for kind in ("read", "write", "execute")}),
+        (group, {f"cgroup.resources.{name}": value for name, value in {
+            "memory": 1 << 26, "pidsMax": 7, "cpuShares": 512, "cpuQuota": 25000, "cpusetCpus": "0", "cpusetMems": "0"}.items()}),
+        (with_member(group, "cgroup.resources.cpuQuota", 25000), {"cgroup.resources.cpuPeriod": 50000}),
+        (with_member(group, "cgroup.resources.memory", 1 << 26), {"cgroup.resources.memorySwap": 1 << 27}),
+        (device, {"devices.0.path": "/dev/null", "devices.0.type": "b", "devices.0.major": 1, "devices.0.minor": 7}),
+        (timed, {"timeoutGraceMs": 7}),
+        (whole, {"bundle": "/other", "oci.root.path": "other", "io.merge": True, "timeoutMs": 7, "record": "always"}),
+    ]
+    if has_slirp():
+        values += [
+            (plain, {"net.mode": "slirp"}),
+            (slirp, {"net.mtu": 1400, "net.cidr": "10.77.0.0/24", "net.dns": "none", "net.allowHostLoopback": True,
+                     "net.ports": port["net"]["ports"]}),
+            (port, {f"net.ports.0.{name}": value for name, value in {
+                "proto": "udp", "parentIP": "127.0.0.1", "parentPort": 8081, "childIP": "10.0.2.9", "childPort": 81}.items()}),
+        ]
+    for description, members in values:
+        for path, value in members.items():
+            yield path, description, with_member(description, path, value)
+
+
+@only_on("stdio")  # once is enough
+def test_explain_shows_every_member_of_a_step():
+    """What changes a step changes what explain says of it; in the two parts as well."""
+    seen, told = set(), {}
+
+    def explain(description, *options):
+        key = json.dumps(description) + str(options)
+        if key not in told:
+            run = subprocess.run([RUNBUILD, "explain", "--host-facts", str(facts), "--step", "-", *options],
+                                 input=json.dumps(description).encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=DEADLINE)
+            told[key] = run.stdout.decode()
+            assert run.returncode == 0, f"{description}: {run.stderr.decode()}"
+        return told[key]
+
+    facts = Setup.scratch / "tmp" / "facts"
+    # where everything can be set
+    facts.write_text((HERE.parent / "golden" / "hosts" / "root-lsm").read_text() + "cgroup_v2 cpu,cpuset,memory,io,pids\n")
+    hidden = []
+    for path, before, after in explanations():
+        seen |= {name for name in path.split(".") if not name.isdigit()}
+        seen |= members_in(before) | members_in(after)
+        for options in ((), ("--parts",)):
+            if explain(before, *options) == explain(after, *options):
+                hidden.append(f"{path} {options}")
+    same("what is not shown", [], hidden)
+    schema = schema_of_worker()["$defs"]
+    wanted = set().union(*(members_of(schema[part]) for part in ("step", "ociStep", "process", "snapshot", "mount", "port", "io")))
+    if has_slirp():
+        same("members that this test leaves out", set(), wanted - seen - KEPT_ONLY - REFUSED)
+
+
+def members_in(value):
+    if isinstance(value, list):
+        return set().union(*map(members_in, value)) if value else set()
+    return set(value).union(*map(members_in, value.values())) if isinstance(value, dict) else set()
+
+
 # ---- the documents ------------------------------------------------------------------------------
 
 DOCUMENT = HERE.parent.parent / "docs" / "PROTOCOL.md"
