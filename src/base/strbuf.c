@@ -67,12 +67,12 @@ void strbuf_printf(struct strbuf *buf, const char *fmt, ...)
 	buf->len += (size_t)len;
 }
 
-/* Length of the well-formed UTF-8 sequence at s (RFC 3629), or 0. s ends in '\0'. */
-static size_t utf8_len(const unsigned char *s)
+/* Length of the well-formed UTF-8 sequence at s (RFC 3629) within len bytes, or 0. */
+static size_t utf8_len(const unsigned char *s, size_t left)
 {
 	size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
 
-	if (s[0] > 0xf4)
+	if (s[0] > 0xf4 || len > left)
 		return 0;
 	for (size_t i = 1; i < len; i++)
 		if ((s[i] & 0xc0) != 0x80)
@@ -85,53 +85,73 @@ static size_t utf8_len(const unsigned char *s)
 
 enum { JSON_BLOCK = 64, JSON_LONGEST = 6 }; /* characters at a time; bytes of "\\u001f" */
 
-/* One character of *s as it stands in a JSON string. Returns where the next one goes. */
-static char *json_put(char *out, const unsigned char **s)
+/* What is neither itself in a JSON string nor a short escape. Returns the bytes it took of s. */
+static size_t json_put_other(char *out, size_t *ret_len, const unsigned char *s, size_t left)
 {
 	static const char hex[] = "0123456789abcdef";
-	unsigned char c = **s;
-	size_t len = 1;
+	size_t len = s[0] < 0x80 ? 0 : utf8_len(s, left);
 
-	if (c == '"' || c == '\\' || c == '\n') {
-		*out++ = '\\';
-		*out++ = c == '\n' ? 'n' : (char)c;
-	} else if (c >= 0x20 && c < 0x7f) {
-		*out++ = (char)c;
-	} else if (c < 0x80) {
-		memcpy(out, "\\u00", 4);
-		out[4] = hex[c >> 4];
-		out[5] = hex[c & 15];
-		out += JSON_LONGEST;
-	} else if ((len = utf8_len(*s)) == 0) {
-		memcpy(out, "\\ufffd", JSON_LONGEST);
-		out += JSON_LONGEST;
-		len = 1;
-	} else {
-		memcpy(out, *s, len);
-		out += len;
+	*ret_len = len ? len : JSON_LONGEST;
+	if (len) {
+		memcpy(out, s, len);
+		return len;
 	}
-	*s += len;
-	return out;
+	if (s[0] < 0x80) {
+		memcpy(out, "\\u00", 4);
+		out[4] = hex[s[0] >> 4];
+		out[5] = hex[s[0] & 15];
+	} else {
+		memcpy(out, "\\ufffd", JSON_LONGEST);
+	}
+	return 1;
+}
+
+/* Up to JSON_BLOCK characters. Returns the bytes they took of s. */
+static size_t json_put_block(struct strbuf *buf, const unsigned char *s, size_t left)
+{
+	char *out = buf->text + buf->len;
+	size_t at = 0;
+
+	for (int i = 0; i < JSON_BLOCK && at < left; i++) {
+		unsigned char c = s[at];
+		size_t len;
+
+		if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
+			*out++ = (char)c;
+			at++;
+		} else if (c == '\n' || c == '"' || c == '\\') {
+			*out++ = '\\';
+			*out++ = c == '\n' ? 'n' : (char)c;
+			at++;
+		} else {
+			at += json_put_other(out, &len, s + at, left - at);
+			out += len;
+		}
+	}
+	*out = '\0';
+	buf->len = (size_t)(out - buf->text);
+	return at;
 }
 
 /* A step's output goes through here: room is asked for once in a block, not for each character. */
-void strbuf_add_json(struct strbuf *buf, const char *s)
+void strbuf_add_json_bytes(struct strbuf *buf, const char *s, size_t len)
 {
 	const unsigned char *at = (const unsigned char *)s;
+	const unsigned char *end = at + len;
 
 	strbuf_add_char(buf, '"');
-	while (*at) {
-		char *out;
-
+	(void)strbuf_reserve(buf, len + len / 8);
+	while (at < end) {
 		if (!strbuf_reserve(buf, (size_t)JSON_BLOCK * JSON_LONGEST))
 			return;
-		out = buf->text + buf->len;
-		for (int i = 0; i < JSON_BLOCK && *at; i++)
-			out = json_put(out, &at);
-		*out = '\0';
-		buf->len = (size_t)(out - buf->text);
+		at += json_put_block(buf, at, (size_t)(end - at));
 	}
 	strbuf_add_char(buf, '"');
+}
+
+void strbuf_add_json(struct strbuf *buf, const char *s)
+{
+	strbuf_add_json_bytes(buf, s, strlen(s));
 }
 
 void strbuf_free(struct strbuf *buf)

@@ -21,6 +21,8 @@ void strbuf_printf(struct strbuf *buf, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* A JSON string with its quotes; s is UTF-8, bytes that are not are replaced by U+FFFD. */
 void strbuf_add_json(struct strbuf *buf, const char *s);
+/* Of so many bytes; zero bytes are among them. */
+void strbuf_add_json_bytes(struct strbuf *buf, const char *s, size_t len);
 
 void strbuf_free(struct strbuf *buf);
 #define CLEANUP_STRBUF CLEANUP(strbuf_free)

@@ -16,14 +16,29 @@ static const char *skip_space(const char *at, const char *end)
 	return at;
 }
 
-/* Behind the closing quote; NULL: there is none. */
+/* Is what stands at `at` meant literally, after an odd number of backslashes? */
+static bool is_escaped(const char *begin, const char *at)
+{
+	const char *first = at;
+
+	while (first > begin && first[-1] == '\\')
+		first--;
+	return (at - first) % 2;
+}
+
+/*
+ * Behind the closing quote; NULL: there is none. A step's output is one long string, so memchr(3)
+ * looks for the quote. Backslashes before it are counted back to the quote before at most: no byte
+ * is counted twice.
+ */
 static const char *skip_string(const char *at, const char *end)
 {
-	for (at++; at < end; at++) {
-		if (*at == '"')
+	for (const char *begin = at + 1; begin < end; begin = at + 1) {
+		at = memchr(begin, '"', (size_t)(end - begin));
+		if (!at)
+			return NULL;
+		if (!is_escaped(begin, at))
 			return at + 1;
-		if (*at == '\\')
-			at++;
 	}
 	return NULL;
 }
@@ -165,16 +180,26 @@ static char *put_utf8(char *out, unsigned c)
 	return out;
 }
 
+/* What stands behind a backslash but "u"; the quote, the slash and the backslash are themselves. */
+static char meaning(char letter)
+{
+	switch (letter) {
+	case 'n': return '\n';
+	case 'r': return '\r';
+	case 't': return '\t';
+	case 'b': return '\b';
+	case 'f': return '\f';
+	default: return letter;
+	}
+}
+
 /* What stands behind a backslash; *at moves over it. An escape is never shorter than its bytes. */
 static char *put_escape(const char **at, const char *end, char *out)
 {
-	static const char letters[] = "nrtbf";
-	static const char meanings[] = "\n\r\t\b\f";
-	const char *letter = strchr(letters, **at);
 	unsigned c;
 
 	if (**at != 'u' || end - *at < 5) {
-		*out++ = **at && letter ? meanings[letter - letters] : **at;
+		*out++ = meaning(**at);
 		(*at)++;
 		return out;
 	}

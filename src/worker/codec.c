@@ -354,32 +354,41 @@ static void add_base64(struct strbuf *out, const unsigned char *s, size_t len)
 	strbuf_add_bytes(out, block, used);
 }
 
+/* How many bytes from here on are ASCII without zero bytes: eight at a time, nearly always all. */
+static size_t plain_bytes(const char *bytes, size_t len)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	size_t n = 0;
+	uint64_t eight;
+
+	for (; n + sizeof(eight) <= len; n += sizeof(eight)) {
+		memcpy(&eight, bytes + n, sizeof(eight));
+		/* the top bit is set in x of what is not ASCII, and in x - 1 of zero */
+		if ((eight | (eight - ones)) & ones << 7)
+			break;
+	}
+	while (n < len && (signed char)bytes[n] > 0)
+		n++;
+	return n;
+}
+
 size_t add_output(struct strbuf *out, const char *bytes, size_t len, bool last)
 {
-	char *text;
-	size_t valid = 0;
+	size_t valid = plain_bytes(bytes, len);
 
 	while (valid < len && bytes[valid] != '\0') {
-		int n;
-
-		/* nearly always all of it is ASCII */
-		if ((unsigned char)bytes[valid] < 0x80) {
-			valid++;
-			continue;
-		}
-		n = utf8_char((const unsigned char *)bytes + valid, len - valid);
+		int n = utf8_char((const unsigned char *)bytes + valid, len - valid);
 
 		if (n == -1 && !last && valid > 0)
 			len = valid; /* the rest of the character is still to come */
 		if (n <= 0)
 			break;
 		valid += (size_t)n;
+		valid += plain_bytes(bytes + valid, len - valid);
 	}
-	text = valid == len ? strndup(bytes, len) : NULL;
-	if (text) {
+	if (valid == len) {
 		strbuf_add(out, "\"text\":");
-		strbuf_add_json(out, text);
-		free(text);
+		strbuf_add_json_bytes(out, bytes, len);
 		return len;
 	}
 	strbuf_add(out, "\"data\":\"");

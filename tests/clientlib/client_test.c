@@ -91,6 +91,30 @@ static void messages_come_in_order_and_bytes_are_raw(void)
 	runbuild_client_close(client);
 }
 
+/* Quotes behind odd and even numbers of backslashes, every kind of escape, a last backslash. */
+static void text_is_what_the_step_wrote(void)
+{
+	static const char text[] =
+		"\"\\\"\\\\\"\\\\\\\"x\t\n\r\b\f\x01\x7f\xc3\xa9\xf0\x9f\x98\x80/u0041\\";
+	struct runbuild_client *client = spawn();
+	struct runbuild_message message;
+	char seen[sizeof(text)];
+	char script[128];
+	size_t len = 0;
+
+	snprintf(script, sizeof(script), "printf %%s '%s'", text);
+	(void)start(client, "t", script, "", NULL, 0);
+	for (next(client, &message); message.kind != RUNBUILD_ANSWER; next(client, &message)) {
+		if (message.kind != RUNBUILD_OUTPUT)
+			continue;
+		CHECK(len + message.len < sizeof(seen));
+		memcpy(seen + len, message.data, message.len);
+		len += message.len;
+	}
+	CHECK(len == sizeof(text) - 1 && !memcmp(seen, text, len));
+	runbuild_client_close(client);
+}
+
 static void a_foreign_poll_loop_drives_it(void)
 {
 	struct runbuild_client *client = spawn();
@@ -260,6 +284,7 @@ int main(int argc, char **argv)
 	program = argv[1];
 	root = argv[2];
 	messages_come_in_order_and_bytes_are_raw();
+	text_is_what_the_step_wrote();
 	a_foreign_poll_loop_drives_it();
 	input_signals_and_cancel_reach_the_step();
 	only_own_requests_are_answered();

@@ -299,6 +299,23 @@ static void strbuf_json_of_any_two_bytes_parses(void)
 	}
 }
 
+/* Nothing behind the last byte is looked at: a character that is cut off there is none. */
+static void strbuf_json_of_bytes_ends_with_them(void)
+{
+	static const char text[] = "a\0\n\xe2\x82\xac";
+	CLEANUP_STRBUF struct strbuf whole = {0};
+	CLEANUP_STRBUF struct strbuf cut = {0};
+	CLEANUP_STRBUF struct strbuf large = {0};
+
+	strbuf_add_json_bytes(&whole, text, 6);
+	CHECK_STR(whole.text, "\"a\\u0000\\n\xe2\x82\xac\"");
+	strbuf_add_json_bytes(&cut, text, 5);
+	CHECK_STR(cut.text, "\"a\\u0000\\n\\ufffd\\ufffd\"");
+	for (int i = 0; i < 5000; i++)
+		strbuf_add_json_bytes(&large, "\x01\x01\x01", 3);
+	CHECK(!large.failed && large.len == 5000 * (3 * 6 + 2));
+}
+
 TAP_MAIN(TEST(arena_memory_is_zeroed_and_aligned), TEST(arena_refuses_sizes_that_overflow),
 	 TEST(arena_memory_stays_when_it_grows), TEST(arena_can_be_used_again_after_free),
 	 TEST(err_line_holds_cause_origin_fix_and_code), TEST(err_without_an_errno_is_einval),
@@ -307,4 +324,5 @@ TAP_MAIN(TEST(arena_memory_is_zeroed_and_aligned), TEST(arena_refuses_sizes_that
 	 TEST(num_takes_digits_only), TEST(num_refuses_what_does_not_fit),
 	 TEST(sha256_gives_the_vectors_of_the_standard), TEST(sha256_does_not_depend_on_the_pieces),
 	 TEST(strbuf_grows_and_stays_terminated), TEST(strbuf_remembers_that_memory_ran_out),
-	 TEST(strbuf_json_is_always_valid), TEST(strbuf_json_of_any_two_bytes_parses))
+	 TEST(strbuf_json_is_always_valid), TEST(strbuf_json_of_any_two_bytes_parses),
+	 TEST(strbuf_json_of_bytes_ends_with_them))
