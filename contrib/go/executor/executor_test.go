@@ -120,7 +120,7 @@ func TestExecAndSignals(t *testing.T) {
 	e, root := setUp(t)
 	started, done := make(chan struct{}), make(chan error)
 	signals := make(chan syscall.Signal, 1)
-	process := shell("trap 'exit 5' USR1; echo up; while :; do sleep 0.05; done", &buffer{})
+	process := shell("trap 'exit 5' USR1; : >/dev/shm/up; while :; do sleep 0.05; done", &buffer{})
 	process.Signal = signals
 	go func() {
 		_, err := e.Run(context.Background(), "live", bind(root), nil, process, started)
@@ -128,7 +128,7 @@ func TestExecAndSignals(t *testing.T) {
 	}()
 	<-started
 	out := &buffer{}
-	if err := e.Exec(context.Background(), "live", shell("echo inside; exit 4", out)); code(err) != 4 || out.String() != "inside\n" {
+	if err := e.Exec(context.Background(), "live", shell("until [ -e /dev/shm/up ]; do sleep 0.01; done; echo inside; exit 4", out)); code(err) != 4 || out.String() != "inside\n" {
 		t.Fatalf("%v, %q", err, out.String())
 	}
 	signals <- syscall.SIGUSR1
