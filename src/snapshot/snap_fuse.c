@@ -11,6 +11,7 @@
  *  - nobody of ours touches the mount before the daemon has answered once: a child asks first
  *  - the daemon's output is a pipe whose writing end does not block, so nobody has to read it
  */
+#include <sched.h>
 #include <sys/statfs.h>
 #include "base/file.h"
 #include "base/num.h"
@@ -18,7 +19,10 @@
 #include "host/helper.h"
 #include "snapshot/snap_private.h"
 
-enum { FUSE_LOWEST_FD = 10 }; /* away from the numbers that the daemon opens itself */
+enum {
+	FUSE_LOWEST_FD = 10, /* away from the numbers that the daemon opens itself */
+	FUSE_STACK_BYTES = 16384,
+};
 
 struct fuse_start {
 	const char *program;
@@ -135,13 +139,35 @@ static void fuse_exec(const struct fuse_start *start)
 	sys_exit(127);
 }
 
+static int fuse_child(void *start)
+{
+	fuse_exec(start);
+}
+
+/*
+ * As vfork(2) does it: the new process borrows our memory, and we stand still, until it has
+ * executed. A copy of our page tables would be made only to be thrown away, with everything that
+ * either side writes meanwhile. It gets a stack of its own, because it returns from nothing.
+ * Signals wait: no handler of ours may run in there.
+ */
+static pid_t fuse_clone(struct fuse_start *start, int *ret_pidfd)
+{
+	char stack[FUSE_STACK_BYTES] __attribute__((aligned(16)));
+	sigset_t all, before;
+	pid_t pid;
+	int e;
+
+	sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, &before);
+	pid = clone(fuse_child, stack + sizeof(stack),
+		    CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, start, ret_pidfd);
+	e = errno;
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	return pid < 0 ? -e : pid;
+}
+
 static int fuse_spawn(struct fuse_start *start, struct snapshot *snapshot, struct rb_err *err)
 {
-	struct clone_args args = {
-		.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
-		.pidfd = (uint64_t)(uintptr_t)&snapshot->daemon,
-		.exit_signal = SIGCHLD,
-	};
 	int pipes[2];
 	pid_t pid;
 
@@ -149,9 +175,7 @@ static int fuse_spawn(struct fuse_start *start, struct snapshot *snapshot, struc
 		return err_set(err, RB_SNAP_FUSE, errno, "cannot start fuse-overlayfs");
 	start->output = pipes[1];
 	start->parent = getpid();
-	pid = sys_clone3(&args);
-	if (pid == 0)
-		fuse_exec(start);
+	pid = fuse_clone(start, &snapshot->daemon);
 	close(pipes[1]);
 	snapshot->output = pipes[0];
 	if (pid < 0) {
