@@ -1186,7 +1186,7 @@ def test_the_process_is_who_it_was_asked_to_be():
 
 
 def test_paths_are_masked_and_read_only_as_it_was_asked_for():
-    script = "cat /etc/group | wc -c; echo x > /etc/passwd || echo read-only; cat /proc/kcore | head -c 1 | wc -c"
+    script = "exec 2>&1; cat /etc/group | wc -c; echo x > /etc/passwd || echo read-only; cat /proc/kcore | head -c 1 | wc -c"
     with Setup() as client:
         text = output_of(client, step("a", script, security={"maskedPaths": ["/etc/group"], "readonlyPaths": ["/etc"]}))
         assert text.startswith("0\n") and "read-only" in text, text

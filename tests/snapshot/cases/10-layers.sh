@@ -254,6 +254,7 @@ test_a_killed_supervisor_leaves_nothing() {
 test_a_killed_first_process_leaves_nothing() {
 	new_snapshot first
 	start_step 'exec sleep 1000'
+	await 20 a_process_named sleep || fail 'the step does not go on'
 	kill -KILL "$(processes_named sleep)"
 	end_of_step
 	same 'the status' 137 "$status"

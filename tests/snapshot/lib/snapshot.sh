@@ -50,6 +50,10 @@ no_process_named() {
 	[[ -z $(processes_named "$1") ]]
 }
 
+a_process_named() {
+	[[ -n $(processes_named "$1") ]]
+}
+
 # Of the daemon only a name of 15 bytes is known: fuse-overlayfs.
 no_daemon() {
 	no_process_named fuse-overlayfs
