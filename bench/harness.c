@@ -420,6 +420,7 @@ static void series_run(struct harness *harness, const struct pass *pass, struct 
 static void pass_run(struct harness *harness, struct pass *pass)
 {
 	double load[3] = {0};
+	char names[256];
 	int swept;
 
 	if (getloadavg(load, 3) == 3)
@@ -430,10 +431,11 @@ static void pass_run(struct harness *harness, struct pass *pass)
 	for (size_t i = 0; i < pass->row_count && !proc_interrupted(); i++)
 		if (pass->rows[i].series)
 			series_run(harness, pass, &pass->rows[i]);
-	swept = proc_sweep();
+	swept = proc_sweep(names, sizeof(names));
 	if (swept)
-		fprintf(harness->err, "bench: %s: %d processes were left and have been killed\n",
-			pass->name, swept);
+		fprintf(harness->err,
+			"bench: %s: %d processes were left and have been killed: %s\n", pass->name,
+			swept, names);
 }
 
 /*
@@ -571,6 +573,7 @@ static const char *parse_options(struct harness *harness, int argc, char **argv,
 int main(int argc, char **argv)
 {
 	struct harness harness = {.runs = 30};
+	char names[256];
 	const char *path;
 	int status = 0;
 
@@ -590,10 +593,10 @@ int main(int argc, char **argv)
 	}
 	/* What bash started before it became this program held the mount namespaces that
 	 * plan_read() has opened. */
-	proc_sweep();
+	proc_sweep(names, sizeof(names));
 	for (size_t i = 0; i < harness.plan.pass_count && !proc_interrupted(); i++)
 		pass_run(&harness, &harness.plan.passes[i]);
-	proc_sweep();
+	proc_sweep(names, sizeof(names));
 	if (proc_interrupted())
 		return 130;
 	note_own_size(&harness.plan);

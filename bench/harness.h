@@ -189,8 +189,11 @@ int proc_wait_pidfile(const char *pidfile);
 /* Waits for orphans that have ended. Leaves the pids in rows' spawned alone. */
 void proc_reap_orphans(const struct pass *pass);
 
-/* Kills whatever is still a child of the harness, by pid. Returns how many there were. */
-int proc_sweep(void);
+/*
+ * Kills whatever is still a child of the harness, by pid. Returns how many there were; their names
+ * are a text in ret_names, as many as have room.
+ */
+int proc_sweep(char *ret_names, size_t size);
 
 /*
  * Counts ROOT's descendants. with_root counts ROOT too; with_payload counts processes in another

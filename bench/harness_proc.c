@@ -249,31 +249,6 @@ static pid_t first_child(void)
 	return (pid_t)strtol(buf, NULL, 10);
 }
 
-int proc_sweep(void)
-{
-	int count = 0;
-	pid_t pid;
-
-	/* Killing one may give us its children; hence one at a time until there is none. */
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
-	for (pid = first_child(); pid > 0; pid = first_child()) {
-		kill(pid, SIGKILL);
-		if (waitpid(pid, NULL, 0) < 0 && errno != EINTR)
-			break;
-		count++;
-		while (waitpid(-1, NULL, WNOHANG) > 0)
-			;
-	}
-	return count;
-}
-
-struct entry {
-	pid_t pid;
-	pid_t parent;
-	bool counted;
-};
-
 /* Reads a small file of /proc/PID. False when the process is gone. */
 static bool read_pid_file(pid_t pid, const char *name, char *buf, size_t size)
 {
@@ -290,6 +265,44 @@ static bool read_pid_file(pid_t pid, const char *name, char *buf, size_t size)
 	buf[n > 0 ? n : 0] = '\0';
 	return n > 0;
 }
+
+/* Adds the name of a process to a list of them. */
+static void add_name(pid_t pid, char *names, size_t size)
+{
+	size_t used = strlen(names);
+	char name[32] = "?";
+
+	if (read_pid_file(pid, "comm", name, sizeof(name)))
+		name[strcspn(name, "\n")] = '\0';
+	snprintf(names + used, size - used, "%s%s", used ? ", " : "", name);
+}
+
+int proc_sweep(char *ret_names, size_t size)
+{
+	int count = 0;
+	pid_t pid;
+
+	*ret_names = '\0';
+	/* Killing one may give us its children; hence one at a time until there is none. */
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+	for (pid = first_child(); pid > 0; pid = first_child()) {
+		add_name(pid, ret_names, size);
+		kill(pid, SIGKILL);
+		if (waitpid(pid, NULL, 0) < 0 && errno != EINTR)
+			break;
+		count++;
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+	}
+	return count;
+}
+
+struct entry {
+	pid_t pid;
+	pid_t parent;
+	bool counted;
+};
 
 /* The parent's pid out of /proc/PID/stat: two fields after the last ')'. A zombie gives -1. */
 static pid_t read_parent(pid_t pid)

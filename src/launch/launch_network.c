@@ -371,14 +371,13 @@ static void network_last_words(struct launch *l)
 		launch_network_event(l);
 }
 
-/* Its end takes the kernel milliseconds (the tap): it begins as soon as the step has ended. */
+/* Its end takes a moment: it begins as soon as the step has ended. */
 void launch_network_kill(struct launch *l)
 {
 	network_last_words(l);
 	fd_close(&l->net.lease);
-	fd_close(&l->net.slirp.exit_fd);
-	if (l->net.slirp.pidfd >= 0 && l->net.keeper < 0)
-		(void)sys_pidfd_send_signal(l->net.slirp.pidfd, SIGKILL);
+	if (l->net.keeper < 0)
+		slirp_kill(&l->net.slirp);
 }
 
 bool launch_network_is_gone(struct launch *l)
@@ -395,10 +394,11 @@ bool launch_network_is_gone(struct launch *l)
 	return true;
 }
 
-void launch_network_end(struct launch *l, bool wait)
+void launch_network_end(struct launch *l)
 {
 	launch_network_kill(l);
-	if (!wait || l->net.keeper >= 0)
+	/* the keeper waits for its own */
+	if (l->net.keeper >= 0)
 		fd_close(&l->net.slirp.pidfd);
 	slirp_end(&l->net.slirp);
 	fd_close(&l->net.keeper);

@@ -56,8 +56,8 @@ int launch_network_keep(struct launch *l, const struct plan_op *op, struct rb_er
 int launch_network_await(struct launch *l, struct rb_err *err);
 int launch_network_close(struct launch *l, const struct plan_op *op, struct rb_err *err);
 int launch_network_publish(struct launch *l, const struct plan_op *op, struct rb_err *err);
-/* Ends it; wait: until it is over, which takes some milliseconds. */
-void launch_network_end(struct launch *l, bool wait);
+/* Ends it, and waits: nobody else would reap slirp4netns, and nothing is to outlive the step. */
+void launch_network_end(struct launch *l);
 
 /* launch_cgroup.c: OP_CGROUP and what follows it; launch_scope.c: its systemd half */
 int launch_cgroup_find(struct launch *l, const struct plan_op *op, struct rb_err *err);

@@ -536,7 +536,7 @@ int launch_start(struct launch *launch, const struct plan *plan,
 void launch_end(struct launch *launch)
 {
 	launch_reaper_end(launch);
-	launch_network_end(launch, launch->context->may_return);
+	launch_network_end(launch);
 	launch_monitor_end(launch);
 	cgroup_close(&launch->group);
 	fd_close(&launch->sock);

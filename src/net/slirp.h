@@ -59,6 +59,12 @@ void net_output_listen(int *output, const char *name, char said[NET_SAID_BYTES])
  */
 int slirp_failed(struct slirp *slirp, int rc, int timeout_ms, struct rb_err *err);
 
+/*
+ * Kills it and does not wait. Its tap is made persistent first, and so goes with the namespace, when
+ * the kernel has time for it: whoever closes the last descriptor of one that is not waits for that.
+ */
+void slirp_kill(struct slirp *slirp);
+
 /* Kills it, waits for it and closes everything. */
 void slirp_end(struct slirp *slirp);
 

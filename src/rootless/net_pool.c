@@ -58,9 +58,7 @@ static void slot_end(struct pool_slot *slot)
 {
 	fd_close(&slot->netns);
 	fd_close(&slot->connection);
-	fd_close(&slot->slirp.exit_fd);
-	if (slot->slirp.pidfd >= 0)
-		(void)sys_pidfd_send_signal(slot->slirp.pidfd, SIGKILL);
+	slirp_kill(&slot->slirp);
 	slot->state = POOL_ENDING;
 }
 

@@ -36,6 +36,21 @@ test_a_program_in_a_format_unknown_to_the_kernel_is_126() {
 	fails_with 126 RB0402 "$scratch/home/data" -- rootless -- "$scratch/home/data"
 }
 
+test_nothing_is_left_when_the_launcher_has_ended() {
+	local options all=('--net=host' '--net=host --pidns=false' '--net=none')
+
+	if type -P slirp4netns >/dev/null && [[ -w /dev/net/tun ]]; then
+		all+=('--net=slirp4netns --copy-up=/etc' '--net=slirp4netns --pidns=false' '--net=slirp4netns --detach-netns'
+			'--net=slirp4netns -p 127.0.0.1:8081:80/tcp' '--net=slirp4netns --port-driver=builtin -p 127.0.0.1:8081:80/tcp'
+			'--net=slirp4netns --step-net=slirp4netns --step-net-pool=2')
+	fi
+	for options in "${all[@]}"; do
+		# shellcheck disable=SC2086 # words
+		as_user alone.py runbuild rootless $options -- sh -c 'sleep 300 & setsid sleep 300 & true' 2>"$scratch/err" ||
+			fail "$options: $(cat "$scratch/err")"
+	done
+}
+
 test_signals_reach_the_command() {
 	local name status
 

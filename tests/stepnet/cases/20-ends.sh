@@ -7,6 +7,13 @@
 # What lives as long as the test wants, however slow the machine is.
 readonly until_done='echo up; for i in $(seq 600); do [ -e /done ] && break; sleep 0.1; done'
 
+# step_bundle SCRIPT: a bundle as BuildKit makes it for the network of the host.
+step_bundle() {
+	jq --arg script "$1" '.process.args = ["/bin/sh", "-c", $script] | .root.path = "'"$scratch/base"'" |
+		.process.terminal = false | .process.env = ["PATH=/bin"] | del(.linux.seccomp) |
+		.linux.namespaces |= map(select(.type != "network"))' "$scratch/spec.json" >"$scratch/bundle/config.json"
+}
+
 # run_step LAUNCHER-OPTION… -- SCRIPT: a step with SCRIPT, whose output is $scratch/step.log.
 run_step() {
 	local options=()
@@ -15,9 +22,7 @@ run_step() {
 		options+=("$1")
 		shift
 	done
-	jq --arg script "$2" '.process.args = ["/bin/sh", "-c", $script] | .root.path = "'"$scratch/base"'" |
-		.process.terminal = false | .process.env = ["PATH=/bin"] | del(.linux.seccomp) |
-		.linux.namespaces |= map(select(.type != "network"))' "$scratch/spec.json" >"$scratch/bundle/config.json"
+	step_bundle "$2"
 	# a step's own network is the launcher's doing
 	exec_as_user runbuild rootless "${options[@]}" -- sh -c 'i=0; while [ "$((i += 1))" -lt "$2" ]; do
 		runbuild run --bundle "$1" s$i; done; exec runbuild run --bundle "$1" s' sh "$scratch/bundle" "${steps:-1}" \
@@ -121,6 +126,21 @@ gone_after() {
 	wait "$launcher" 2>/dev/null || true
 	launcher=
 	all_gone
+}
+
+# Nobody is there who would reap it: the launcher may be one that is no init.
+test_nothing_outlives_a_step() {
+	local options
+
+	prepare_step
+	step_bundle 'sleep 300 & exit 3'
+	for options in --step-net=host --step-net=none --step-net=slirp4netns '--step-net=slirp4netns --step-net-pool=2'; do
+		# the first has a pool that is not filled yet
+		# shellcheck disable=SC2086 # words
+		as_user runbuild rootless $options -- sh -c 'for i in 1 2 3; do
+			alone.py runbuild run --bundle "$1" s || [ "$?" = 3 ] || exit; done' sh "$scratch/bundle" >"$scratch/out" 2>&1 ||
+			fail "$options: $(cat "$scratch/out")"
+	done
 }
 
 test_a_step_ends_when_any_process_of_ours_is_killed() {

@@ -69,6 +69,16 @@ test_a_step_with_slirp4netns_does_not_reach_the_host() {
 	all_gone
 }
 
+test_nothing_outlives_a_step_without_a_daemon() {
+	local net
+
+	prepare_own_step
+	for net in host none slirp4netns; do
+		as_user alone.py runbuild step --net=$net --rootfs "$scratch/step-base" -- true >"$scratch/out" 2>&1 ||
+			fail "$net: $(cat "$scratch/out")"
+	done
+}
+
 test_a_step_in_the_network_of_the_host_reaches_it() {
 	prepare_own_step
 	own_step host "$look_once"
@@ -213,6 +223,6 @@ for name in a_step_with_slirp4netns_does_not_reach_the_host a_step_in_the_networ
 	a_root_without_resolv_conf_gets_one_or_the_error_names_the_remedy \
 	a_killed_slirp4netns_ends_the_step a_killed_slirp4netns_ends_the_step_of_a_worker_alone \
 	nothing_is_left_when_a_process_of_a_step_is_killed \
-	layers_without_resolv_conf_have_a_network_without_names; do
+	layers_without_resolv_conf_have_a_network_without_names nothing_outlives_a_step_without_a_daemon; do
 	run_test "$name"
 done
