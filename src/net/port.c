@@ -30,22 +30,16 @@ static int address_parse(const char *s, size_t len, uint32_t *ret_address)
 	return 0;
 }
 
-/* "[::1]:" in front; its length, 0: there is none. */
-static int address_v6_parse(const char *text, struct port_spec *spec)
+/* "[::1]" of this length. */
+static int address_v6_parse(const char *s, size_t len, struct in6_addr *ret_address)
 {
-	char address[INET6_ADDRSTRLEN];
-	size_t len = strcspn(text, "]");
+	char text[INET6_ADDRSTRLEN];
 
-	if (text[0] != '[')
-		return 0;
-	if (text[len] != ']' || text[len + 1] != ':' || len - 1 >= sizeof(address))
-		return -EINVAL;
-	memcpy(address, text + 1, len - 1);
-	address[len - 1] = '\0';
-	if (inet_pton(AF_INET6, address, &spec->parent_v6) != 1)
-		return -EINVAL;
-	spec->parent_is_v6 = true;
-	return (int)len + 2;
+	if (len < 2 || s[len - 1] != ']' || len - 2 >= sizeof(text))
+		return -EADDRNOTAVAIL;
+	memcpy(text, s + 1, len - 2);
+	text[len - 2] = '\0';
+	return inet_pton(AF_INET6, text, ret_address) == 1 ? 0 : -EADDRNOTAVAIL;
 }
 
 static int number_parse(const char *s, size_t len, uint16_t *ret_port)
@@ -59,34 +53,50 @@ static int number_parse(const char *s, size_t len, uint16_t *ret_port)
 	return 0;
 }
 
-/* Fields between colons, up to the slash: two ports, each after an address that may be left out. */
-static int fields_parse(const char *text, size_t len, bool may_have_address, struct port_spec *spec)
+/* Up to the next colon, but those of an address in brackets. */
+static size_t field_length(const char *at, const char *end)
+{
+	const char *from = *at == '[' ? memchr(at, ']', (size_t)(end - at)) : at;
+	const char *colon = from ? memchr(from, ':', (size_t)(end - from)) : NULL;
+
+	return (size_t)((colon ? colon : end) - at);
+}
+
+static int field_address(const char *at, size_t len, bool child, struct port_spec *spec)
+{
+	if (*at != '[')
+		return address_parse(at, len, child ? &spec->child_ip : &spec->parent_ip);
+	*(child ? &spec->child_is_v6 : &spec->parent_is_v6) = true;
+	return address_v6_parse(at, len, child ? &spec->child_v6 : &spec->parent_v6);
+}
+
+/* Fields between colons: two ports, each after an address that may be left out. */
+static int fields_parse(const char *text, size_t len, struct port_spec *spec)
 {
 	const char *end = text + len;
-	uint32_t *address = &spec->parent_ip;
-	uint16_t *port = &spec->parent_port;
-	bool had_address = !may_have_address;
+	bool had_address = false;
+	unsigned ports = 0;
 
 	for (const char *at = text; at <= end;) {
-		const char *colon = memchr(at, ':', (size_t)(end - at));
-		size_t field = (size_t)((colon ? colon : end) - at);
+		size_t field = field_length(at, end);
+		bool child = ports == 1;
+		int r;
 
-		if (!port)
+		if (ports == 2)
 			return -EINVAL;
-		if (!had_address && memchr(at, '.', field)) {
-			if (address_parse(at, field, address) < 0)
-				return -EINVAL;
+		if (!had_address && (*at == '[' || memchr(at, '.', field))) {
+			r = field_address(at, field, child, spec);
 			had_address = true;
-		} else if (number_parse(at, field, port) == 0) {
-			port = port == &spec->parent_port ? &spec->child_port : NULL;
-			address = &spec->child_ip;
-			had_address = false;
 		} else {
-			return -EINVAL;
+			r = number_parse(at, field, child ? &spec->child_port : &spec->parent_port);
+			had_address = false;
+			ports++;
 		}
+		if (r < 0)
+			return r;
 		at += field + 1;
 	}
-	return port ? -EINVAL : 0;
+	return ports == 2 ? 0 : -EINVAL;
 }
 
 static const struct {
@@ -118,7 +128,7 @@ int port_parse(const char *text, struct port_spec *ret_spec, struct rb_err *err)
 	const char *slash = strchr(text, '/');
 	struct port_spec spec = {0};
 	size_t i = 0;
-	int skip;
+	int r;
 
 	if (!slash)
 		return port_wrong(text, "the protocol is missing", err);
@@ -128,11 +138,12 @@ int port_parse(const char *text, struct port_spec *ret_spec, struct rb_err *err)
 		return port_wrong(text, "the protocol is neither tcp nor udp", err);
 	spec.udp = protocols[i].udp;
 	spec.family = protocols[i].family;
-	skip = address_v6_parse(text, &spec);
-	if (skip < 0 || text + skip > slash)
-		return port_wrong(text, "the address in brackets is none", err);
-	if (fields_parse(text + skip, (size_t)(slash - text) - (size_t)skip, skip == 0, &spec) < 0)
-		return port_wrong(text, "not two ports from 1 to 65535", err);
+	r = fields_parse(text, (size_t)(slash - text), &spec);
+	if (r < 0)
+		return port_wrong(text,
+				  r == -EADDRNOTAVAIL ? "the address in brackets is none"
+						      : "not two ports from 1 to 65535",
+				  err);
 	if (!families_fit(&spec))
 		return port_wrong(text, "address and protocol do not fit together", err);
 	*ret_spec = spec;
@@ -245,7 +256,7 @@ int port_check(const struct port_spec *spec, struct rb_err *err)
 	struct port_spec four = *spec;
 	CLEANUP_FD int sock = -1;
 
-	if (spec->parent_is_v6 || spec->family == PORT_V6) {
+	if (spec->parent_is_v6 || spec->child_is_v6 || spec->family == PORT_V6) {
 		err_set(err, RB_PORT, 0, "port %u/%s: slirp4netns and pasta publish ports of IPv4",
 			spec->parent_port, port_protocol(spec));
 		err_fix(err, "use --port-driver=builtin");

@@ -13,8 +13,8 @@ enum port_family {
 struct port_spec {
 	bool udp;
 	enum port_family family;
-	bool parent_is_v6; /* parent_v6 in place of parent_ip */
-	struct in6_addr parent_v6;
+	bool parent_is_v6, child_is_v6; /* the next ones in place of the ones after them */
+	struct in6_addr parent_v6, child_v6;
 	uint32_t parent_ip, child_ip; /* IPv4, host byte order; 0: any, and the guest's own */
 	uint16_t parent_port, child_port;
 };
@@ -22,7 +22,7 @@ struct port_spec {
 /* "tcp", "udp6" and so on. */
 const char *port_protocol(const struct port_spec *spec);
 
-/* "[IP:]PORT:[IP:]PORT/tcp|udp[4|6]", an IPv6 address in brackets. Errors: RB_USAGE. */
+/* "[IP:]PORT:[IP:]PORT/tcp|udp[4|6]", IPv6 addresses in brackets. Errors: RB_USAGE. */
 int port_parse(const char *text, struct port_spec *ret_spec, struct rb_err *err);
 
 struct port_entry {

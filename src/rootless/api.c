@@ -109,14 +109,16 @@ static void add_port(struct strbuf *out, const struct port_entry *entry)
 {
 	const struct port_spec *spec = &entry->spec;
 	char parent[INET6_ADDRSTRLEN];
-	char child[16] = "";
+	char child[INET6_ADDRSTRLEN] = "";
 
 	if (spec->parent_is_v6)
 		inet_ntop(AF_INET6, &spec->parent_v6, parent, sizeof(parent));
 	else
 		net_address_text(spec->parent_ip, parent);
 
-	if (spec->child_ip)
+	if (spec->child_is_v6)
+		inet_ntop(AF_INET6, &spec->child_v6, child, sizeof(child));
+	else if (spec->child_ip)
 		net_address_text(spec->child_ip, child);
 	strbuf_printf(out,
 		      "{\"id\":%u,\"spec\":{\"proto\":\"%s\",\"parentIP\":\"%s\",\"parentPort\":%u,"
@@ -152,22 +154,27 @@ static uint32_t member_number(const struct json_node *object, const char *key)
 	return node && json_u32(node, &value, NULL) == 0 ? value : 0;
 }
 
+/* "[IP:]" of a member, IPv6 in brackets: the API has none. */
+static void add_address(struct strbuf *out, const char *address)
+{
+	bool v6 = strchr(address, ':') != NULL;
+
+	if (address[0])
+		strbuf_printf(out, "%s%.45s%s:", v6 ? "[" : "", address, v6 ? "]" : "");
+}
+
 /* Through the text of --publish, so that there is one parser. "tcp4" is what dockerd says. */
 static int spec_from_json(const struct json_node *root, struct port_spec *spec, struct rb_err *err)
 {
-	const char *proto = member_text(root, "proto");
-	const char *parent = member_text(root, "parentIP");
-	const char *child = member_text(root, "childIP");
-	bool v6 = strchr(parent, ':') != NULL;
-	char text[192];
+	CLEANUP_STRBUF struct strbuf text = {0};
 
-	snprintf(text, sizeof(text), "%s%.45s%s%u:%.45s%s%u/%.8s", v6 ? "[" : "", parent,
-		 v6          ? "]:"
-		 : parent[0] ? ":"
-			     : "",
-		 member_number(root, "parentPort"), child, child[0] ? ":" : "",
-		 member_number(root, "childPort"), proto);
-	return port_parse(text, spec, err);
+	add_address(&text, member_text(root, "parentIP"));
+	strbuf_printf(&text, "%u:", member_number(root, "parentPort"));
+	add_address(&text, member_text(root, "childIP"));
+	strbuf_printf(&text, "%u/%.8s", member_number(root, "childPort"),
+		      member_text(root, "proto"));
+	return text.failed ? err_set(err, RB_NO_MEMORY, ENOMEM, "request")
+			   : port_parse(text.text, spec, err);
 }
 
 static void post_port(struct api *api, const struct request *request, struct reply *reply)

@@ -148,13 +148,22 @@ int forward_start(struct forward *forward, pid_t target, struct rb_err *err)
 	return rc;
 }
 
+static struct in6_addr child_of(const struct port_spec *spec)
+{
+	struct in6_addr address = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
+	uint32_t four = htonl(spec->child_ip ? spec->child_ip : INADDR_LOOPBACK);
+
+	memcpy(&address.s6_addr[12], &four, sizeof(four));
+	return spec->child_is_v6 ? spec->child_v6 : address;
+}
+
 int forward_publish(struct forward *forward, const struct port_entry *entry, struct rb_err *err)
 {
 	const struct port_spec *spec = &entry->spec;
 	struct forward_message request = {
 		.type = FORWARD_ADD,
 		.id = entry->id,
-		.child_ip = spec->child_ip ? spec->child_ip : INADDR_LOOPBACK,
+		.child = child_of(spec),
 		.child_port = spec->child_port,
 		.udp = spec->udp,
 	};

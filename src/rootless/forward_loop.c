@@ -48,6 +48,20 @@ static void loop_sweep(struct loop *loop)
 	loop->garbage = NULL;
 }
 
+static union address target_of(const struct forward_message *request)
+{
+	union address target = {.six = {.sin6_family = AF_INET6,
+					.sin6_port = htons(request->child_port),
+					.sin6_addr = request->child}};
+
+	if (!IN6_IS_ADDR_V4MAPPED(&request->child))
+		return target;
+	target = (union address){
+		.four = {.sin_family = AF_INET, .sin_port = htons(request->child_port)}};
+	memcpy(&target.four.sin_addr, &request->child.s6_addr[12], sizeof(target.four.sin_addr));
+	return target;
+}
+
 static int listener_add(struct loop *loop, const struct forward_message *request, int *fd)
 {
 	struct listener *listener = calloc(1, sizeof(*listener));
@@ -60,9 +74,7 @@ static int listener_add(struct loop *loop, const struct forward_message *request
 	*listener = (struct listener){
 		.source = {.act = request->udp ? udp_receive : tcp_accept, .fd = *fd},
 		.id = request->id,
-		.target = {.sin_family = AF_INET,
-			   .sin_addr.s_addr = htonl(request->child_ip),
-			   .sin_port = htons(request->child_port)},
+		.target = target_of(request),
 		.next = loop->listeners,
 	};
 	rc = loop_want(loop, &listener->source, EPOLLIN);

@@ -15,12 +15,12 @@ enum forward_type {
 struct forward_message {
 	uint32_t type, id;
 	int32_t error;
-	uint32_t child_ip; /* host byte order */
+	struct in6_addr child; /* one of IPv4 as RFC 4291, 2.5.5.2 has it */
 	uint16_t child_port;
 	uint16_t udp;
 	uint32_t keeps_address; /* when it is ready: that of a client */
 };
-_Static_assert(sizeof(struct forward_message) == 24, "a fixed size");
+_Static_assert(sizeof(struct forward_message) == 36, "a fixed size");
 
 /* The routing mark of what comes from a client, and the table that leads back to it. */
 enum { FORWARD_MARK = 0x5242 };
@@ -39,13 +39,20 @@ struct garbage {
 	struct garbage *next;
 };
 
+/* Of IPv4 or IPv6; what its family leaves over is zero. */
+union address {
+	struct sockaddr any;
+	struct sockaddr_in four;
+	struct sockaddr_in6 six;
+};
+
 /* A published port. */
 struct listener {
 	struct garbage garbage; /* first: loop_free() */
 	struct source source;
 	struct listener *next;
 	uint32_t id;
-	struct sockaddr_in target;
+	union address target;
 	struct udp_session **sessions; /* udp: UDP_BUCKETS lists */
 	size_t n_sessions;
 };

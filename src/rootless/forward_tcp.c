@@ -159,7 +159,7 @@ static int connection_open(struct loop *loop, const struct listener *listener,
 			   const struct sockaddr_in6 *client, struct connection *c)
 {
 	int one = 1;
-	int fd = sys_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int fd = sys_socket(listener->target.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
 	c->side[INSIDE].source.fd = fd;
 	if (fd < 0)
@@ -169,9 +169,10 @@ static int connection_open(struct loop *loop, const struct listener *listener,
 		if (pipe2(c->flow[i].pipe, O_CLOEXEC | O_NONBLOCK) < 0)
 			return -errno;
 	}
-	if (loop->keep_address)
+	/* the way back of netlink_way_back() is one of IPv4 */
+	if (loop->keep_address && listener->target.any.sa_family == AF_INET)
 		keep_address(fd, client);
-	if (connect(fd, (const struct sockaddr *)&listener->target, sizeof(listener->target)) < 0 &&
+	if (connect(fd, &listener->target.any, sizeof(listener->target)) < 0 &&
 	    errno != EINPROGRESS)
 		return -errno;
 	return connection_want(loop, c);

@@ -11,13 +11,6 @@
 
 enum { UDP_BUCKETS = 64, DATAGRAM_BYTES = 65536, DATAGRAMS = 64 };
 
-/* A client, or what it wrote to: of the socket's family, the rest is zero. */
-union address {
-	struct sockaddr any;
-	struct sockaddr_in four;
-	struct sockaddr_in6 six;
-};
-
 struct udp_session {
 	struct garbage garbage; /* first: loop_free() */
 	struct source source;
@@ -155,14 +148,14 @@ static struct udp_session *session_new(struct loop *loop, struct listener *liste
 		return NULL;
 	*session = (struct udp_session){
 		.source = {.act = session_act,
-			   .fd = sys_socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0)},
+			   .fd = sys_socket(listener->target.any.sa_family,
+					    SOCK_DGRAM | SOCK_NONBLOCK, 0)},
 		.listener = listener,
 		.client = *client,
 		.next = *bucket,
 	};
 	if (session->source.fd < 0 ||
-	    connect(session->source.fd, (struct sockaddr *)&listener->target,
-		    sizeof(listener->target)) < 0 ||
+	    connect(session->source.fd, &listener->target.any, sizeof(listener->target)) < 0 ||
 	    loop_want(loop, &session->source, EPOLLIN) < 0) {
 		fd_close(&session->source.fd);
 		free(session);

@@ -9,6 +9,16 @@ start_client() {
 	local options=()
 
 	needs_program docker dockerd containerd
+	prepare_store
+	# No network of its own: that would change iptables, which a machine like ours
+	# may have no modules for.
+	[[ $as == root ]] || options=(--rootless)
+	start_daemon none '/etc /run' dockerd "${options[@]}" "${dockerd_options[@]}" --bridge=none
+	import_base
+}
+
+# prepare_store: sets dockerd_options, what every dockerd here is started with.
+prepare_store() {
 	# not below /run: dockerd compares the names of paths, and /run is links for an ordinary user
 	store=/var/tmp/private-docker state_roots=("$store/exec/runtime-runc")
 	cgroups_of_client='docker|docker/buildkit|system.slice'
@@ -16,13 +26,13 @@ start_client() {
 	printf '{}' >"$store/daemon.json"
 	[[ ${runtime##*/} == runc ]] || ln -s "$runtime" "$scratch/bin/runc"
 	client_environment=(DOCKER_HOST="unix://$store/sock" DOCKER_BUILDKIT=1 DOCKER_CONFIG="$home/docker")
-	# No network of its own: that would change iptables, which a machine like ours
-	# may have no modules for.
-	[[ $as == root ]] || options=(--rootless)
-	start_daemon none '/etc /run' dockerd "${options[@]}" --host "unix://$store/sock" --data-root "$store/data" --exec-root "$store/exec" \
-		--pidfile "$store/pid" --config-file "$store/daemon.json" --iptables=false --ip6tables=false --bridge=none \
-		--ip-masq=false --exec-opt native.cgroupdriver=cgroupfs --storage-driver vfs \
-		--add-runtime tested="$runtime" --default-runtime tested
+	dockerd_options=(--host "unix://$store/sock" --data-root "$store/data" --exec-root "$store/exec"
+		--pidfile "$store/pid" --config-file "$store/daemon.json" --iptables=false --ip6tables=false
+		--ip-masq=false --exec-opt native.cgroupdriver=cgroupfs --storage-driver vfs
+		--add-runtime tested="$runtime" --default-runtime tested)
+}
+
+import_base() {
 	await 60 answers || refuse "dockerd: $(tail -n 5 "$store/log")"
 	tar -C "$scratch/rootfs" -c . | docker import --change 'ENV PATH=/bin' - base >/dev/null
 }
@@ -34,6 +44,7 @@ answers() {
 stop_client() {
 	local all
 
+	[[ ! -f $store/daemon ]] || daemon=$(<"$store/daemon")
 	mapfile -t all < <(docker ps --all --quiet)
 	((${#all[@]} == 0)) || docker rm --force "${all[@]}" >/dev/null
 	kill "$daemon"

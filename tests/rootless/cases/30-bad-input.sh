@@ -225,6 +225,10 @@ test_usage_errors_name_the_option() {
 	fails_with 125 RB0001 --publish -- rootless --net=slirp4netns -p 1.2.3.4.5:2:3/tcp -- true
 	fails_with 125 RB0001 --publish 'in brackets' -- rootless --net=slirp4netns -p '[::g]:2:3/tcp' -- true
 	fails_with 125 RB0001 --publish 'in brackets' -- rootless --net=slirp4netns -p '[::1:2:3/tcp' -- true
+	fails_with 125 RB0001 --publish 'in brackets' -- rootless --net=slirp4netns -p '2:[::1]3/tcp' -- true
+	fails_with 125 RB0001 --publish 'in brackets' -- rootless --net=slirp4netns -p '2:[]:3/tcp' -- true
+	fails_with 125 RB0001 --publish -- rootless --net=slirp4netns -p '2:[::1]:[::1]:3/tcp' -- true
+	fails_with 125 RB0001 --publish -- rootless --net=slirp4netns -p '[::1]:[::1]/tcp' -- true
 	fails_with 125 RB0001 --publish 'do not fit' -- rootless --net=slirp4netns -p '[::1]:2:3/tcp4' -- true
 	fails_with 125 RB0001 --publish 'do not fit' -- rootless --net=slirp4netns -p 127.0.0.1:2:3/udp6 -- true
 	fails_with 125 RB0001 --publish -- rootless -p 80:80/tcp -- true

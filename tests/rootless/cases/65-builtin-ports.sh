@@ -231,11 +231,30 @@ test_ports_are_of_the_families_that_were_asked_for() {
 	has "$(api GET /v1/info)" '"protos":["tcp","tcp4","tcp6","udp","udp4","udp6"]'
 }
 
+# dockerd has a proxy inside on ::1 for each port of IPv6.
+test_ports_lead_to_an_address_of_ipv6_inside() {
+	needs_host
+	start_families '[::]:8081:[::1]:8083/tcp6' 127.0.0.1:8081:8082/tcp4 '[::]:8081:[::1]:8083/udp6'
+	exec_as_user runbuild enter --state-dir="$state" -- "$scratch/lib/forward.py" serve 8083 ::1 >"$scratch/second.out" 2>&1 &
+	await 20 grep -q ready "$scratch/second.out" || fail "$(cat "$scratch/second.out")"
+	same 'the address of a client of IPv6' ::1 "$(end ask ::1 ::1 8081 peer)"
+	same 'the address of a client of IPv4' 127.0.0.1 "$(end ask 127.0.0.1 127.0.0.1 8081 peer)"
+	same 'udp' ::1 "$(end udp ::1 ::1 8081 5)"
+	same 'bytes' same "$(end count ::1 ::1 8081 3000000)"
+	has "$(api GET /v1/ports)" '"parentIP":"::","parentPort":8081,"childIP":"::1","childPort":8083'
+	has "$(api POST /v1/ports '{"proto":"tcp6","parentIP":"::1","parentPort":8084,"childIP":"::1","childPort":8083}')" \
+		'201' '"childIP":"::1"'
+	same 'by the API' ::1 "$(end ask ::1 ::1 8084 peer)"
+	has "$(api POST /v1/ports '{"proto":"tcp6","parentIP":"::1","parentPort":8085,"childIP":"::g","childPort":8083}')" '400' 'in brackets'
+}
+
 test_slirp4netns_publishes_ipv4_and_says_so() {
 	needs_tun
 	needs_host
 	fails_with 125 RB0607 'port 8081/tcp6' 'IPv4' '--port-driver=builtin' -- \
 		rootless --net=slirp4netns -p '[::1]:8081:80/tcp6' -- true
+	fails_with 125 RB0607 'port 8081/tcp' 'IPv4' '--port-driver=builtin' -- \
+		rootless --net=slirp4netns -p '127.0.0.1:8081:[::1]:80/tcp' -- true
 	start_server --net=slirp4netns -p 0.0.0.0:8081:8082/tcp4
 	has "$(get_port 8081)" inside
 	! "$scratch/lib/tcp.py" get ::1 8081 >"$scratch/out" || fail "IPv6: $(cat "$scratch/out")"

@@ -42,8 +42,9 @@ def udp_serve(sock):
 
 
 def serve(port, address="127.0.0.1"):
-    server = socket.create_server((address, int(port)), backlog=1024)
-    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    server = socket.create_server((address, int(port)), family=family, backlog=1024)
+    datagrams = socket.socket(family, socket.SOCK_DGRAM)
     datagrams.bind((address, int(port)))
     threading.Thread(target=udp_serve, args=(datagrams,), daemon=True).start()
     print("ready", flush=True)
