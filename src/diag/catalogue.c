@@ -313,7 +313,8 @@ static const struct catalogue_entry entries[] = {
 	 "--step-net=none) needs no filter."},
 	{RB_NET_OVERLAP, "overlapping networks",
 	 "The launcher's network has addresses that this host reaches through a route of its own: what "
-	 "is there, a company network perhaps, is out of the command's reach.",
+	 "is there, a company network perhaps, is out of the command's reach. Where --cidr was not "
+	 "given the launcher takes another network by itself, and says which.",
 	 "Use addresses that nobody has: --cidr, for example 172.30.2.0/24."},
 	{RB_SNAP_LAYER, "snapshot layer",
 	 "A directory of a snapshot is missing, is not a directory, may not be searched by the root "

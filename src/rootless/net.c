@@ -92,48 +92,79 @@ static int check_helper(struct net *net, struct rb_err *err)
 	return -ENOENT;
 }
 
-/* A network that no route leads into, from each range for private use (RFC 1918, RFC 2544). */
+/*
+ * A network that no route leads into, from each range for private use (RFC 1918, RFC 2544). 0: the
+ * host has routes into all of them.
+ */
 static uint32_t free_network(void)
 {
-	static const uint32_t private[] = {0x0a000300, 0x0a630200, 0xac1e0200, 0xc0a8f200};
+	static const uint32_t private[] = {0x0a000300, 0x0a630200, 0xac1e0200, 0xc0a8f200,
+					   0xc6120200};
 	struct rtnl_route route;
 
 	for (size_t i = 0; i < ARRAY_LEN(private); i++)
 		if (rtnl_find_route(private[i], 24, &route) == 0)
 			return private[i];
-	return 0xc6120200; /* 198.18.2.0 */
+	return 0;
 }
 
-/*
- * What the host reaches through a route of its own, the command will look for in its own network.
- * No error: a launcher in a launcher has the same network, and misses nothing.
- */
-static void warn_of_routes(const struct net_options *options)
+static void warn_of_route(const struct net_options *options, const struct rtnl_route *route,
+			  uint32_t other)
+{
+	struct net_addresses addresses = net_addresses(options);
+	char theirs[16];
+	char ours[16];
+	char text[16];
+	char fix[64];
+
+	snprintf(fix, sizeof(fix), "use another one: --cidr=%s/24",
+		 other ? net_address_text(other, text) : "NETWORK");
+	log_warn_code(RB_NET_OVERLAP, fix,
+		      "the network %s/%u overlaps %s/%u, which this host reaches through %s: what "
+		      "is there is out of reach",
+		      net_address_text(addresses.gateway - 2, ours), addresses.prefix,
+		      net_address_text(route->network, theirs), route->prefix,
+		      route->ifname[0] ? route->ifname : "an interface");
+}
+
+/* Has the user named the network, or the address that the command has in the default one? */
+static bool is_named(const struct net_options *options)
+{
+	uint32_t guest = net_addresses(options).guest;
+
+	for (size_t i = 0; i < options->n_ports; i++)
+		if (options->ports[i].child_ip == guest)
+			return true;
+	return options->network != 0;
+}
+
+void net_choose_network(struct net_options *options)
 {
 	struct net_addresses addresses = net_addresses(options);
 	struct rtnl_route route;
 	char theirs[16];
 	char ours[16];
-	char other[16];
-	char fix[64];
+	uint32_t other;
 
 	/* not knowing is no reason to complain */
 	if (rtnl_find_route(addresses.gateway - 2, addresses.prefix, &route) <= 0)
 		return;
-	snprintf(fix, sizeof(fix), "use another one: --cidr=%s/24",
-		 net_address_text(free_network(), other));
-	log_warn_code(RB_NET_OVERLAP, fix,
-		      "the network %s/%u overlaps %s/%u, which this host reaches through %s: the "
-		      "command cannot reach what is there",
-		      net_address_text(addresses.gateway - 2, ours), addresses.prefix,
-		      net_address_text(route.network, theirs), route.prefix,
-		      route.ifname[0] ? route.ifname : "an interface");
+	other = free_network();
+	if (!other || is_named(options)) {
+		warn_of_route(options, &route, other);
+		return;
+	}
+	options->network = other;
+	options->prefix = 24;
+	log_warn_code(RB_NET_OVERLAP, "none is needed; --cidr names another network",
+		      "the network is %s/24: this host reaches %s/%u, with which the usual one "
+		      "overlaps, through %s",
+		      net_address_text(other, ours), net_address_text(route.network, theirs),
+		      route.prefix, route.ifname[0] ? route.ifname : "an interface");
 }
 
 int net_check(struct net *net, struct rb_err *err)
 {
-	int rc;
-
 	if (net->options->driver == NET_HOST)
 		return 0;
 	net->netlink = helper_find_own(net->arena, PKGLIBEXECDIR, "runbuild-netlink");
@@ -143,12 +174,7 @@ int net_check(struct net *net, struct rb_err *err)
 		err_fix(err, "install runbuild as a whole: make install, or its package");
 		return -ENOENT;
 	}
-	if (net->options->driver == NET_NONE)
-		return 0;
-	rc = check_helper(net, err);
-	if (rc == 0)
-		warn_of_routes(net->options);
-	return rc;
+	return net->options->driver == NET_NONE ? 0 : check_helper(net, err);
 }
 
 int net_start(struct net *net, pid_t target, struct rb_err *err)

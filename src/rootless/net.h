@@ -94,6 +94,13 @@ void net_init(struct net *net, struct arena *arena, const struct net_options *op
 int net_check(struct net *net, struct rb_err *err);
 
 /*
+ * What the host reaches through a route of its own, the command would look for in its own network.
+ * Where the default network is in such a way, *options gets another one, and a line says so, as a
+ * bridge of containers is put where there is room. One that was named stays, with a warning.
+ */
+void net_choose_network(struct net_options *options);
+
+/*
  * In the namespace, with CAP_NET_ADMIN there: loopback and, for slirp4netns, a persistent tap with
  * addresses and routes in one rtnetlink batch. Errors: RB_TUN, RB_NETLINK.
  */

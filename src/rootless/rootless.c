@@ -310,7 +310,18 @@ static int step_net_check(struct rootless *r, struct rb_err *err)
 	return net_policy_find(r->arena, &policy, err);
 }
 
-static int prepare(struct rootless *r, struct rb_err *err)
+/* Steps' networks have the addresses of ours: rootless_env.c says why. */
+static void choose_network(struct rootless_options *options)
+{
+	enum net_driver driver = options->net.driver;
+
+	if (driver == NET_SLIRP4NETNS || driver == NET_PASTA ||
+	    options->step_net == NET_POLICY_SLIRP)
+		net_choose_network(&options->net);
+}
+
+/* own: r->options, which are the caller's but for what is chosen here. */
+static int prepare(struct rootless *r, struct rootless_options *own, struct rb_err *err)
 {
 	int rc = rootless_usermap(r, err);
 
@@ -318,6 +329,8 @@ static int prepare(struct rootless *r, struct rb_err *err)
 		rc = net_check(&r->net, err);
 	if (rc == 0)
 		rc = step_net_check(r, err);
+	if (rc == 0)
+		choose_network(own);
 	if (rc == 0)
 		rc = rootless_state_open(r, err);
 	if (rc == 0)
@@ -349,9 +362,10 @@ static void tear_down(struct rootless *r)
 
 int rootless_run(struct arena *arena, const struct rootless_options *options, struct rb_err *err)
 {
+	struct rootless_options own = *options;
 	struct rootless r = {
 		.arena = arena,
-		.options = options,
+		.options = &own,
 		.pid_namespace = options->pidns != PIDNS_NO,
 		.state_fd = -1,
 		.state_lock = -1,
@@ -365,8 +379,8 @@ int rootless_run(struct arena *arena, const struct rootless_options *options, st
 	sigset_t set;
 	int rc;
 
-	net_init(&r.net, arena, &options->net);
-	rc = prepare(&r, err);
+	net_init(&r.net, arena, &own.net);
+	rc = prepare(&r, &own, err);
 	rootless_signals(&set);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	if (rc == 0)

@@ -124,12 +124,17 @@ options edns0' "$(rootless --net=slirp4netns -- cat /etc/resolv.conf)"
 
 # names_resolve DRIVER: through a resolver that only the host's loopback interface has.
 names_resolve() {
+	with_resolver
+	rootless --net="$1" -- getent ahostsv4 some.example.test >"$scratch/out"
+	contains "$scratch/out" '192.0.2.7'
+}
+
+# with_resolver: the one that the host's resolv.conf names is there.
+with_resolver() {
 	"$scratch/lib/resolver.py" 127.0.0.53 53 192.0.2.7 >"$scratch/resolver.out" 2>&1 &
 	resolver=$!
 	trap 'kill "$resolver"' EXIT
 	await 10 grep -q ready "$scratch/resolver.out" || fail "$(cat "$scratch/resolver.out")"
-	rootless --net="$1" -- getent ahostsv4 some.example.test >"$scratch/out"
-	contains "$scratch/out" '192.0.2.7'
 }
 
 test_names_resolve_through_a_resolver_on_the_hosts_loopback() {

@@ -19,8 +19,15 @@ test_nested_launchers_write_one_line_per_range_of_the_outer_map() {
 
 test_nested_launchers_have_networks_of_their_own() {
 	needs_tun
-	rootless --net=slirp4netns -- runbuild rootless --net=slirp4netns -- ip route >"$scratch/out"
-	contains "$scratch/out" 'default via 10.0.2.2 dev tap0'
+	local both='runbuild rootless --net=slirp4netns -- runbuild rootless --net=slirp4netns --'
+
+	needs_host
+	with_resolver
+	# shellcheck disable=SC2086 # words
+	as_user $both sh -c 'ip route; getent ahostsv4 some.example.test' >"$scratch/out" 2>"$scratch/err" || fail "$(cat "$scratch/err")"
+	contains "$scratch/out" 'default via 10.0.3.2 dev tap0' 192.0.2.7
+	same 'lines' 1 "$(grep -c '' "$scratch/err")"
+	contains "$scratch/err" 'the network is 10.0.3.0/24' 'through tap0' RB0615
 }
 
 test_a_masked_proc_costs_the_pid_namespace_and_nothing_else() {

@@ -17,12 +17,45 @@ with_route() {
 	ip route add "$1" dev lan
 }
 
-test_a_network_that_the_host_reaches_already_is_said() {
+# with_lan: 10.0.2.0/24 is the host's own, and a machine there, 10.0.2.9, has a service on port 8082.
+with_lan() {
+	unshare --net "$scratch/lib/tcp.py" serve 0.0.0.0 8082 'from the lan' >"$scratch/lan.out" 2>&1 &
+	neighbour=$!
+	trap 'kill "$neighbour"; ip link del lan 2>/dev/null' EXIT
+	await 10 grep -q ready "$scratch/lan.out" || fail "$(cat "$scratch/lan.out")"
+	ip link add lan type veth peer name lan-peer netns "$neighbour"
+	ip addr add 10.0.2.15/24 dev lan
+	ip link set lan up
+	nsenter --net="/proc/$neighbour/ns/net" ip addr add 10.0.2.9/24 dev lan-peer
+	nsenter --net="/proc/$neighbour/ns/net" ip link set lan-peer up
+}
+
+test_another_network_is_chosen_where_the_host_reaches_the_default_one() {
+	needs_tun
+	needs_host
+	with_lan
+	warns_with RB0615 'the network is 10.0.3.0/24' 'this host reaches 10.0.2.0/24' 'through lan' '--cidr' -- \
+		rootless --net=slirp4netns --step-net=slirp4netns -- \
+		sh -c 'ip route; cat /etc/resolv.conf; echo "$RUNBUILD_STEP_NET_CIDR"; exec "$0" get 10.0.2.9 8082' "$scratch/lib/tcp.py"
+	contains "$scratch/out" 'default via 10.0.3.2' 'nameserver 10.0.3.3' 10.0.3.0/24 'from the lan'
+	# the network of steps alone
+	warns_with RB0615 'the network is 10.0.3.0/24' -- rootless --step-net=slirp4netns -- sh -c 'echo "$RUNBUILD_STEP_NET_CIDR"'
+	same 'for steps' 10.0.3.0/24 "$(cat "$scratch/out")"
+	# the address that the command is to have was named
+	warns_with RB0615 'the network 10.0.2.0/24 overlaps 10.0.2.0/24' '--cidr=10.0.3.0/24' -- \
+		rootless --net=slirp4netns -p 127.0.0.1:8081:10.0.2.100:80/tcp -- ip route
+	contains "$scratch/out" 'default via 10.0.2.2'
+	rootless --net=none --step-net=none -- true 2>"$scratch/err"
+	same 'without addresses' '' "$(cat "$scratch/err")"
+}
+
+test_a_network_that_was_named_and_that_the_host_reaches_already_is_said() {
 	needs_tun
 	needs_host
 	with_route 10.0.0.0/8
+	warns_with RB0615 'the network is 172.30.2.0/24' 'this host reaches 10.0.0.0/8' -- rootless --net=slirp4netns -- true
 	warns_with RB0615 '10.0.2.0/24 overlaps 10.0.0.0/8' 'through lan' '--cidr=172.30.2.0/24' -- \
-		rootless --net=slirp4netns -- true
+		rootless --net=slirp4netns --cidr=10.0.2.0/24 -- true
 	rootless --net=slirp4netns --cidr=10.9.0.0/16 -- true 2>"$scratch/err"
 	contains "$scratch/err" '10.9.0.0/16 overlaps 10.0.0.0/8'
 	rootless --net=slirp4netns --cidr=172.30.2.0/24 -- true 2>"$scratch/err"
