@@ -214,7 +214,7 @@ static void cgroup_give_up(struct launch *l)
 		(void)cgroup_remove(l->cgroup);
 	cgroup_close(&l->group);
 	l->cgroup = NULL;
-	l->context->record->cgroup = NULL;
+	l->context->record->cgroup = ""; /* none: state_record.c */
 }
 
 int launch_cgroup_join(struct launch *l, const struct plan_op *op, struct rb_err *err)

@@ -77,6 +77,26 @@ test_limits_that_nobody_can_apply_do_not_fail_a_rootless_step() {
 	output_is ran
 }
 
+# Nobody asked for a limit, so it does without; the record of it could not be written.
+test_group_that_an_ordinary_user_may_not_join_is_none() {
+	local group home
+
+	need_mode root
+	group=$(cgroup2_tree)/$suite_id-theirs || skip 'no cgroup v2 that root may write to'
+	new_bundle nojoin
+	home=$(mktemp -d "$scratch/nojoin.XXXXXX")
+	chown "$user" "$home"
+	chmod o+x "$scratch" "$scratch/bundles" "$bundle"
+	mkdir "$group"
+	capture runuser -u "$user" -- env TMPDIR="$home" "$runbuild" rootless --net=host sh -c '
+		"$1" --root "$2" create --bundle "$3" "$4" </dev/null && "$1" --root "$2" state "$4" && "$1" --root "$2" delete --force "$4"
+		ls "$2"' x "$runbuild" "$home/state" "$bundle" "$suite_id-theirs"
+	rmdir "$group"
+	same 'the status' 0 "$status" || fail "$(<"$bundle/err")"
+	grep -q '"status": "created"' "$bundle/out" || fail "$(<"$bundle/err")"
+	same 'left' '}' "$(tail -n 1 "$bundle/out")"
+}
+
 test_state_of_a_frozen_container_is_paused() {
 	local freezer=/sys/fs/cgroup/freezer
 
