@@ -74,6 +74,7 @@ static exec_op_fn *const handlers[OP_KINDS] = {
 	[OP_PIVOT] = op_pivot,
 	[OP_MOVE_ROOT] = op_move_root,
 	[OP_CHROOT] = op_chroot,
+	[OP_DETACH_ROOT] = op_detach_root,
 	[OP_WRITE_PROC] = op_write_proc,
 	[OP_RLIMIT] = op_rlimit,
 	[OP_OPEN_TTY] = op_open_tty,

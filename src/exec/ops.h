@@ -63,7 +63,7 @@ exec_op_fn op_open_in_root, op_make_target, op_mkdir_in_root, op_symlink_in_root
 /* ops_mount.c */
 exec_op_fn op_propagation, op_attach_root, op_take_mount, op_stack_root, op_open_root,
 	op_open_mount, op_open_tree, op_open_device, op_fsmount, op_mount_setattr, op_move_mount,
-	op_mask, op_readonly, op_pivot, op_move_root, op_chroot;
+	op_mask, op_readonly, op_pivot, op_move_root, op_chroot, op_detach_root;
 int mount_attach(int tree, int target);
 
 /*

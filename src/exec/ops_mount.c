@@ -363,13 +363,37 @@ int op_move_root(struct exec_child *child, const struct plan_op *op)
 	return r;
 }
 
-int op_chroot(struct exec_child *child, const struct plan_op *op)
+static int become_root(int fd)
 {
-	int r = sys_fchdir(child->slots[op->slot]);
+	int r = sys_fchdir(fd);
 
 	if (r == 0)
 		r = sys_chroot(".");
 	if (r == 0)
 		r = sys_chdir("/");
+	return r;
+}
+
+int op_chroot(struct exec_child *child, const struct plan_op *op)
+{
+	return become_root(child->slots[op->slot]);
+}
+
+/*
+ * The container is to have the runtime's mount namespace, and its mounts are not to be in it. They
+ * were made in a namespace of ours, which ends when we leave it. The clone is in none: when its
+ * descriptor is closed it stays whole below whoever has it as root, and goes with the last of
+ * them, however that ends; open_tree(2), "OPEN_TREE_CLONE".
+ */
+int op_detach_root(struct exec_child *child, const struct plan_op *op)
+{
+	int tree = sys_open_tree(child->slots[op->slot], "",
+				 AT_EMPTY_PATH | OPEN_TREE_CLONE | AT_RECURSIVE);
+	int r = tree < 0 ? tree : sys_setns(child->slots[op->slot2], CLONE_NEWNS);
+
+	if (r == 0)
+		r = become_root(tree);
+	if (tree >= 0)
+		slot_set(child, op->slot, tree);
 	return r;
 }

@@ -322,6 +322,7 @@ static const struct {
 	{OP_MKDIR_IN_ROOT, RB_CWD, "cannot make the working directory '%s'"},
 	{OP_PIVOT, RB_ROOTFS, "cannot change to the new root"},
 	{OP_CHROOT, RB_ROOTFS, "cannot change to the new root"},
+	{OP_DETACH_ROOT, RB_ROOTFS, "cannot go back to the inherited mount namespace"},
 	{OP_MASK, RB_MOUNT, "cannot mask '%s'"},
 	{OP_READONLY, RB_MOUNT, "cannot make '%s' read-only"},
 	{OP_MKNOD_IN_ROOT, RB_DEVICE, "cannot make the device node '%s'"},

@@ -213,6 +213,27 @@ static int run_open_ns(struct launch *l, const struct plan_op *op, struct rb_err
 	return 0;
 }
 
+static int run_init_root(struct launch *l, const struct plan_op *op, struct rb_err *err)
+{
+	char path[64];
+	int fd;
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/root", (int)l->context->init_pid);
+	fd = sys_openat(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0);
+	/* alive now: so the number was its own when the root was opened */
+	r = fd < 0 ? fd : sys_pidfd_send_signal(l->context->init_pidfd, 0);
+	if (r < 0) {
+		fd_close(&fd);
+		err_set(err, RB_NAMESPACE, -r, "cannot enter the container's root");
+		err_fix(err, "exec must be called by the user that started the container; a "
+			     "created one needs a 'start' first");
+		return r;
+	}
+	l->child.slots[op->slot] = fd;
+	return 0;
+}
+
 static int run_idmap(struct launch *l, const struct plan_op *op, struct rb_err *err)
 {
 	int r = idmap_write(l->context->arena, l->pid, plan_str(l->plan, op->str[0]),
@@ -382,6 +403,7 @@ int launch_op(struct launch *l, const struct plan_op *op, struct rb_err *err)
 	case OP_OPEN_NS: return run_open_ns(l, op, err);
 	case OP_CLONE:
 		return op->arg[2] ? launch_clone_reaped(l, op, err) : launch_clone(l, op, err);
+	case OP_INIT_ROOT: return run_init_root(l, op, err);
 	case OP_IDMAP: return run_idmap(l, op, err);
 	case OP_HOST_TREE: return launch_host_tree(l, op, err);
 	case OP_NET_DEVICE: return launch_net_device(l, op, err);

@@ -44,6 +44,7 @@ enum plan_slot {
 	SLOT_UTS_NS,
 	SLOT_CGROUP_NS,
 	SLOT_TIME_NS,
+	SLOT_OUTER_MOUNTS, /* the runtime's mount namespace, which the container inherits */
 	SLOT_COUNT,
 };
 
@@ -110,6 +111,8 @@ enum plan_slot {
 						    umount2(2), mount(2); then the slot goes onto "/": \
 						    move_mount(2), chroot(2) */ \
 	X(OP_CHROOT,          "chroot")          /* in a joined mount namespace, or on an emptied root: chroot(2) */ \
+	X(OP_DETACH_ROOT,     "detach_root")     /* a clone of slot and of what is on it becomes "/", in the mount \
+						    namespace slot2: open_tree(2), setns(2), chroot(2) */ \
 	/* files, limits, terminal, hooks */ \
 	X(OP_WRITE_PROC,      "write_proc")      /* str[0] below slot, str[1] value: openat2(2), proc(5) */ \
 	X(OP_RLIMIT,          "rlimit")          /* arg[0] resource, arg[1] soft, arg[2] hard: prlimit(2) */ \
@@ -158,6 +161,8 @@ enum plan_slot {
 	X(OP_EXEC,            "execve")          /* list args, list2 env: execve(2) */ \
 	/* the parent's */ \
 	X(OP_OPEN_NS,         "open_ns")         /* str[0] path -> slot: open(2), namespaces(7) */ \
+	X(OP_INIT_ROOT,       "init_root")       /* the root of SLOT_INIT's process -> slot: \
+						    proc_pid_root(5) */ \
 	X(OP_CLONE,           "clone")           /* arg[0] new CLONE_NEW*, arg[1] those to be born into, of \
 						    SLOT_INIT's process or open_ns, arg[2] 1: by a parent \
 						    that ends what it leaves: setns(2), clone3(2), prctl(2) \

@@ -113,6 +113,12 @@ void plan_add_lent_network(struct plan_blob *b);
 void plan_add_network(struct plan_blob *b);
 void plan_add_network_end(struct plan_blob *b);
 
+/* Has the container the runtime's own mount namespace? Its mounts are then made beside it. */
+bool plan_inherits_mounts(const struct plan_blob *b);
+
+/* Is the container's root not that of its mount namespace? `exec` then takes it from its init. */
+bool plan_root_is_inits(const struct plan_blob *b);
+
 /* A namespace that the plan creates (not one it joins). */
 bool plan_new_namespace(const struct plan_blob *b, uint64_t type);
 /*

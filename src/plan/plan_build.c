@@ -121,7 +121,9 @@ static enum plan_op_kind plan_pivot_kind(const struct plan_blob *b)
 {
 	const struct spec_namespace *mount = spec_namespace_find(b->spec, CLONE_NEWNS);
 
-	if (mount && mount->path)
+	if (plan_inherits_mounts(b))
+		return OP_DETACH_ROOT;
+	if (mount->path)
 		return OP_CHROOT;
 	if (b->options->no_pivot)
 		return OP_MOVE_ROOT;
@@ -131,7 +133,11 @@ static enum plan_op_kind plan_pivot_kind(const struct plan_blob *b)
 
 static void plan_add_pivot(struct plan_blob *b)
 {
-	blob_child(b, plan_pivot_kind(b), "/root/path")->slot = SLOT_ROOT;
+	struct plan_op *pivot = blob_child(b, plan_pivot_kind(b), "/root/path");
+
+	pivot->slot = SLOT_ROOT;
+	if (plan_inherits_mounts(b))
+		pivot->slot2 = SLOT_OUTER_MOUNTS;
 	/* private it is from the beginning; again, it would undo what single mounts were given */
 	if (b->spec->rootfs_propagation && b->spec->rootfs_propagation != MS_PRIVATE) {
 		struct plan_op *op = blob_child(b, OP_PROPAGATION, "/linux/rootfsPropagation");
@@ -199,21 +205,56 @@ static void plan_add_proc_writes(struct plan_blob *b)
 	}
 }
 
+static int inherited_mounts_error(struct plan_blob *b, const char *what, const char *origin)
+{
+	err_set(b->err, RB_CONFIG_CONFLICT, 0, "%s", what);
+	err_origin(b->err, origin);
+	err_fix(b->err, "add {\"type\":\"mount\"} to linux.namespaces");
+	return -EINVAL;
+}
+
+/*
+ * A process in a user namespace of its own may not go back to a mount namespace outside of it:
+ * setns(2). And mounts that are in no namespace are nobody's peers: mount_namespaces(7).
+ */
+static int plan_check_inherited_mounts(struct plan_blob *b)
+{
+	static const char no_peers[] = "mounts of a container without a mount namespace of its own "
+				       "can only be private";
+	const struct spec *spec = b->spec;
+	const struct spec_namespace *user = spec_namespace_find(spec, CLONE_NEWUSER);
+
+	if (user)
+		return inherited_mounts_error(
+			b,
+			"no mount namespace: in a user namespace of its own a "
+			"process can change nothing of an inherited one",
+			user->origin);
+	if (spec->rootfs_propagation && spec->rootfs_propagation != MS_PRIVATE)
+		return inherited_mounts_error(b, no_peers, "/linux/rootfsPropagation");
+	for (size_t i = 0; i < spec->n_mounts; i++)
+		if (spec->mounts[i].propagation && spec->mounts[i].propagation != MS_PRIVATE)
+			return inherited_mounts_error(b, no_peers, spec->mounts[i].origin);
+	if (!host_has_cap(b->host, CAP_SYS_ADMIN))
+		return inherited_mounts_error(b,
+					      "no mount namespace: only a caller with "
+					      "CAP_SYS_ADMIN can mount for a container without "
+					      "one",
+					      "/linux/namespaces");
+	return 0;
+}
+
 static int plan_check_spec(struct plan_blob *b)
 {
 	const struct spec *spec = b->spec;
+	int r;
 
 	if (!spec->process.present) {
 		err_set(b->err, RB_CONFIG_MISSING, 0, "\"process\" is missing");
 		return -EINVAL;
 	}
-	if (!spec_namespace_find(spec, CLONE_NEWNS)) {
-		err_set(b->err, RB_CONFIG_CONFLICT, 0, "no mount namespace");
-		err_origin(b->err, "/linux/namespaces");
-		err_fix(b->err,
-			"add {\"type\":\"mount\"}: without one the host's mounts would change");
-		return -EINVAL;
-	}
+	if (plan_inherits_mounts(b) && (r = plan_check_inherited_mounts(b)) < 0)
+		return r;
 	if (spec->rdt.present && !b->host->resctrl[0]) {
 		err_set(b->err, RB_RDT, 0, "intelRdt: this host has no resctrl file system");
 		err_origin(b->err, spec->rdt.origin);
@@ -372,9 +413,12 @@ int plan_build_exec(struct arena *arena, const struct spec *spec,
 	}
 	if (join & CLONE_NEWUSER)
 		blob_child(&b, OP_ROOT_IDS, NULL)->on_error = ON_EINVAL;
-	blob_child(&b, OP_OPEN_ROOT, NULL)->slot = SLOT_ROOT;
+	if (!plan_root_is_inits(&b))
+		blob_child(&b, OP_OPEN_ROOT, NULL)->slot = SLOT_ROOT;
 	plan_add_private_proc(&b, false, process);
 	plan_add_session(&b, process);
+	if (plan_root_is_inits(&b))
+		blob_child(&b, OP_CHROOT, NULL)->slot = SLOT_ROOT;
 	plan_add_terminal(&b, process, false);
 	plan_add_terminal_use(&b, process);
 	plan_add_process(&b, process);

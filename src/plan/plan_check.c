@@ -20,6 +20,7 @@
  *  - a network of slirp4netns is started for a namespace of its own, is ready and closed towards
  *    this host before the child is released, and somebody ends it; a lent one is entered; ports
  *    are published after that
+ *  - nothing is mounted in the runtime's own mount namespace
  *  - a cgroup is found before it is limited, limited before it is joined, and always joined; its
  *    files are names, not paths
  */
@@ -98,6 +99,7 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_PIVOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, 1, false, false},
 	[OP_MOVE_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, 1, false, false},
 	[OP_CHROOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, 1, false, false},
+	[OP_DETACH_ROOT] = {CHILD, PHASE_MOUNTS, PHASE_PROTECT, 0, 2, false, false},
 	[OP_WRITE_PROC] = {CHILD, PHASE_BEGIN, PHASE_ROOTED, ON_EACCES | ON_EPERM, 1, false, false},
 	[OP_RLIMIT] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 0, false, false},
 	[OP_OPEN_TTY] = {CHILD, PHASE_MOUNTS, PHASE_ROOTED, 0, 2, true, false},
@@ -124,6 +126,7 @@ static const struct op_rule op_rules[OP_KINDS] = {
 	[OP_SECCOMP] = {CHILD, PHASE_USER, PHASE_USER, 0, 0, false, false},
 	[OP_EXEC] = {CHILD, PHASE_USER, PHASE_FILTERED, 0, 0, false, false},
 	[OP_OPEN_NS] = {PARENT, 0, 0, 0, 1, true, false},
+	[OP_INIT_ROOT] = {PARENT, 0, 0, 0, 1, true, false},
 	[OP_CLONE] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_IDMAP] = {PARENT, 0, 0, 0, 0, false, false},
 	[OP_HOST_TREE] = {PARENT, 0, 0, 0, 0, false, false},
@@ -163,7 +166,7 @@ static enum phase phase_after(enum plan_op_kind kind, enum phase phase)
 		{OP_MASK, PHASE_PROTECT},      {OP_PIVOT, PHASE_ROOTED},
 		{OP_MOVE_ROOT, PHASE_ROOTED},  {OP_CHROOT, PHASE_ROOTED},
 		{OP_CLOSE_FDS, PHASE_CLOSED},  {OP_IDS, PHASE_USER},
-		{OP_SECCOMP, PHASE_FILTERED},
+		{OP_SECCOMP, PHASE_FILTERED},  {OP_DETACH_ROOT, PHASE_ROOTED},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
@@ -388,7 +391,7 @@ static int op_check_part(struct checker *c, const struct plan_op *op)
 {
 	static const enum plan_op_kind of_the_host[] = {
 		OP_ATTACH_ROOT, OP_OPEN_TREE, OP_TAKE_TREE, OP_OPEN_DEVICE,
-		OP_OPEN_ROOT,   OP_SETNS,     OP_MOVE_ROOT,
+		OP_OPEN_ROOT,   OP_SETNS,     OP_MOVE_ROOT, OP_DETACH_ROOT,
 	};
 
 	if (op->kind == OP_OPEN_MOUNT &&
@@ -400,7 +403,7 @@ static int op_check_part(struct checker *c, const struct plan_op *op)
 	if ((op->kind == OP_CLOSE_FDS || op->kind == OP_CHROOT) && c->plan->part == PLAN_SECOND &&
 	    !c->root_attached)
 		return broken(c, "the first part's root is still \"/\"");
-	if (op->kind == OP_CHROOT && c->plan->part == PLAN_FIRST)
+	if ((op->kind == OP_CHROOT || op->kind == OP_DETACH_ROOT) && c->plan->part == PLAN_FIRST)
 		return broken(c, "the host's root is still below");
 	return 0;
 }
@@ -632,6 +635,9 @@ static int check_parent(struct checker *c)
 			return broken(c, "no such stage");
 		if (op->kind == OP_CLONE)
 			clones++;
+		if (op->kind == OP_CLONE && clones == 1 && c->root_attached &&
+		    !((op->arg[0] | op->arg[1]) & CLONE_NEWNS))
+			return broken(c, "the mounts would be made in the runtime's namespace");
 		/* the child inherits it, and can find it: number N is the Nth */
 		if (op->kind == OP_HOST_TREE &&
 		    (clones || op->arg[0] != trees++ || trees > LIMIT_HOST_TREES))
@@ -679,8 +685,14 @@ int plan_check(const struct plan *plan, struct rb_err *err)
 		return broken(&c, "a list lies outside the blob");
 	for (size_t i = 0; i < ARRAY_LEN(inherited); i++)
 		c.filled[inherited[i]] = true;
-	for (size_t i = 0; i < plan->n_parent; i++)
-		c.filled[SLOT_NET_NS] |= plan_parent_ops(plan)[i].kind == OP_TAKE_NETWORK;
+	for (size_t i = 0; i < plan->n_parent; i++) {
+		const struct plan_op *op = &plan_parent_ops(plan)[i];
+
+		c.filled[SLOT_NET_NS] |= op->kind == OP_TAKE_NETWORK;
+		c.filled[SLOT_ROOT] |= op->kind == OP_INIT_ROOT;
+		c.filled[SLOT_OUTER_MOUNTS] |= op->kind == OP_OPEN_NS &&
+					       op->slot == SLOT_OUTER_MOUNTS;
+	}
 	if ((r = check_child(&c)) < 0)
 		return r;
 	return check_parent(&c);

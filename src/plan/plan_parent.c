@@ -205,11 +205,27 @@ static void plan_add_net_devices(struct plan_blob *b)
 	}
 }
 
+/* A place for the mounts all the same; the child leaves it in plan_add_pivot(). */
+static void plan_add_outer_mounts(struct plan_blob *b)
+{
+	uint32_t path = blob_str(b, "/proc/self/ns/mnt");
+	struct plan_op *op = blob_parent(b, OP_OPEN_NS, "/linux/namespaces");
+
+	op->slot = SLOT_OUTER_MOUNTS;
+	op->str[0] = path;
+	op->arg[0] = CLONE_NEWNS;
+}
+
 static void plan_add_clone(struct plan_blob *b)
 {
 	uint64_t fresh = b->options->add_pid_namespace ? CLONE_NEWPID : 0;
 	uint64_t joined = 0;
 	struct plan_op *op;
+
+	if (plan_inherits_mounts(b)) {
+		fresh |= CLONE_NEWNS;
+		plan_add_outer_mounts(b);
+	}
 
 	if (plan_new_namespace(b, CLONE_NEWNET))
 		fresh |= CLONE_NEWNET;
@@ -300,6 +316,8 @@ void plan_add_exec_clone(struct plan_blob *b, uint64_t join, const char *cgroup)
 	bool grouped;
 
 	plan_add_handed_cgroup(b);
+	if (plan_root_is_inits(b))
+		blob_parent(b, OP_INIT_ROOT, NULL)->slot = SLOT_ROOT;
 	op = blob_parent(b, OP_CLONE, NULL);
 	op->slot = SLOT_INIT;
 	op->arg[1] = join & PLAN_BORN_INTO;

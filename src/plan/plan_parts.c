@@ -17,6 +17,18 @@ bool plan_new_namespace(const struct plan_blob *b, uint64_t type)
 	return ns->path == NULL;
 }
 
+bool plan_inherits_mounts(const struct plan_blob *b)
+{
+	return !spec_namespace_find(b->spec, CLONE_NEWNS);
+}
+
+bool plan_root_is_inits(const struct plan_blob *b)
+{
+	const struct spec_namespace *mount = spec_namespace_find(b->spec, CLONE_NEWNS);
+
+	return !mount || mount->path;
+}
+
 bool plan_ipc_comes_later(const struct plan_blob *b)
 {
 	const struct spec *spec = b->spec;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The plan for people and for programs: what `runbuild explain` shows. Pure. Reads nothing but the
- * blob, so what is printed is what will be done. Environment values are left out unless asked
- * for: they may be secrets.
+ * blob, so what is printed is what will be done. Environment values, maybe secrets, only if asked.
  */
 #include <sys/sysmacros.h>
 #include "base/sys.h"
@@ -42,6 +41,7 @@ static const char *const slot_names[SLOT_COUNT] = {
 	[SLOT_UTS_NS] = "uts-ns",
 	[SLOT_CGROUP_NS] = "cgroup-ns",
 	[SLOT_TIME_NS] = "time-ns",
+	[SLOT_OUTER_MOUNTS] = "outer-mounts",
 };
 
 static const char *const stage_names[STAGE_COUNT] = {"namespaces", "mounts", "ready"};
@@ -300,6 +300,9 @@ static bool print_mount_op(const struct plan *plan, const struct plan_op *op, st
 	case OP_PIVOT:
 	case OP_MOVE_ROOT:
 	case OP_CHROOT: strbuf_printf(out, "%s becomes /", slot_name(op->slot)); return true;
+	case OP_DETACH_ROOT:
+		strbuf_add(out, "clone of root becomes / in outer-mounts");
+		return true;
 	default: return false;
 	}
 }
@@ -619,9 +622,7 @@ static void print_other_op(const struct plan *plan, const struct plan_op *op, st
 	case OP_HOSTNAME:
 	case OP_DOMAINNAME:
 	case OP_PID_FILE: print_word(out, plan_str(plan, op->str[0])); return;
-	default:
-		if (op->slot != SLOT_NONE)
-			strbuf_add(out, slot_name(op->slot));
+	default: strbuf_add(out, op->slot == SLOT_NONE ? "" : slot_name(op->slot));
 	}
 }
 

@@ -135,8 +135,11 @@ static void plan_refuses_groups_where_setgroups_is_denied(void)
 static void plan_refuses_a_configuration_that_would_change_the_host(void)
 {
 	refuse("{\"ociVersion\":\"1.2.0\",\"root\":{\"path\":\"r\"},\"process\":{\"args\":[\"sh\"],"
+	       "\"cwd\":\"/\"},\"linux\":{\"rootfsPropagation\":\"shared\"}}",
+	       host_root, RB_CONFIG_CONFLICT, "/linux/rootfsPropagation");
+	refuse("{\"ociVersion\":\"1.2.0\",\"root\":{\"path\":\"r\"},\"process\":{\"args\":[\"sh\"],"
 	       "\"cwd\":\"/\"}}",
-	       host_root, RB_CONFIG_CONFLICT, "/linux/namespaces");
+	       host_user, RB_CONFIG_CONFLICT, "/linux/namespaces");
 	refuse("{\"ociVersion\":\"1.2.0\",\"root\":{\"path\":\"r\"}}", host_root, RB_CONFIG_MISSING,
 	       "");
 }
@@ -195,6 +198,46 @@ static void plan_joins_namespaces_by_path(void)
 	CHECK(parent_last(plan, OP_OPEN_NS) < parent_first(plan, OP_CLONE));
 	/* it is somebody's network: its loopback is not ours to change */
 	CHECK(child_first(plan, OP_LOOPBACK) < 0);
+}
+
+static const char inherits_mounts[] =
+	"{\"ociVersion\":\"1.2.0\",\"root\":{\"path\":\"r\"},\"process\":{\"args\":[\"sh\"],"
+	"\"cwd\":\"/\"},\"linux\":{\"namespaces\":[{\"type\":\"pid\"}]}}";
+
+static void plan_mounts_beside_an_inherited_mount_namespace(void)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	const struct plan *plan = make_plan(&arena, inherits_mounts, host_root, &run_options);
+	struct plan_op *clone = (struct plan_op *)parent_op(plan, OP_CLONE);
+	struct rb_err err = {0};
+
+	CHECK(clone->arg[0] & CLONE_NEWNS && clone->arg[1] == 0);
+	CHECK(parent_op(plan, OP_OPEN_NS)->slot == SLOT_OUTER_MOUNTS);
+	CHECK(parent_last(plan, OP_OPEN_NS) < parent_first(plan, OP_CLONE));
+	CHECK(child_op(plan, OP_DETACH_ROOT)->slot2 == SLOT_OUTER_MOUNTS);
+	CHECK(child_first(plan, OP_PIVOT) < 0 && child_first(plan, OP_CHROOT) < 0);
+	BEFORE(plan, OP_ATTACH_ROOT, OP_DETACH_ROOT);
+	BEFORE(plan, OP_DETACH_ROOT, OP_CLOSE_FDS);
+	clone->arg[0] &= ~(uint64_t)CLONE_NEWNS;
+	CHECK(plan_check(plan, &err) < 0 && strstr(err.what, "in the runtime's namespace"));
+}
+
+static void plan_of_exec_takes_the_root_of_the_first_process(void)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	const struct spec *spec = parse_text(&arena, inherits_mounts);
+	const struct plan *plan;
+	struct host host;
+	struct rb_err err = {0};
+
+	CHECK(host_load(host_root, &host, &err) == 0);
+	CHECK(plan_build_exec(&arena, spec, &spec->process, &host, CLONE_NEWPID, "/c/g",
+			      &run_options, &plan, &err) == 0);
+	CHECK(plan_check(plan, &err) == 0);
+	CHECK(parent_op(plan, OP_INIT_ROOT)->slot == SLOT_ROOT);
+	CHECK(parent_first(plan, OP_INIT_ROOT) < parent_first(plan, OP_CLONE));
+	CHECK(child_first(plan, OP_OPEN_ROOT) < 0);
+	BEFORE(plan, OP_CHROOT, OP_CLOSE_FDS);
 }
 
 static void plan_makes_the_cgroup_namespace_after_joining_the_cgroup(void)
@@ -415,6 +458,8 @@ TAP_MAIN(TEST(plan_of_exec_changes_cpus_before_and_after_the_cgroup),
 	 TEST(plan_refuses_labels_of_a_module_that_is_not_active),
 	 TEST(plan_grants_no_capability_that_the_host_lacks),
 	 TEST(plan_without_capabilities_grants_none), TEST(plan_joins_namespaces_by_path),
+	 TEST(plan_mounts_beside_an_inherited_mount_namespace),
+	 TEST(plan_of_exec_takes_the_root_of_the_first_process),
 	 TEST(plan_makes_the_cgroup_namespace_after_joining_the_cgroup),
 	 TEST(plan_lets_a_rootless_step_go_on_without_its_cgroup),
 	 TEST(plan_starts_the_monitor_before_the_program_may_run),

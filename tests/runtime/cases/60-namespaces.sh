@@ -188,8 +188,81 @@ test_missing_pid_namespace_is_added_with_a_warning() {
 	same 'warnings' 1 "$(grep -c 'level=warning' "$bundle/log")"
 }
 
-test_missing_mount_namespace_is_refused() {
-	new_bundle nomount
+without_mount_namespace() {
+	new_bundle "$1"
 	edit_config '.linux.namespaces |= map(select(.type != "mount"))'
-	refused_at /linux/namespaces 'mount'
+}
+
+# Mounts of the bundle in the mount namespace of this process.
+mounts_here() {
+	grep -cF " $bundle" /proc/self/mountinfo || true
+}
+
+test_missing_mount_namespace_is_inherited_and_gets_no_mount() {
+	need_mode root user
+	without_mount_namespace nomount
+	mkdir -p "$bundle/rootfs/dir"
+	edit_config --arg b "$bundle" '.linux.maskedPaths += ["/dir"]
+		| .mounts += [{destination: "/given", type: "bind", source: $b, options: ["bind", "ro"]}]'
+	set_script 'readlink /proc/self/ns/mnt; ls -A /dir; ls /given/config.json
+		touch /given/x 2>/dev/null || echo read-only; echo x >/dev/shm/x && cat /dev/shm/x; cd /; cd ../../..; ls -d config.json 2>/dev/null
+		echo end; exec sleep 600'
+	start_detached nomount
+	await 20 file_has "$bundle/detached" end || fail "$(cat "$bundle/detached")"
+	same 'inside' "$(own_ns mnt)
+/given/config.json
+read-only
+x
+end" "$(<"$bundle/detached")"
+	same 'mounts while it runs' 0 "$(mounts_here)"
+	capture runtime exec nomount sh -c 'readlink /proc/self/ns/mnt; cat /dev/shm/x; ls /given/config.json'
+	output_is "$(own_ns mnt)
+x
+/given/config.json"
+	kill -KILL "$(pid_of nomount)"
+	remove nomount
+	same 'mounts afterwards' 0 "$(mounts_here)"
+	[[ ! -e $bundle/rootfs/dev/shm/x ]] || fail 'it was written into the image'
+}
+
+# One that every process could see would be needed for these.
+test_inherited_mount_namespace_refuses_what_needs_its_own() {
+	need_mode root user
+	without_mount_namespace nopeers
+	edit_config '.linux.rootfsPropagation = "shared"'
+	refused_at /linux/rootfsPropagation 'without a mount namespace'
+	edit_config 'del(.linux.rootfsPropagation) | .mounts += [{destination: "/given", type: "bind", source: "/", options: ["rbind", "rslave"]}]'
+	refused_at "/mounts/$(jq '.mounts | length - 1' "$bundle/config.json")" 'can only be private'
+	same 'mounts afterwards' 0 "$(mounts_here)"
+}
+
+test_user_namespace_does_not_inherit_a_mount_namespace() {
+	need_mode userns
+	without_mount_namespace usernomount
+	refused_at "/linux/namespaces/$(jq '.linux.namespaces | map(.type) | index("user")' "$bundle/config.json")" 'no mount namespace'
+}
+
+# The root of a joined mount namespace is not the container's.
+test_exec_enters_the_root_of_a_container_in_a_joined_mount_namespace() {
+	local pid
+
+	need_mode root user
+	new_bundle mountjoinee
+	set_script 'exec sleep 600'
+	start_detached mountjoinee
+	pid=$(pid_of mountjoinee)
+	new_bundle mountjoiner
+	mkdir "$scratch/bundles/mountjoinee/rootfs/second"
+	tar -C "$bundle/rootfs" -c . | tar -C "$scratch/bundles/mountjoinee/rootfs/second" -x
+	touch "$scratch/bundles/mountjoinee/rootfs/second/here"
+	edit_config --arg pid "$pid" '.root.path = "/second" | .mounts = []
+		| .linux.namespaces |= map(if .type == "mount" then .path = "/proc/\($pid)/ns/mnt" else . end)
+		| del(.linux.maskedPaths, .linux.readonlyPaths)'
+	set_script 'exec sleep 600'
+	start_detached mountjoiner
+	capture runtime exec mountjoiner ls -d /here /second
+	contains "$bundle/out" '/here'
+	! grep -q /second "$bundle/out" || fail 'exec stands in the root of the namespace'
+	remove mountjoiner
+	remove mountjoinee
 }
