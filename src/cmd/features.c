@@ -2,6 +2,7 @@
 /* `features` and `--version`: what this build understands. runtime-spec features.md. */
 #include "cmd/cmd.h"
 #include "cmd/verbs.h"
+#include "plan/scope_annotation.h"
 
 #define OCI_VERSION_MIN "1.0.0"
 #define OCI_VERSION_MAX "1.3.0"
@@ -67,6 +68,7 @@ static int features_main(struct arena *arena UNUSED, const struct globals *globa
 					    "poststart",
 					    "poststop",
 					    NULL};
+	static const char *const unsafe_annotations[] = {SCOPE_ANNOTATION, NULL};
 	CLEANUP_STRBUF struct strbuf out = {0};
 
 	strbuf_add(&out, "{\n  \"ociVersionMin\": \"" OCI_VERSION_MIN "\",\n"
@@ -74,6 +76,8 @@ static int features_main(struct arena *arena UNUSED, const struct globals *globa
 	json_names(&out, "hooks", hooks);
 	strbuf_add(&out, ",\n  ");
 	json_names(&out, "mountOptions", spec_mount_option_names);
+	strbuf_add(&out, ",\n  ");
+	json_names(&out, "potentiallyUnsafeConfigAnnotations", unsafe_annotations);
 	strbuf_add(&out, ",\n  \"linux\": {\n    ");
 	json_namespaces(&out);
 	strbuf_add(&out, ",\n    ");

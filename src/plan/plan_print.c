@@ -242,10 +242,8 @@ static bool print_mount_op(const struct plan *plan, const struct plan_op *op, st
 	case OP_FSMOUNT:
 		strbuf_printf(out, "%s = %s ", slot_name(op->slot), first);
 		print_flags(out, attr_names, ARRAY_LEN(attr_names), op->arg[0], ",");
-		if (op->list) {
-			strbuf_add(out, " ");
-			print_list(plan, op->list, ",", out);
-		}
+		strbuf_add(out, op->list ? " " : "");
+		print_list(plan, op->list, ",", out);
 		return true;
 	case OP_MOUNT_SETATTR:
 		strbuf_printf(out, "%s%s", slot_name(op->slot),

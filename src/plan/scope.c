@@ -6,6 +6,7 @@
 #include "base/num.h"
 #include "plan/resources.h"
 #include "plan/scope.h"
+#include "plan/scope_annotation.h"
 
 struct property_list {
 	struct arena *arena;
@@ -168,6 +169,28 @@ static void properties_unified(struct property_list *list, const struct spec_res
 	}
 }
 
+/* First those of the annotations, so that a limit that is asked for as a limit holds. */
+static int scope_all_properties(struct arena *arena, const struct spec *spec,
+				const struct host *host, struct scope *ret_scope,
+				struct rb_err *err)
+{
+	size_t room = spec->n_annotations + PROPERTIES_MAX;
+	const char **all = arena_array(arena, room, sizeof(*all));
+	size_t n = 0;
+	int r;
+
+	if (!all)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "systemd properties");
+	if ((r = scope_annotations(arena, spec, all, &n, err)) < 0 ||
+	    (r = scope_properties(arena, &spec->resources, host, ret_scope, err)) < 0)
+		return r;
+	for (size_t i = 0; i < ret_scope->n_properties; i++)
+		all[n++] = ret_scope->properties[i];
+	ret_scope->properties = all;
+	ret_scope->n_properties = n;
+	return 0;
+}
+
 int scope_properties(struct arena *arena, const struct spec_resources *resources,
 		     const struct host *host, struct scope *ret_scope, struct rb_err *err)
 {
@@ -245,7 +268,7 @@ int scope_describe(struct arena *arena, const struct spec *spec, const struct ho
 				    : arena_printf(arena, "%s.scope", name);
 	if (!ret_scope->unit)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "cgroupsPath");
-	return scope_properties(arena, &spec->resources, host, ret_scope, err);
+	return scope_all_properties(arena, spec, host, ret_scope, err);
 }
 
 /* systemd puts "_" in front of what could be a file of cgroupfs: src/basic/cgroup-util.c. */

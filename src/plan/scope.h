@@ -9,9 +9,10 @@
 #include "spec/spec.h"
 
 struct scope {
-	const char *slice;             /* "user.slice" */
-	const char *unit;              /* "PREFIX-NAME.scope" */
-	const char *const *properties; /* "NAME=TYPE:VALUE", TYPE as in D-Bus: t, ay (in hex) */
+	const char *slice; /* "user.slice" */
+	const char *unit;  /* "PREFIX-NAME.scope" */
+	const char *const
+		*properties; /* "NAME=TYPE:VALUE", TYPE as in D-Bus: t, ay (in hex), v (as text) */
 	size_t n_properties;
 };
 

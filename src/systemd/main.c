@@ -8,9 +8,10 @@
  *	runbuild-systemd SOCKET set UNIT [PROPERTY...]
  *
  * SOCKET is the manager's own ("private"): no bus daemon is needed, and signals come unasked.
- * PROPERTY is NAME=t:NUMBER or NAME=ay:HEX. Reference: org.freedesktop.systemd1(5).
+ * PROPERTY is NAME=t:NUMBER, NAME=ay:HEX or NAME=v:TEXT, a text of base/variant.h. Reference: org.freedesktop.systemd1(5).
  */
 #include "base/num.h"
+#include "base/variant.h"
 #include "systemd/wire.h"
 
 static const char destination[] = "org.freedesktop.systemd1";
@@ -60,6 +61,79 @@ static int property_bytes(struct wire *w, const char *hex)
 	return hex[0] ? -EINVAL : 0;
 }
 
+static size_t type_alignment(char type)
+{
+	if (strchr("ygv", type))
+		return 1;
+	if (strchr("nq", type))
+		return 2;
+	return strchr("biusoa", type) ? 4 : 8;
+}
+
+static void value_write(struct wire *w, const struct variant *v);
+
+static void list_write(struct wire *w, const struct variant *v)
+{
+	size_t align = type_alignment(v->type[1]);
+	size_t mark = wire_array_begin(w, align);
+	bool key = true;
+
+	for (const struct variant *item = v->child; item; item = item->next, key = !key) {
+		if (v->kind == VARIANT_DICT && key)
+			wire_align(w, 8);
+		value_write(w, item);
+	}
+	/* a byte string has its end mark with it */
+	for (const char *s = v->kind == VARIANT_BYTES ? v->text : NULL; s; s = *s ? s + 1 : NULL)
+		wire_u8(w, (uint8_t)*s);
+	wire_array_end(w, mark, align);
+}
+
+/* The D-Bus specification, "Marshaling". */
+static void value_write(struct wire *w, const struct variant *v)
+{
+	switch (v->type[0]) {
+	case 'y': wire_u8(w, (uint8_t)v->number); break;
+	case 'n':
+	case 'q':
+		wire_align(w, 2);
+		wire_u8(w, (uint8_t)v->number);
+		wire_u8(w, (uint8_t)(v->number >> 8));
+		break;
+	case 'b':
+	case 'i':
+	case 'u': wire_u32(w, (uint32_t)v->number); break;
+	case 's':
+	case 'o': wire_string(w, v->text); break;
+	case 'g': wire_signature(w, v->text); break;
+	case 'v':
+		wire_signature(w, v->child->type);
+		value_write(w, v->child);
+		break;
+	case 'a': list_write(w, v); break;
+	case '(':
+		wire_align(w, 8);
+		for (const struct variant *item = v->child; item; item = item->next)
+			value_write(w, item);
+		break;
+	default: wire_u64(w, v->number); break; /* x, t, d */
+	}
+}
+
+static int property_variant(struct wire *w, const char *name, const char *text)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	const struct variant *value;
+	const char *why;
+	int r = variant_parse(&arena, text, &value, &why);
+
+	if (r < 0)
+		return r;
+	property_begin(w, name, value->type);
+	value_write(w, value);
+	return 0;
+}
+
 /* NAME=TYPE:VALUE */
 static int property_text(struct wire *w, const char *text)
 {
@@ -79,6 +153,8 @@ static int property_text(struct wire *w, const char *text)
 		wire_u64(w, number);
 		return 0;
 	}
+	if (str_starts(text, "v:"))
+		return property_variant(w, name, text + 2);
 	if (!str_starts(text, "ay:"))
 		return -EINVAL;
 	property_begin(w, name, "ay");

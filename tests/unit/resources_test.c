@@ -297,6 +297,49 @@ static void scope_is_named_as_clients_look_for_it(void)
 	CHECK(scope_describe(&arena, &spec, &host_v2, "id", &scope, &err) == -EINVAL);
 }
 
+static void annotations_are_properties_of_the_scope(void)
+{
+	static const struct spec_annotation good[] = {
+		{"org.systemd.property.CollectMode", "'inactive'"},
+		{"a.b", "not a value"},
+		{"org.systemd.property.TimeoutStopSec", "uint64 123"},
+		{"org.systemd.property.RuntimeMaxSec", "1.5"},
+		{"org.systemd.property.XSec", "'not a time: no small letter'"},
+	};
+	static const struct spec_annotation bad[] = {
+		{"org.systemd.property.A", "5"},
+		{"org.systemd.property.Ab_c", "5"},
+		{"org.systemd.property.Name", "text"},
+		{"org.systemd.property.StopSec", "'5'"},
+		{"org.systemd.property.StopSec", "-5"},
+		{"org.systemd.property.", "5"},
+		{"org.systemd.property.StopSec", "-0.5"},
+		{"org.systemd.property.a/b", "5"},
+		{"org.systemd.property.StopSec", "uint64 18446744073710"},
+	};
+	CLEANUP_ARENA struct arena arena = {0};
+	struct spec spec = {.cgroups_path = "a.slice:b:c", .annotations = good};
+	struct scope scope = {0};
+	struct rb_err err = {0};
+	const char *all = "";
+
+	spec.n_annotations = ARRAY_LEN(good);
+	spec.resources.pids = (struct spec_number){.present = true, .value = 5};
+	CHECK(scope_describe(&arena, &spec, &host_v2, "id", &scope, &err) == 0);
+	for (size_t i = 0; i < scope.n_properties; i++)
+		all = arena_printf(&arena, "%s%s; ", all, scope.properties[i]);
+	CHECK_STR(all, "CollectMode=v:'inactive'; TimeoutStopUSec=v:uint64 123000000; "
+		       "RuntimeMaxUSec=v:uint64 1500000; XSec=v:'not a time: no small letter'; "
+		       "TasksMax=t:5; ");
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		spec.annotations = &bad[i];
+		spec.n_annotations = 1;
+		err.code = 0;
+		CHECK(scope_describe(&arena, &spec, &host_v2, "id", &scope, &err) == -EINVAL);
+		CHECK(err.code == RB_CONFIG_VALUE && str_starts(err.origin, "/annotations"));
+	}
+}
+
 static void limits_are_properties_of_the_scope(void)
 {
 	CLEANUP_ARENA struct arena arena = {0};
@@ -322,4 +365,5 @@ TAP_MAIN(TEST(memory_limits_are_converted), TEST(cpu_limits_are_converted),
 	 TEST(other_limits_are_converted), TEST(updates_are_laid_over_what_was),
 	 TEST(denied_devices_leave_the_usual_ones), TEST(exceptions_give_what_they_name),
 	 TEST(allowed_devices_keep_their_exceptions), TEST(device_rules_of_v1_say_the_same),
-	 TEST(scope_is_named_as_clients_look_for_it), TEST(limits_are_properties_of_the_scope))
+	 TEST(scope_is_named_as_clients_look_for_it), TEST(annotations_are_properties_of_the_scope),
+	 TEST(limits_are_properties_of_the_scope))

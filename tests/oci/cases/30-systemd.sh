@@ -24,9 +24,22 @@ test_scope_is_asked_for_with_its_limits() {
 	speak 'done' start x-y.scope machine.slice 1 MemoryMax=t:4096 AllowedCPUs=ay:01
 	output_is ''
 	same 'what was asked' $'listening\nstart\nSlice PIDs Delegate MemoryMax AllowedCPUs CollectMode\nx-y.scope' "$(<"$bundle/agent")"
+	speak 'done' start x-y.scope machine.slice 1 "Slice=v:'other'" 'MemoryMax=v:uint64 5' "AllowedCPUs=v:[byte 1, 2]"
+	output_is ''
 	speak 'done' set x-y.scope MemoryMax=t:8192
 	output_is ''
 	contains "$bundle/agent" set MemoryMax x-y.scope
+}
+
+test_value_of_an_annotation_that_is_none_is_refused() {
+	new_bundle badproperty
+	edit_config '.linux.cgroupsPath = "machine.slice:x:y" | .annotations = {"org.systemd.property.StopSec": "soon"}'
+	capture runtime --systemd-cgroup create --bundle "$bundle" badproperty
+	refused 1 'org.systemd.property.StopSec=soon: a word that is no value' '(at /annotations/org.systemd.property.StopSec)'
+	edit_config '.annotations = {"org.systemd.property.Kill-Mode": "5"}'
+	capture runtime --systemd-cgroup create --bundle "$bundle" badproperty
+	refused 1 'letters only' '(at /annotations/org.systemd.property.Kill-Mode)' RB0106
+	same 'nothing is left' '' "$(runtime list -q)"
 }
 
 test_refusal_of_the_manager_is_passed_on() {

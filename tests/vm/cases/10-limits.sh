@@ -77,3 +77,45 @@ test_systemd_scope_has_the_limits() {
 	"$runtime" delete --force scope
 	await 60 scope_is_gone vmtest-scope.scope || fail 'the scope is still active'
 }
+
+# Every kind of value, through a real systemd.
+test_annotations_are_properties_of_the_scope() {
+	"$runtime" --systemd-cgroup create --bundle "$(make_bundle props '.linux.cgroupsPath = "system.slice:vmtest:props"
+		| .linux.resources = {pids: {limit: 40}}
+		| .annotations = {"org.systemd.property.CollectMode": "\u0027inactive\u0027",
+			"org.systemd.property.TimeoutStopSec": "uint64 123",
+			"org.systemd.property.RuntimeMaxUSec": "uint64 3600000000",
+			"org.systemd.property.MemoryHigh": "uint64 104857600",
+			"org.systemd.property.SendSIGHUP": "true",
+			"org.systemd.property.KillSignal": "10",
+			"org.systemd.property.After": "[\u0027basic.target\u0027, \u0027multi-user.target\u0027]",
+			"org.systemd.property.AllowedCPUs": "[byte 1]",
+			"org.systemd.property.IOReadBandwidthMax": "[(\u0027/dev/vda\u0027, uint64 1048576)]",
+			"org.systemd.property.TasksMax": "uint64 7",
+			"org.example": "text"}' 'exec sleep 1000')" \
+		props </dev/null >"$scratch/props.log" 2>&1 || fail "create: $(cat "$scratch/props.log")"
+	same 'properties' 'CollectMode=inactive
+IOReadBandwidthMax=/dev/vda 1048576
+KillSignal=10
+MemoryHigh=104857600
+RuntimeMaxUSec=1h
+SendSIGHUP=yes
+TasksMax=40
+TimeoutStopUSec=2min 3s' "$(systemctl show -p CollectMode -p TimeoutStopUSec -p RuntimeMaxUSec -p MemoryHigh -p SendSIGHUP \
+		-p KillSignal -p IOReadBandwidthMax -p TasksMax vmtest-props.scope | sort)"
+	systemctl show -p After vmtest-props.scope | grep -w basic.target | grep -qw multi-user.target || fail 'After'
+	same 'its files' $'104857600 \n0 ' "$(in_group "$(cgroup_of "$(pid_of props)")" memory.high cpuset.cpus)"
+	"$runtime" delete --force props
+	await 60 scope_is_gone vmtest-props.scope || fail 'the scope is still active'
+}
+
+test_property_that_systemd_does_not_know_is_its_refusal() {
+	local status=0
+
+	"$runtime" --systemd-cgroup create --bundle "$(make_bundle noprop '.linux.cgroupsPath = "system.slice:vmtest:noprop"
+		| .annotations = {"org.systemd.property.NoSuchThing": "true"}' 'exec sleep 1000')" \
+		noprop </dev/null >"$scratch/noprop.log" 2>&1 || status=$?
+	same 'status' 1 "$status"
+	grep -q 'NoSuchThing.*RB0319' "$scratch/noprop.log" || fail "$(cat "$scratch/noprop.log")"
+	same 'nothing is left' '' "$("$runtime" list -q)"
+}
