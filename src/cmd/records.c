@@ -4,8 +4,6 @@
  * sandbox again. Files of a kept upper directory have subordinate ids, so an ordinary user removes
  * them inside the launcher.
  */
-#include <dirent.h>
-#include <sys/file.h>
 #include "base/file.h"
 #include "base/num.h"
 #include "cmd/step.h"
@@ -26,40 +24,6 @@ static const struct option_entry records_option_table[] = {
 	 "prune: of at most this size together; default: 1g"},
 	OPTION_END,
 };
-
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Names of all records, oldest first; they begin with the time. */
-static int record_names(struct arena *arena, int records, char ***ret_names, size_t *ret_n)
-{
-	int copy = sys_openat(records, ".", O_RDONLY | O_DIRECTORY, 0);
-	DIR *stream = copy < 0 ? NULL : fdopendir(copy);
-	const struct dirent *item;
-	char **names = arena_array(arena, LIMIT_RECORDS, sizeof(*names));
-	size_t n = 0;
-
-	if (!stream || !names) {
-		if (stream)
-			closedir(stream);
-		else
-			fd_close(&copy);
-		return -EIO;
-	}
-	while ((item = readdir(stream)) && n < LIMIT_RECORDS)
-		if (item->d_name[0] != '.')
-			names[n++] = arena_strdup(arena, item->d_name);
-	closedir(stream);
-	for (size_t i = 0; i < n; i++)
-		if (!names[i])
-			return -ENOMEM;
-	qsort(names, n, sizeof(*names), compare_names);
-	*ret_names = names;
-	*ret_n = n;
-	return 0;
-}
 
 static const struct json_node *read_json(struct arena *arena, int records, const char *name,
 					 const char *file, char **ret_text, size_t *ret_len)
@@ -115,34 +79,6 @@ static int records_list(struct arena *arena, int records, struct rb_err *err)
 	return print_all(&out, err);
 }
 
-int record_lock(int records, const char *name, int operation)
-{
-	CLEANUP_FD int fd = sys_openat(records, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-
-	if (fd >= 0 && flock(fd, operation | LOCK_NB) < 0)
-		return -errno;
-	return fd_take(&fd);
-}
-
-/* -EWOULDBLOCK: it is being replayed. */
-static int remove_record(int records, const char *name)
-{
-	CLEANUP_FD int lock = record_lock(records, name, LOCK_EX);
-
-	return lock < 0 ? lock : file_remove_tree_at(records, name, RECORD_DEPTH);
-}
-
-static int remove_error(struct rb_err *err, int r, const char *name)
-{
-	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
-		return record_error(err, 0, "no such record:", name);
-	if (r != -EWOULDBLOCK)
-		return record_error(err, -r, "cannot remove the record", name);
-	err_set(err, RB_RECORD, 0, "the record '%s' is being replayed", name);
-	err_fix(err, "end the replay first");
-	return -EBUSY;
-}
-
 /* The others are removed when one cannot be; the error is about the last of those. */
 static int records_remove(int records, char **names, size_t n, struct rb_err *err)
 {
@@ -150,33 +86,12 @@ static int records_remove(int records, char **names, size_t n, struct rb_err *er
 
 	for (size_t i = 0; i < n; i++) {
 		bool foreign = names[i][0] == '.' || strchr(names[i], '/');
-		int r = foreign ? -ENOENT : remove_record(records, names[i]);
+		int r = foreign ? -ENOENT : record_remove(records, names[i]);
 
 		if (r < 0)
-			result = remove_error(err, r, names[i]);
+			result = record_remove_error(err, r, names[i]);
 	}
 	return result;
-}
-
-int records_prune(struct arena *arena, int records, size_t keep, uint64_t bytes, struct rb_err *err)
-{
-	char **names;
-	size_t n;
-	size_t first;
-	uint64_t used = 0;
-	int r = record_names(arena, records, &names, &n);
-
-	if (r < 0)
-		return record_error(err, -r, "cannot read", "records");
-	for (first = n; first > 0 && n - first < keep; first--) {
-		(void)file_tree_bytes_at(records, names[first - 1], RECORD_DEPTH, &used);
-		if (used > bytes)
-			break;
-	}
-	for (size_t i = 0; i < first; i++)
-		if ((r = remove_record(records, names[i])) < 0 && r != -EWOULDBLOCK)
-			return remove_error(err, r, names[i]);
-	return 0;
 }
 
 /* Has one of them files that only the launcher's namespace can remove? */

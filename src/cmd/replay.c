@@ -14,11 +14,17 @@ struct replay_options {
 	bool shell;
 	bool quiet;
 	bool print;
+	const char *net;
+	const char *seccomp;
 };
 
 static const struct option_entry replay_option_table[] = {
 	{"shell", 0, OPTION_FLAG, offsetof(struct replay_options, shell), NULL,
 	 "an interactive shell instead of the recorded command"},
+	{"net", 0, OPTION_STRING, offsetof(struct replay_options, net), "none|host|slirp4netns",
+	 "this network instead of the recorded one"},
+	{"seccomp", 0, OPTION_STRING, offsetof(struct replay_options, seccomp), "none",
+	 "without a filter of system calls"},
 	{"quiet", 'q', OPTION_FLAG, offsetof(struct replay_options, quiet), NULL,
 	 "no progress and no summary"},
 	{"print", 0, OPTION_FLAG, offsetof(struct replay_options, print), NULL,
@@ -45,7 +51,7 @@ static void remove_stale(int record)
 	if (!stream)
 		fd_close(&copy);
 	while (stream && (item = readdir(stream)))
-		if (str_starts(item->d_name, "replay-"))
+		if (str_starts(item->d_name, "replay-") || str_eq(item->d_name, RECORD_PARTIAL))
 			(void)file_remove_tree_at(record, item->d_name, RECORD_DEPTH);
 	if (stream)
 		closedir(stream);
@@ -116,6 +122,20 @@ static int describe(struct arena *arena, struct replay *replay, struct strbuf *o
 	return out->failed ? err_set(err, RB_NO_MEMORY, ENOMEM, "record") : 0;
 }
 
+static int rewrite_sandbox(const struct replay_options *options, struct record_rewrite *rewrite,
+			   struct rb_err *err)
+{
+	rewrite->no_filter = options->seccomp != NULL;
+	if (options->net && !(rewrite->net = step_net_mode(options->net, err)))
+		return -EINVAL;
+	if (options->seccomp && !str_eq(options->seccomp, "none")) {
+		err_set(err, RB_USAGE, 0, "--seccomp: unknown choice '%.40s'", options->seccomp);
+		err_fix(err, "use none, or leave it out for the recorded filter");
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int replay_run(struct arena *arena, const struct globals *globals,
 		      const struct replay_options *options, struct replay *replay,
 		      struct rb_err *err)
@@ -131,7 +151,9 @@ static int replay_run(struct arena *arena, const struct globals *globals,
 		.tty = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO),
 		.no_timeout = options->shell,
 	};
-	r = describe(arena, replay, &text, err);
+	r = rewrite_sandbox(options, &replay->rewrite, err);
+	if (r == 0)
+		r = describe(arena, replay, &text, err);
 	run.text = text.text;
 	run.len = text.len;
 	run.scratch = arena_printf(arena, "%s/%s", replay->path, replay->name);

@@ -329,22 +329,14 @@ static int exit_status(const struct job *job)
 	return job->signal ? 128 + job->signal : job->code;
 }
 
-/* The upper directory is the caller's and the next step may have it: so a copy of it is kept. */
 static void keep_upper(struct foreground *f, int record)
 {
 	const struct step_snapshot *snapshot = f->step.root_snapshot;
-	int r = snapshot && snapshot->upper
-			? snap_copy_upper(snapshot->upper, record, "upper", LIMIT_RECORD_UPPER)
-			: 0;
+	int r = snapshot && snapshot->upper ? record_keep_upper(record, snapshot->upper) : 0;
 
-	if (r >= 0)
-		return;
-	(void)file_remove_tree_at(record, "upper", RECORD_DEPTH);
-	log_warn("the record only names the upper directory '%s', without a copy: %s",
-		 snapshot->upper,
-		 r == -EFBIG         ? "it takes more than 256 MiB"
-		 : r == -EWOULDBLOCK ? "the next step has it already"
-				     : strerrordesc_np(-r));
+	if (r < 0)
+		log_warn("the record only names the upper directory '%s', without a copy: %s",
+			 snapshot->upper, record_keep_text(-r));
 }
 
 static int keep_record(struct foreground *f, struct rb_err *err)
@@ -387,6 +379,7 @@ static int run_engine(struct foreground *f, struct rb_err *err)
 	    (f->run->record == STEP_FAILURE && !job_is_ok(&f->job)))
 		r = keep_record(f, err);
 	print_results(f);
+	job_drop_upper(&f->job);
 	return r < 0 ? r : exit_status(&f->job);
 }
 

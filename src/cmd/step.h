@@ -38,20 +38,11 @@ struct step_options {
 int step_spec_text(struct arena *arena, const struct step_options *options, char *const *argv,
 		   struct strbuf *out, struct rb_err *err);
 
+/* A network's name on the command line in the words of a description; NULL: unknown (RB_USAGE). */
+const char *step_net_mode(const char *text, struct rb_err *err);
+
 /* "512", "64k", "100M", "2G": bytes. -EINVAL for anything else. */
 int step_parse_size(const char *text, uint64_t *ret);
-
-/*
- * Removes the oldest records until at most `keep` are left and these take at most `bytes` on
- * disk. Those that are being replayed stay. Errors: RB_RECORD.
- */
-int records_prune(struct arena *arena, int records, size_t keep, uint64_t bytes,
-		  struct rb_err *err);
-
-/* A record's directory, locked shared (replay) or alone: an open descriptor, or -errno. */
-int record_lock(int records, const char *name, int operation);
-
-enum { RECORD_DEPTH = 1100 }; /* directories below a record, an upper one's included */
 
 /* How a step is run in the foreground. */
 struct step_run {

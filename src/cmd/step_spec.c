@@ -212,25 +212,33 @@ static int add_process(const struct step_options *options, char *const *argv, st
 	return 0;
 }
 
-static int add_net(const struct step_options *options, struct strbuf *out, struct rb_err *err)
+const char *step_net_mode(const char *text, struct rb_err *err)
 {
 	static const char *const known[] = {"none", "host", "slirp4netns"};
 	static const char *const modes[] = {"none", "host", "slirp"};
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (str_eq(text, known[i]))
+			return modes[i];
+	(void)usage(err, "use none, host or slirp4netns", "unknown network '%.40s'", text);
+	return NULL;
+}
+
+static int add_net(const struct step_options *options, struct strbuf *out, struct rb_err *err)
+{
 	const char *net = options->net ? options->net : "none";
+	const char *mode = step_net_mode(net, err);
 
 	if (options->cidr && !str_eq(net, "slirp4netns"))
 		return usage(err, "add --net=slirp4netns",
 			     "--cidr is of a network of the step's own");
-	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
-		if (!str_eq(net, known[i]))
-			continue;
-		strbuf_printf(out, ",\"net\":{\"mode\":\"%s\"", modes[i]);
-		if (options->cidr)
-			add_member(out, "cidr", options->cidr);
-		strbuf_add_char(out, '}');
-		return 0;
-	}
-	return usage(err, "use none, host or slirp4netns", "unknown network '%.40s'", net);
+	if (!mode)
+		return -EINVAL;
+	strbuf_printf(out, ",\"net\":{\"mode\":\"%s\"", mode);
+	if (options->cidr)
+		add_member(out, "cidr", options->cidr);
+	strbuf_add_char(out, '}');
+	return 0;
 }
 
 static int add_limits(const struct step_options *options, struct strbuf *out, struct rb_err *err)

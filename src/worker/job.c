@@ -396,7 +396,7 @@ static void empty_directory(int dirfd, const char *path)
 		(void)file_remove_content(fd, LIMIT_UPPER_DEPTH);
 }
 
-static void drop_upper(struct job *job)
+void job_drop_upper(struct job *job)
 {
 	const struct step_snapshot *snapshot = job->step->root_snapshot;
 	bool keep = job->step->keep_upper == STEP_ALWAYS ||
@@ -454,7 +454,6 @@ int job_finish(struct job *job, struct rb_err *err)
 	release_net(job);
 	r = handed_close(&job->handed, err);
 	job_remove_stubs(job);
-	drop_upper(job);
 	job_remove_files(job);
 	job->state = JOB_RELEASED;
 	return r;
@@ -477,6 +476,7 @@ void job_abandon(struct job *job)
 	default: break;
 	}
 	(void)job_finish(job, NULL);
+	job_drop_upper(job);
 }
 
 void job_free(struct job *job)

@@ -149,7 +149,13 @@ int job_signal(struct job *job, int sig, enum job_target target);
  */
 int job_finish(struct job *job, struct rb_err *err);
 
-/* Gives up a job in any state. */
+/*
+ * Empties the upper directory where "keepUpper" says so. After job_finish(), and once nobody wants
+ * to know any more what is in it.
+ */
+void job_drop_upper(struct job *job);
+
+/* Gives up a job in any state, with job_drop_upper(). */
 void job_abandon(struct job *job);
 void job_free(struct job *job);
 

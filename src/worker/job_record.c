@@ -159,6 +159,31 @@ static void write_rootfs(const struct json_node *rootfs, const struct record_rew
 	strbuf_add_char(out, '}');
 }
 
+/* The protections without a filter of system calls. */
+static void write_security(const struct json_node *security, struct strbuf *out)
+{
+	strbuf_add(out, "{\"seccomp\":\"none\"");
+	JSON_FOREACH (member, security) {
+		if (str_eq(member->key, "seccomp"))
+			continue;
+		add_key(out, member->key, false);
+		json_print(member, out);
+	}
+	strbuf_add_char(out, '}');
+}
+
+/* Not as recorded: a replay has streams of its own, and the descriptors of a request are gone. */
+static bool is_left_out(const struct json_node *member, const struct record_rewrite *rewrite)
+{
+	const char *key = member->key;
+
+	return (rewrite->no_timeout && str_eq(key, "timeoutMs")) ||
+	       (rewrite->net && str_eq(key, "net")) ||
+	       (rewrite->no_filter && str_eq(key, "security")) ||
+	       (rewrite->upper &&
+		(str_eq(key, "io") || (str_eq(key, "cgroup") && json_member(member, "fd"))));
+}
+
 void record_describe(const struct json_node *step, const struct record_rewrite *rewrite,
 		     struct strbuf *out)
 {
@@ -166,10 +191,7 @@ void record_describe(const struct json_node *step, const struct record_rewrite *
 
 	strbuf_add_char(out, '{');
 	JSON_FOREACH (member, step) {
-		if (rewrite->no_timeout && str_eq(member->key, "timeoutMs"))
-			continue;
-		/* a replay has streams of its own, and the descriptors of a request are gone */
-		if (rewrite->upper && str_eq(member->key, "io"))
+		if (is_left_out(member, rewrite))
 			continue;
 		add_key(out, member->key, first);
 		first = false;
@@ -180,20 +202,27 @@ void record_describe(const struct json_node *step, const struct record_rewrite *
 		else
 			json_print(member, out);
 	}
+	if (rewrite->net)
+		strbuf_printf(out, ",\"net\":{\"mode\":\"%s\"}", rewrite->net);
+	if (rewrite->no_filter) {
+		add_key(out, "security", false);
+		write_security(json_member(step, "security"), out);
+	}
 	strbuf_add(out, "}\n");
 }
 
-/* A name of its own; several steps may end in one second. Returns the directory. */
+/* A name of its own that sorts by time, also within a second. Returns the directory. */
 static int record_make(int records, char *name, size_t size)
 {
-	time_t now = time(NULL);
+	struct timespec now;
 	struct tm tm;
 
-	gmtime_r(&now, &tm);
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
 	for (int n = 0; n < 1000; n++) {
-		snprintf(name, size, "%04d%02d%02d-%02d%02d%02d-%d", tm.tm_year + 1900,
+		snprintf(name, size, "%04d%02d%02d-%02d%02d%02d.%06ld-%d", tm.tm_year + 1900,
 			 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-			 (int)getpid());
+			 now.tv_nsec / 1000, (int)getpid());
 		if (n > 0)
 			snprintf(name + strlen(name), size - strlen(name), "-%d", n);
 		if (mkdirat(records, name, 0700) == 0)

@@ -5,7 +5,6 @@
  * A signal or cancel that comes before the start is kept; KILL ends the step then.
  */
 #include "base/log.h"
-#include "worker/job_record.h"
 #include "worker/worker_private.h"
 
 enum { NOT_ASKED = 0 };
@@ -53,6 +52,7 @@ static void run_fail(struct run *run, enum worker_kind kind, const struct rb_err
 
 void run_abandon(struct run *run)
 {
+	keeper_end(run);
 	job_abandon(&run->job);
 	run_done(run);
 }
@@ -167,7 +167,7 @@ static struct run *run_new(struct call *call)
 		return NULL;
 	run->worker = worker;
 	run->owner = call->connection;
-	run->streams[0].fd = run->streams[1].fd = run->input.fd = -1;
+	run->streams[0].fd = run->streams[1].fd = run->input.fd = run->keeper = -1;
 	run->kill_us = run->timeout_us = run->orphan_us = run->sample_us = INT64_MAX;
 	for (size_t i = 0; i < ARRAY_LEN(run->job.fds); i++)
 		run->job.fds[i] = -1;
@@ -417,34 +417,31 @@ static void add_answer(struct run *run, struct strbuf *out)
 	message_end(out);
 }
 
-static void keep_record(struct run *run)
-{
-	struct rb_err err = {0};
-
-	if (run->step.record == STEP_ALWAYS ||
-	    (run->step.record == STEP_FAILURE && !job_is_ok(&run->job)))
-		if (record_write(&run->job.arena, run->params, false, &run->job, &run->record,
-				 &err) < 0)
-			worker_log(run->worker, WORKER_LOG_ERROR, err.what);
-}
-
 static void answer(struct run *run)
 {
-	struct rb_err err = {0};
 	struct strbuf out = {0};
-	int r = job_finish(&run->job, &err);
 
-	if (r < 0 || run->daemon_died) {
-		if (r == 0)
-			err = run->daemon_err;
-		run_fail(run, err.code == RB_STEP_NET ? KIND_NET : KIND_ROOTFS, &err, NULL);
-		return;
-	}
-	keep_record(run);
 	log_run(run, "ended");
 	add_answer(run, &out);
+	job_drop_upper(&run->job);
 	connection_send(run->owner, &out, -1);
 	run_done(run);
+}
+
+/* Nothing of it is left but its upper directory. */
+static void release(struct run *run)
+{
+	struct rb_err err = {0};
+	int r = job_finish(&run->job, &err);
+
+	if (r == 0 && !run->daemon_died) {
+		keeper_start(run);
+		return;
+	}
+	if (r == 0)
+		err = run->daemon_err;
+	job_drop_upper(&run->job);
+	run_fail(run, err.code == RB_STEP_NET ? KIND_NET : KIND_ROOTFS, &err, NULL);
 }
 
 static void check_deadlines(struct run *run, int64_t now)
@@ -504,6 +501,8 @@ void run_turn(struct run *run)
 	}
 	check_deadlines(run, sys_now_us());
 	if (run->job.state == JOB_ENDED && streams_ended(run) && job_poststop(&run->job))
+		release(run);
+	if (!run->dead && run->job.state == JOB_RELEASED && keeper_is_done(run))
 		answer(run);
 }
 

@@ -88,6 +88,8 @@ static void wait_for_run(struct worker *w, struct run *run, int64_t *deadline_us
 	for (unsigned i = 0; i < ARRAY_LEN(run->streams); i++)
 		if (run_may_pump(run, i) && connection_may_rest(run->owner))
 			wait_for(w, run->streams[i].fd, POLLIN, FROM_STREAM, run, i);
+	if (run->keeper >= 0)
+		wait_for(w, run->keeper, POLLIN, OF_RUN, run, 0);
 	if (run->input.len > 0 && run->input.fd >= 0)
 		wait_for(w, run->input.fd, POLLOUT, TO_INPUT, run, 0);
 	lower(deadline_us, run->kill_us);

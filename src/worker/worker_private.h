@@ -89,6 +89,7 @@ struct run {
 	const char *id; /* of the request */
 	const struct json_node *params;
 	const char *record; /* NULL: none was written */
+	int keeper;         /* pidfd of who completes it; -1: nobody */
 	struct stream streams[2];
 	struct input input;
 	bool exited, dead;
@@ -206,6 +207,11 @@ const char *run_state_name(const struct run *run);
 void run_stats(const struct run *run, struct strbuf *out);
 void run_tell_stats(struct run *run);
 void run_add_name(const struct run *run, struct strbuf *out); /* "step", "exec" */
+
+/* keeper.c: the record of an ended step, before its answer */
+void keeper_start(struct run *run);
+bool keeper_is_done(struct run *run);
+void keeper_end(struct run *run); /* in the middle of it */
 
 /* lender.c */
 /* false: not now, with the kind and the error. */

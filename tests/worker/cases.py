@@ -75,8 +75,8 @@ class CheckedClient(Client):
 
     validator = None
 
-    def receive(self, timeout=None):
-        message = super().receive(timeout)
+    def _receive(self, timeout):
+        message = super()._receive(timeout)
         self.received = getattr(self, "received", 0) + 1
         if message is not None and jsonschema and self.received <= 40:
             CheckedClient.validator = CheckedClient.validator or validator_of_replies()
@@ -2147,6 +2147,73 @@ def test_a_record_is_written_and_named_in_the_result():
     for name in names:
         subprocess.run([RUNBUILD, "records", "rm", name], check=True)
         assert not (state / name).exists()
+
+
+RECORDS = pathlib.Path(os.environ["HOME"], ".local/state/runbuild/records")
+
+
+@contextlib.contextmanager
+def layers(*names):
+    with tempfile.TemporaryDirectory(dir=Setup.scratch / "s") as top:
+        for name in ("upper", "work"):
+            os.mkdir(os.path.join(top, name))
+        yield {"lower": [base()], "upper": os.path.join(top, "upper"), "work": os.path.join(top, "work")}
+
+
+def test_a_record_keeps_what_the_step_has_left():
+    """A copy, so that neither the next step on the directory nor "keepUpper" changes the evidence."""
+    with layers() as snapshot, Setup() as client:
+        def on_it(name, script, **more):
+            return {**step(name, script), "rootfs": {"snapshot": snapshot}, **more}
+
+        result = client.run(on_it("bad", "echo evidence >/file; exit 4", record="failure",
+                                  onExit={"keepUpper": "never", "changes": True}), timeout=DEADLINE)
+        same("its changes", ["file"], [change["path"] for change in result["changes"]])
+        same("its upper directory", [], os.listdir(snapshot["upper"]))
+        client.run(on_it("next", "echo other >/file"), timeout=DEADLINE)
+        copy = RECORDS / result["record"]
+        same("what is kept", ["result.json", "step.json", "upper"], sorted(os.listdir(copy)))
+        same("the copy", "evidence\n", (copy / "upper" / "file").read_text())
+        replay = subprocess.run([RUNBUILD, "replay", "--print", result["record"]], stdout=subprocess.PIPE, check=True)
+        same("the replay's layers", [str(copy / "upper"), base()],
+             json.loads(replay.stdout)["rootfs"]["snapshot"]["lower"])
+        # more than is kept: a hole takes no room, so the marks of 256 MiB are written
+        big = client.request("step.run", on_it("big", "dd if=/dev/zero of=/big bs=1M count=257 2>/dev/null", record="always"))
+        events = events_until(client, answer_to(big))
+        name = events[-1]["result"]["record"]
+        same("the warnings", ["record"], [m["params"]["kind"] for m in events if m.get("method") == "step.warn"])
+        same("what is kept", ["result.json", "step.json"], sorted(os.listdir(RECORDS / name)))
+        for each in (result["record"], name):
+            subprocess.run([RUNBUILD, "records", "rm", each], check=True)
+
+
+def test_records_of_a_worker_make_room_for_new_ones():
+    with Setup() as client:
+        names = [client.run(step("a", "exit 4", record="always"), timeout=DEADLINE)["record"] for _ in range(22)]
+        same("how many are left", names[-20:], sorted(os.listdir(RECORDS), key=names.index))
+    subprocess.run([RUNBUILD, "records", "prune", "--keep", "0"], check=True)
+    same("what is left", [], os.listdir(RECORDS))
+
+
+def test_a_copy_for_a_record_keeps_nobody_waiting_and_ends_with_its_worker():
+    for ending in ("close", "kill"):
+        with layers() as snapshot:
+            for number in range(4000):
+                pathlib.Path(snapshot["upper"], str(number)).write_bytes(b"x" * 8192)
+            setup = Setup()
+            with setup as client:
+                client.request("step.run", {**step("a", "true"), "rootfs": {"snapshot": snapshot}, "record": "always"})
+                partial = lambda: list(RECORDS.glob("*/partial"))
+                # it may be done before anybody looks
+                wait_until("the copy is being made", lambda: partial() or list(RECORDS.glob("*/upper")))
+                if partial():
+                    same("a step meanwhile", 0, client.run(step("b", "true"), timeout=DEADLINE)["code"])
+                if ending == "kill":
+                    setup.process.kill()
+            nothing_is_left()
+            if ending == "close":
+                same("what is left of the copy", [], partial())
+        subprocess.run([RUNBUILD, "records", "prune", "--keep", "0"], check=True)
 
 
 @only_on(*SOCKETS)

@@ -56,6 +56,22 @@ test_a_step_that_succeeds_is_recorded_only_always() {
 	refused 125 "--record: unknown choice 'sometimes'" '[RB0001]'
 }
 
+test_a_replay_may_have_another_network_and_no_filter() {
+	recorded --net none -- sh -c 'ls /sys/class/net | xargs; grep Seccomp: /proc/self/status | tr -d "\t"'
+	same 'as recorded' $'lo\nSeccomp:2' "$(<"$bundle/out")"
+	replay --net host --seccomp none "$id"
+	same 'the filter' Seccomp:0 "$(tail -n 1 "$bundle/out")"
+	same 'the network' "$("$runbuild" rootless -- sh -c 'ls /sys/class/net | xargs')" "$(head -n 1 "$bundle/out")"
+	replay --net host --print "$id"
+	same 'the rest is as recorded' "$("$runbuild" replay --print "$id" | jq -c 'del(.net, .rootfs.snapshot)')" \
+		"$(jq -c 'del(.net, .rootfs.snapshot)' "$bundle/out")"
+	replay --net bridge "$id"
+	refused 125 "unknown network 'bridge'" '[RB0001]'
+	replay --seccomp default "$id"
+	refused 125 "--seccomp: unknown choice 'default'" '[RB0001]'
+	same 'what is left of the replays' '' "$(find "$records/$id" -name 'replay-*')"
+}
+
 test_the_result_names_the_record() {
 	bundle=$scratch/s/out
 	rm -rf "$records"
