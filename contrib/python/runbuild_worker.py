@@ -6,8 +6,9 @@
                              "rootfs": {"path": "/srv/root"}},
                             output=lambda fd, data: sys.stdout.buffer.write(data))
 
-One thread, no dependencies. Everything but run() is message by message, for loops of one's own:
-fileno() can be polled, receive(0) returns None when nothing is there.
+One thread, no dependencies. Everything but run() and exec() is message by message, for loops of
+one's own: fileno() can be polled, receive(0) returns None when nothing is there. Messages that
+came while an answer was waited for are kept, and receive() returns them first.
 """
 
 import array
@@ -130,10 +131,17 @@ class Client:
 
     def receive(self, timeout=None):
         """The next message; None when there is none within the time, EOFError at the end."""
+        if self.messages:
+            return self.messages.pop(0)
+        return self._receive(timeout)
+
+    def _receive(self, timeout):
         deadline = None if timeout is None else time.monotonic() + timeout
+        poll = select.poll()  # select(2) knows no descriptor above 1023
+        poll.register(self.reader, select.POLLIN)
         while b"\n" not in self.buffer:
-            left = None if deadline is None else max(0, deadline - time.monotonic())
-            if not select.select([self.reader], [], [], left)[0]:
+            left = None if deadline is None else max(0, deadline - time.monotonic()) * 1000
+            if not poll.poll(left):
                 return None
             if not self._read():
                 raise EOFError("the worker is gone")
@@ -145,7 +153,7 @@ class Client:
     def _read(self):
         try:
             if self.sock:
-                data, control, _, _ = self.sock.recvmsg(1 << 18, socket.CMSG_SPACE(4 * 16))
+                data, control, flags, _ = self.sock.recvmsg(1 << 18, socket.CMSG_SPACE(4 * 16))
                 for level, kind, rights in control:
                     if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                         numbers = array.array("i")
@@ -155,6 +163,9 @@ class Client:
                 data = os.read(self.reader, 1 << 18)
         except ConnectionResetError:
             return False
+        # without it a descriptor could be missing and the next one be taken for it
+        if self.sock and flags & socket.MSG_CTRUNC:
+            raise OSError("descriptors were lost: too many are open")
         self.buffer += data
         return bool(data)
 
@@ -162,7 +173,7 @@ class Client:
         """Waits for the answer to a request; other messages go to handle, or are kept."""
         while True:
             try:
-                message = self.receive(timeout)
+                message = self._receive(timeout)
             except (EOFError, BrokenPipeError):
                 raise WorkerError(WORKER_LOST) from None
             if message is None:
@@ -177,25 +188,43 @@ class Client:
                 self.messages.append(message)
 
     def call(self, method, params=None, fds=(), timeout=None):
-        return self.answer(self.request(method, params, fds), timeout=timeout)
+        try:
+            return self.answer(self.request(method, params, fds), timeout=timeout)
+        except (BrokenPipeError, ConnectionResetError):
+            raise WorkerError(WORKER_LOST) from None
 
-    def run(self, step, output=None, fds=(), timeout=None):
-        """Runs a step to its end, hands its output over and acknowledges it. The result."""
+    def run(self, step, output=None, fds=(), timeout=None, warn=None):
+        """Runs a step to its end, hands its output over and acknowledges it. The result.
 
+        output(fd, data) gets what the step writes, warn(kind, text) what is not as asked for.
+        Messages of other steps are kept for receive()."""
+        return self._complete("step.run", step, step["step"], output, fds, timeout, warn)
+
+    def exec(self, process, output=None, fds=(), timeout=None, warn=None):
+        """The same for a further process in a running step: {"step", "exec", "process"}."""
+        return self._complete("step.exec", process, process["exec"], output, fds, timeout, warn)
+
+    def _complete(self, method, params, name, output, fds, timeout, warn):
         def handle(message):
-            params = message.get("params", {})
-            for fd in message["_fds"]:
-                os.close(fd)
-            if message.get("method") != "step.output" or params.get("step") != step["step"]:
+            told = message.get("params", {})
+            if told.get("exec", told.get("step")) != name:
                 self.messages.append(message)
                 return
-            data = output_bytes(params)
+            for fd in message["_fds"]:
+                os.close(fd)
+            if message["method"] == "step.warn" and warn:
+                warn(told["kind"], told["message"])
+            if message["method"] != "step.output":
+                return
+            data = output_bytes(told)
             if output:
-                output(params["fd"], data)
-            self.notify("step.ack", {"step": step["step"], "fd": params["fd"],
-                                     "off": params["off"] + len(data)})
+                output(told["fd"], data)
+            self.notify("step.ack", {"step": name, "fd": told["fd"], "off": told["off"] + len(data)})
 
-        return self.answer(self.request("step.run", step, fds), handle, timeout)
+        try:
+            return self.answer(self.request(method, params, fds), handle, timeout)
+        except (BrokenPipeError, ConnectionResetError):
+            raise WorkerError(WORKER_LOST) from None
 
 
 def output_bytes(params):

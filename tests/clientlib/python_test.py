@@ -43,6 +43,42 @@ class OnEachTransport:
         result = self.client.run(step("yes | head -c 3000000"), lambda fd, data: sizes.append(len(data)))
         self.assertEqual((result["code"], sum(sizes)), (0, 3000000))
 
+    def test_output_of_a_further_process_is_its_own(self):
+        first, inner = [], []
+        held = {"step": "s", "process": {"args": ["sh", "-c", "echo first; read x"], "env": ["PATH=/bin"]},
+                "rootfs": {"path": ROOT}, "io": {"stdin": True}}
+        request = self.client.request("step.run", held)
+        while self.client.receive(30).get("method") != "step.output":
+            pass
+        result = self.client.exec({"step": "s", "exec": "e", "process": {
+            "args": ["sh", "-c", "yes | head -c 700000; exit 4"], "env": ["PATH=/bin"]}},
+            lambda fd, data: inner.append(len(data)), timeout=30)
+        self.assertEqual((result["code"], sum(inner)), (4, 700000))
+        self.client.notify("step.stdin", {"step": "s", "off": 0, "text": "\n"})
+        self.assertEqual(self.client.answer(request, first.append, timeout=30)["code"], 0)
+
+    def test_what_came_meanwhile_is_kept_for_receive(self):
+        request = self.client.request("step.run", step("exit 0"))
+        # the answer to a ping overtakes nothing that was sent before it
+        while self.client.call("step.list", timeout=30)["steps"]:
+            pass
+        kept = [self.client.receive(30) for _ in range(5)]
+        told = [message.get("method") for message in kept]
+        self.assertEqual((told[0], sorted(told[1:4])), ("step.started", ["step.eof", "step.eof", "step.exited"]))
+        self.assertEqual(kept[4]["id"], request)
+
+    def test_warnings_are_handed_over(self):
+        warnings = []
+
+        def take(fd, data):  # more than was ever sent
+            self.client.notify("step.ack", {"step": "s", "fd": fd, "off": 1 << 40})
+
+        self.client.run(step("echo x; read wait", io={"stdin": True}, timeoutMs=60000), take,
+                        warn=lambda kind, text: (warnings.append(kind),
+                                                 self.client.notify("step.stdin", {"step": "s", "off": 0, "eof": True})),
+                        timeout=30)
+        self.assertEqual(len(warnings), 1)
+
     def test_refusals_have_kind_and_code(self):
         with self.assertRaises(WorkerError) as caught:
             self.client.run({"step": "s"})

@@ -17,6 +17,7 @@ import (
 	"github.com/moby/buildkit/identity"
 	"github.com/moby/buildkit/solver/llbsolver/cdidevices"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/bklog"
 	"github.com/moby/buildkit/util/network"
 	"golang.org/x/sys/unix"
 
@@ -38,7 +39,17 @@ type Options struct {
 	CDI *cdidevices.Manager
 	// Rootless leaves cgroups alone, as BuildKit's own executor does then.
 	Rootless bool
+	// DefaultCgroupParent is for steps that do not name one.
+	DefaultCgroupParent string
+	// ProcessMode oci.NoProcessSandbox runs steps in the worker's pid namespace.
+	ProcessMode oci.ProcessMode
+	OOMScoreAdj *int
+	// ApparmorProfile is for steps that are not insecure; it has to be loaded.
+	ApparmorProfile string
 }
+
+// needed are features of the worker that every step relies on.
+var needed = []string{"io.fds", "net.netns", "tty", "snap.overlay"}
 
 // Executor implements BuildKit's executor.Executor.
 type Executor struct {
@@ -93,10 +104,17 @@ func (e *Executor) connection() (*worker.Client, error) {
 		e.client = nil
 	}
 	client, err := e.Connect()
-	if err == nil {
-		e.client = client
+	if err != nil {
+		return nil, err
 	}
-	return client, err
+	for _, feature := range needed {
+		if !client.Has(feature) {
+			client.Close()
+			return nil, fmt.Errorf("the worker lacks %s", feature)
+		}
+	}
+	e.client = client
+	return client, nil
 }
 
 // undo collects what is to be released, last first.
@@ -192,7 +210,7 @@ func (e *Executor) Exec(ctx context.Context, id string, process executor.Process
 	}
 	meta.SecurityMode = s.meta.SecurityMode
 	name := identity.NewID()
-	params := map[string]any{"step": id, "exec": name, "process": processParams(meta)}
+	params := map[string]any{"step": id, "exec": name, "process": e.processParams(meta)}
 	return run(ctx, call{s.client, "step.exec", name, params, nil}, process, nil)
 }
 
@@ -225,6 +243,8 @@ func run(ctx context.Context, c call, process executor.ProcessInfo, started func
 			s.terminal.put(event.Bytes())
 		case "step.ack":
 			s.credit.grow(event.Off)
+		case "step.warn": // a limit that is not enforced, a slower driver
+			bklog.G(ctx).Warnf("step %s: %s: %s", c.name, event.Kind, event.Note)
 		}
 	}, append(c.files, s.files...)...)
 	close(done)
@@ -239,11 +259,7 @@ func run(ctx context.Context, c call, process executor.ProcessInfo, started func
 func startError(err error) error {
 	var refused *worker.Error
 	if errors.As(err, &refused) && refused.Data.Kind == "exec-failed" {
-		code := uint32(126)
-		if refused.Data.RB == "RB0400" {
-			code = 127
-		}
-		return &gatewayapi.ExitError{ExitCode: code, Err: err}
+		return &gatewayapi.ExitError{ExitCode: uint32(refused.Data.ExitCodeHint), Err: err}
 	}
 	return err
 }

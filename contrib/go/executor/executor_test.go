@@ -19,6 +19,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/moby/buildkit/executor"
+	"github.com/moby/buildkit/executor/oci"
 	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/llbsolver/cdidevices"
 	"github.com/moby/buildkit/solver/pb"
@@ -93,6 +94,37 @@ func TestInputReachesTheStepAndEnds(t *testing.T) {
 	process.Stdin = io.NopCloser(strings.NewReader("typed\n"))
 	if _, err := e.Run(context.Background(), "", bind(root), nil, process, nil); err != nil || out.String() != "typed\nend\n" {
 		t.Fatalf("%v, %q", err, out.String())
+	}
+}
+
+func TestOptionsOfTheDaemonReachTheStep(t *testing.T) {
+	e, root := setUp(t)
+	adj := 321
+	e.OOMScoreAdj = &adj
+	for mode, first := range map[oci.ProcessMode]bool{oci.ProcessSandbox: true, oci.NoProcessSandbox: false} {
+		out := &buffer{}
+		e.ProcessMode = mode
+		_, err := e.Run(context.Background(), "", bind(root), nil, shell("cat /proc/self/oom_score_adj; echo $$", out), nil)
+		if err != nil || strings.HasPrefix(out.String(), "321\n1\n") != first || !strings.HasPrefix(out.String(), "321\n") {
+			t.Fatalf("%v: %v, %q", mode, err, out.String())
+		}
+	}
+	e.ApparmorProfile = "runbuild-no-such-profile"
+	if _, err := e.Run(context.Background(), "", bind(root), nil, shell("true", &buffer{}), nil); err == nil {
+		t.Fatal("a profile that is not loaded")
+	}
+	insecure := shell("true", &buffer{})
+	insecure.Meta.SecurityMode = pb.SecurityMode_INSECURE
+	if _, err := e.Run(context.Background(), "", bind(root), nil, insecure, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAProgramThatCannotBeExecutedGives126(t *testing.T) {
+	e, root := setUp(t)
+	process := executor.ProcessInfo{Meta: executor.Meta{Args: []string{"/etc"}, Env: []string{"PATH=/bin"}, Cwd: "/"}}
+	if _, err := e.Run(context.Background(), "", bind(root), nil, process, nil); code(err) != 126 {
+		t.Fatal(err)
 	}
 }
 
@@ -349,7 +381,7 @@ func TestNetworksAreBuildKits(t *testing.T) {
 	e, root := setUp(t)
 	out := &buffer{}
 	p := map[string]any{"step": "ns", "rootfs": map[string]any{"path": root}, "net": params["net"],
-		"process": processParams(shell("readlink /proc/self/ns/net", nil).Meta)}
+		"process": e.processParams(shell("readlink /proc/self/ns/net", nil).Meta)}
 	client, err := e.connection()
 	if err != nil {
 		t.Fatal(err)

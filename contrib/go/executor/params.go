@@ -52,18 +52,24 @@ func (e *Executor) stepParams(ctx context.Context, id string, root executor.Moun
 	if meta.SecurityMode == pb.SecurityMode_INSECURE {
 		params["security"] = map[string]any{"mode": "insecure"}
 	}
+	if e.ProcessMode == oci.NoProcessSandbox {
+		params["pid"] = "host"
+	}
+	if meta.CgroupParent == "" {
+		meta.CgroupParent = e.DefaultCgroupParent
+	}
 	if cgroup := cgroupParams(*meta); cgroup != nil && !e.Rootless {
 		params["cgroup"] = cgroup
 	}
 	if err := e.inject(params, meta); err != nil {
 		return nil, nil, err
 	}
-	params["process"] = processParams(*meta)
+	params["process"] = e.processParams(*meta)
 	files, err := networkParams(namespace, params, meta.NetMode, u)
 	return params, files, err
 }
 
-func processParams(meta executor.Meta) map[string]any {
+func (e *Executor) processParams(meta executor.Meta) map[string]any {
 	process := map[string]any{"args": meta.Args, "env": meta.Env, "cwd": meta.Cwd, "tty": meta.Tty,
 		"noNewPrivileges": false}
 	if meta.Cwd == "" {
@@ -85,6 +91,12 @@ func processParams(meta executor.Meta) map[string]any {
 	}
 	if limits != nil {
 		process["rlimits"] = limits
+	}
+	if e.OOMScoreAdj != nil {
+		process["oomScoreAdj"] = *e.OOMScoreAdj
+	}
+	if e.ApparmorProfile != "" && meta.SecurityMode != pb.SecurityMode_INSECURE {
+		process["apparmor"] = e.ApparmorProfile
 	}
 	return process
 }

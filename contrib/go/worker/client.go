@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 )
@@ -23,10 +24,13 @@ type Error struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
 	Data    struct {
-		Kind string `json:"kind"`
-		Path string `json:"path"`
-		Hint string `json:"hint"`
-		RB   string `json:"rb"`
+		Kind         string   `json:"kind"`
+		Path         string   `json:"path"`
+		Hint         string   `json:"hint"`
+		RB           string   `json:"rb"`
+		Errno        int      `json:"errno"`
+		Members      []string `json:"members"`
+		ExitCodeHint int      `json:"exitCodeHint"`
 	} `json:"data"`
 }
 
@@ -46,9 +50,11 @@ type Result struct {
 		Killed bool   `json:"killed"`
 		Count  uint64 `json:"count"`
 	} `json:"oom"`
+	Reason string `json:"reason"` // of a step that was cancelled
+	Record string `json:"record"` // for `runbuild replay`
 }
 
-// Event is a notification about a step.
+// Event is a notification about a step. Of "step.warn" Kind and Note say what is not as asked for.
 type Event struct {
 	Method string
 	Step   string `json:"step"`
@@ -86,6 +92,8 @@ type Client struct {
 	pending map[uint64]chan answer
 	events  map[string]func(*Event)
 	lost    bool
+	// features are set before anybody else has the client
+	features []string
 }
 
 // Connect uses the socket of `runbuild worker --listen`.
@@ -123,12 +131,27 @@ func Spawn(program string) (*Client, error) {
 func start(conn *net.UnixConn, command *exec.Cmd) (*Client, error) {
 	c := &Client{conn: conn, command: command, pending: map[uint64]chan answer{}, events: map[string]func(*Event){}}
 	go c.read()
-	if _, err := c.Call(context.Background(), "hello", map[string]any{"versions": []int{1}, "client": "go"}); err != nil {
+	if err := c.hello(); err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
 }
+
+func (c *Client) hello() error {
+	var said struct {
+		Features []string `json:"features"`
+	}
+	result, err := c.Call(context.Background(), "hello", map[string]any{"versions": []int{1}, "client": "go"})
+	if err == nil {
+		err = json.Unmarshal(result, &said)
+	}
+	c.features = said.Features
+	return err
+}
+
+// Has tells whether the worker has a feature. Ask before relying on one.
+func (c *Client) Has(feature string) bool { return slices.Contains(c.features, feature) }
 
 // Lost tells that the connection has ended: every call would give ErrLost.
 func (c *Client) Lost() bool {
@@ -275,11 +298,26 @@ func (c *Client) Notify(method string, params any) error {
 	return c.send(map[string]any{"jsonrpc": "2.0", "method": method, "params": params}, nil)
 }
 
+// Acknowledge lets the worker send more of a stream: all up to this step.output was consumed. A
+// stream whose output nobody acknowledges stops after its window, 256 KiB.
+func (c *Client) Acknowledge(output *Event) error {
+	name := output.Step
+	if output.Exec != "" {
+		name = output.Exec
+	}
+	return c.Notify("step.ack", map[string]any{"step": name, "fd": output.FD, "off": output.Off + uint64(len(output.Bytes()))})
+}
+
 // Run sends step.run or step.exec and waits for the result. name is the step's or exec's own name,
-// whose events go to handle, one at a time, from the client's reading goroutine. When ctx ends the
-// step is cancelled, and its result awaited.
+// whose events go to handle, one at a time, from the client's reading goroutine: it must not wait
+// for another answer, and acknowledges output or has it acknowledged. When ctx ends the step is
+// cancelled, and its result awaited.
 func (c *Client) Run(ctx context.Context, method, name string, params any, handle func(*Event), files ...*os.File) (*Result, error) {
 	c.mu.Lock()
+	if c.events[name] != nil {
+		c.mu.Unlock()
+		return nil, fmt.Errorf("a step called %q is running", name) // its events are not ours
+	}
 	c.events[name] = handle
 	c.mu.Unlock()
 	defer func() {

@@ -69,11 +69,62 @@ func TestBytesThatAreNoText(t *testing.T) {
 	}
 }
 
+func TestMoreThanAWindowComesWhenItIsAcknowledged(t *testing.T) {
+	client, root := setUp(t)
+	total := 0
+	_, err := client.Run(context.Background(), "step.run", "w", step(root, "w", "yes | head -c 700000"), func(event *Event) {
+		if event.Method == "step.output" {
+			total += len(event.Bytes())
+			client.Acknowledge(event)
+		}
+	})
+	if err != nil || total != 700000 {
+		t.Fatal(err, total)
+	}
+}
+
+func TestANameInUseIsRefusedAndTheFirstGoesOn(t *testing.T) {
+	client, root := setUp(t)
+	started, done := make(chan struct{}), make(chan error)
+	var out strings.Builder
+	params := step(root, "twice", "read x; echo $x; exit 3")
+	params["io"] = map[string]any{"stdin": true}
+	go func() {
+		result, err := client.Run(context.Background(), "step.run", "twice", params, func(event *Event) {
+			switch event.Method {
+			case "step.started":
+				close(started)
+			case "step.output":
+				out.Write(event.Bytes())
+			}
+		})
+		if err == nil && *result.Code != 3 {
+			err = fmt.Errorf("code %d", *result.Code)
+		}
+		done <- err
+	}()
+	<-started
+	if _, err := client.Run(context.Background(), "step.run", "twice", params, func(*Event) {}); err == nil {
+		t.Fatal("it ran twice")
+	}
+	client.Notify("step.stdin", map[string]any{"step": "twice", "off": 0, "text": "more\n"})
+	if err := <-done; err != nil || out.String() != "more\n" {
+		t.Fatal(err, out.String())
+	}
+}
+
+func TestFeaturesAreKnown(t *testing.T) {
+	client, _ := setUp(t)
+	if !client.Has("io.fds") || client.Has("io.telepathy") {
+		t.Fatal(client.features)
+	}
+}
+
 func TestARefusalHasItsKind(t *testing.T) {
 	client, _ := setUp(t)
 	_, err := client.Call(context.Background(), "step.run", map[string]any{"step": "x", "new": 1})
 	var refused *Error
-	if !errors.As(err, &refused) || refused.Data.Kind != "unknown-member" || refused.Code != -32602 {
+	if !errors.As(err, &refused) || refused.Data.Kind != "unknown-member" || refused.Code != -32602 || fmt.Sprint(refused.Data.Members) != "[/new]" {
 		t.Fatal(err)
 	}
 }
