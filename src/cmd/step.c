@@ -88,6 +88,8 @@ struct foreground {
 	bool terminal; /* the pump runs */
 	int signals;
 	int64_t kill_at_us; /* 0: not asked to end */
+	int early[8];       /* signals from before its program was known to run */
+	size_t n_early;
 	bool daemon_died;
 	struct rb_err daemon_err;
 	const char *record; /* its id, once it is written */
@@ -103,12 +105,21 @@ static void block_signals(sigset_t *set)
 	(void)sigprocmask(SIG_BLOCK, set, NULL);
 }
 
+/* The program may have said that it runs before its set-up was told to have ended. */
+static void send_signal(struct foreground *f, int sig)
+{
+	if (f->job.state < JOB_RUNNING && f->n_early < ARRAY_LEN(f->early))
+		f->early[f->n_early++] = sig;
+	else
+		(void)job_signal(&f->job, sig, JOB_INIT);
+}
+
 /* Asked to end: TERM first, KILL after the grace time; asked again: KILL. */
 static void end_step(struct foreground *f, int sig)
 {
 	int64_t now = sys_now_us();
 
-	(void)job_signal(&f->job, f->kill_at_us ? SIGKILL : sig, JOB_INIT);
+	send_signal(f, f->kill_at_us ? SIGKILL : sig);
 	f->kill_at_us = now + (int64_t)f->step.grace_ms * 1000;
 }
 
@@ -127,7 +138,7 @@ static void take_signals(struct foreground *f)
 			f->job.cancelled = true;
 			end_step(f, sig);
 		} else {
-			(void)job_signal(&f->job, sig, JOB_INIT);
+			send_signal(f, sig);
 		}
 	}
 }
@@ -223,6 +234,8 @@ static int run_loop(struct foreground *f, struct rb_err *err)
 		wait_once(f);
 	if (r < 0)
 		return r;
+	for (size_t i = 0; i < f->n_early; i++)
+		(void)job_signal(&f->job, f->early[i], JOB_INIT);
 	if (f->step.spec.process.terminal) {
 		tty_pump_begin(&f->pump, f->job.launch.tty_master);
 		f->terminal = true;

@@ -379,8 +379,11 @@ size_t add_output(struct strbuf *out, const char *bytes, size_t len, bool last)
 	while (valid < len && bytes[valid] != '\0') {
 		int n = utf8_char((const unsigned char *)bytes + valid, len - valid);
 
-		if (n == -1 && !last && valid > 0)
-			len = valid; /* the rest of the character is still to come */
+		/* the rest of the character is still to come */
+		if (n == -1 && !last && valid == 0)
+			return 0;
+		if (n == -1 && !last)
+			len = valid;
 		if (n <= 0)
 			break;
 		valid += (size_t)n;

@@ -89,7 +89,8 @@ void message_end(struct strbuf *out);                         /* }} */
 
 /*
  * "text" for len bytes that are UTF-8 without NUL, else "data" in base64. A character that is cut
- * off at the end is left for the next time unless `last`; returns the bytes taken.
+ * off at the end is left for the next time unless `last`; returns the bytes taken, 0 with nothing
+ * added when there is only such a character.
  */
 size_t add_output(struct strbuf *out, const char *bytes, size_t len, bool last);
 

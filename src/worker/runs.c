@@ -600,8 +600,22 @@ static void send_output(struct run *run, unsigned number, const char *bytes, siz
 	message_end(&out);
 	stream->off += taken;
 	stream->n_carry = len - taken;
-	memcpy(stream->carry, bytes + taken, stream->n_carry);
-	connection_send(run->owner, &out, -1);
+	memmove(stream->carry, bytes + taken, stream->n_carry);
+	if (taken)
+		connection_send(run->owner, &out, -1);
+	else
+		strbuf_free(&out);
+}
+
+/* The first bytes of what is kept of a character. */
+static void send_part(struct run *run, unsigned number, const char *bytes, size_t len)
+{
+	struct stream *stream = &run->streams[number];
+	size_t rest = stream->n_carry - len;
+
+	send_output(run, number, bytes, len, true);
+	memcpy(stream->carry, bytes + len, rest);
+	stream->n_carry = rest;
 }
 
 static void end_stream(struct run *run, unsigned number)
@@ -630,14 +644,18 @@ void run_pump(struct run *run, unsigned number)
 	struct stream *stream = &run->streams[number];
 	char bytes[WORKER_OUTPUT_CUT];
 	uint64_t window = run->step.io.window;
+	uint64_t room = window ? window - (stream->off - stream->acked) : UINT64_MAX;
 	size_t most = sizeof(bytes) - stream->n_carry;
 	ssize_t got;
 
-	/* what is kept of a character was read under the window that is left now */
-	if (window && window - (stream->off - stream->acked) < most)
-		most = (size_t)(window - (stream->off - stream->acked));
-	if (most > stream->n_carry && window && most + stream->n_carry > sizeof(bytes))
-		most -= stream->n_carry;
+	/* a window that ends within a character: its bytes are sent as such */
+	if (room <= stream->n_carry) {
+		memcpy(bytes, stream->carry, stream->n_carry);
+		send_part(run, number, bytes, (size_t)room);
+		return;
+	}
+	if (room - stream->n_carry < most)
+		most = (size_t)room - stream->n_carry;
 	memcpy(bytes, stream->carry, stream->n_carry);
 	got = read(stream->fd, bytes + stream->n_carry, most);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))

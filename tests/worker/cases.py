@@ -657,6 +657,34 @@ def test_a_further_process_shares_the_step():
         same("the kind", "no-such-step", error.kind)
 
 
+def test_a_further_process_has_terminal_signals_and_figures_of_its_own():
+    with Setup() as client:
+        request = client.request("step.run", step("a", "echo up; exec sleep 1000"))
+        events_until(client, method("step.output"))
+        inner = client.request("step.exec", {"step": "a", "exec": "e", "process": {
+            "args": ["sh", "-c", "trap 'exit 9' USR1; read x; stty size; while :; do read x; done"], "env": ["PATH=/bin"],
+            "tty": True, "rows": 20, "cols": 70}})
+        events_until(client, method("step.started"))
+        client.call("step.resize", {"step": "e", "rows": 33, "cols": 99})
+        client.notify("step.stdin", {"step": "e", "off": 0, "text": "\n"})
+        message = events_until(client, lambda m: m.get("method") == "step.output" and "33 99" in m["params"]["text"])[-1]
+        same("whose output", ("a", "e"), (message["params"]["step"], message["params"]["exec"]))
+        figures = client.call("stats", {"step": "e"})
+        same("whose figures", ("a", "e", "running"), (figures["step"], figures["exec"], figures["state"]))
+        assert figures["output"]["1"] >= 5, figures
+        same("who is listed", {"a", "e"}, {each["step"] for each in client.call("step.list")["steps"]})
+        client.call("step.signal", {"step": "e", "signal": "USR1"})
+        same("its end", 9, events_until(client, answer_to(inner))[-1]["result"]["code"])
+        inner = client.request("step.exec", {"step": "a", "exec": "f", "process": {"args": ["sleep", "1000"], "env": ["PATH=/bin"]}})
+        events_until(client, method("step.started"))
+        client.call("step.cancel", {"step": "f"})
+        result = events_until(client, answer_to(inner))[-1]["result"]
+        same("a cancelled one", (True, "KILL"), (result["cancelled"], result["signal"]))
+        same("the step goes on", ["a"], [each["step"] for each in client.call("step.list")["steps"]])
+        client.call("step.cancel", {"step": "a"})
+        events_until(client, answer_to(request))
+
+
 def test_an_exec_ends_with_its_step():
     with Setup() as client:
         client.request("step.run", step("a", "echo up; exec sleep 1000"))
@@ -693,6 +721,19 @@ def test_input_at_a_wrong_offset_cancels_the_step():
         same("the end", (True, "bad-offset"), (result["cancelled"], result["reason"]))
 
 
+def test_more_input_than_the_credit_cancels_the_step():
+    with Setup() as client:
+        limit = client.info["limits"]["window"]
+        request = client.request("step.run", {**step("a", "echo up; exec sleep 1000"), "io": {"stdin": True}})
+        events_until(client, method("step.output"))
+        # the pipe takes 64 KiB of it, and the step nothing
+        for off in range(0, limit + 65536, 65536):
+            client.notify("step.stdin", {"step": "a", "off": off, "text": "x" * 65536})
+        client.notify("step.stdin", {"step": "a", "off": limit + 65536, "text": "x"})
+        result = events_until(client, answer_to(request))[-1]["result"]
+        same("the end", (True, "bad-offset"), (result["cancelled"], result["reason"]))
+
+
 def test_a_stream_stops_at_exactly_its_window_and_ping_is_answered():
     window = 65536
     with Setup() as client:
@@ -718,6 +759,40 @@ def test_a_stream_stops_at_exactly_its_window_and_ping_is_answered():
                 break
         same("all bytes", 48 * 65536, total)
         same("the answer's count", total, message["result"]["output"]["1"])
+
+
+def test_each_stream_has_its_own_window_and_old_acknowledgements_change_nothing():
+    window = 4096
+    with Setup() as client:
+        request = client.request("step.run", step(
+            "a", "(head -c 100000 /dev/zero; echo) & head -c 3000 /dev/zero >&2; read x; head -c 3000 /dev/zero >&2; wait",
+            io={"window": window, "stdin": True}))
+        got = {1: 0, 2: 0}
+
+        def read_until(done):
+            while not done():
+                message = client.receive(DEADLINE)
+                assert message is not None, got
+                if message.get("method") == "step.output":
+                    params = message["params"]
+                    same("where it begins", got[params["fd"]], params["off"])
+                    got[params["fd"]] += len(output_bytes(params))
+                    assert got[1] <= window and got[2] - acked <= window, (got, acked)
+                assert message.get("method") != "step.warn", message
+
+        acked = 0
+        read_until(lambda: got == {1: window, 2: 3000})
+        for off in (3000, 1000, 3000, 0):  # repeated and late ones
+            client.notify("step.ack", {"step": "a", "fd": 2, "off": off})
+        acked = 3000
+        client.notify("step.stdin", {"step": "a", "off": 0, "text": "\n"})
+        # the other stream stands still all the while
+        read_until(lambda: got == {1: window, 2: 6000})
+        client.notify("step.ack", {"step": "a", "fd": 2, "off": 6001})
+        same("more than was sent", "bad-notification", events_until(client, method("step.warn"))[-1]["params"]["kind"])
+        client.call("step.cancel", {"step": "a"})
+        result = events_until(client, answer_to(request))[-1]["result"]
+        same("its end", True, result["cancelled"])
 
 
 def test_a_peer_that_stops_reading_stops_only_output():
@@ -753,6 +828,31 @@ def test_characters_are_not_cut():
             if message.get("method") == "step.output":
                 parts.append(message["params"]["text"])
         same("the text", text, "".join(parts))
+        # one byte at a time, each told before the next is written
+        request = client.request("step.run", step("b", "for byte in '\\342' '\\202' '\\254' '\\342'; do read x; printf $byte; echo >&2; done",
+                                                  io={"stdin": True}))
+        events_until(client, method("step.started"))
+        parts = []
+        for off in range(4):
+            client.notify("step.stdin", {"step": "b", "off": off, "text": "\n"})
+            parts += events_until(client, lambda m: m.get("method") == "step.output" and m["params"]["fd"] == 2)
+        parts += events_until(client, answer_to(request))
+        told = [m["params"] for m in parts if m.get("method") == "step.output" and m["params"]["fd"] == 1]
+        same("a whole character, and the beginning of one at the end", [(0, "€", None), (3, None, "4g==")],
+             [(each["off"], each.get("text"), each.get("data")) for each in told])
+
+
+def test_a_window_is_kept_within_a_character():
+    with Setup() as client:
+        request = client.request("step.run", step("a", "printf 'a€€€'", io={"window": 2}))
+        got, off = b"", 0
+        while (message := client.receive(DEADLINE)).get("id") != request:
+            if message.get("method") == "step.output":
+                data = output_bytes(message["params"])
+                assert message["params"]["off"] == off and len(data) <= 2, message
+                got, off = got + data, off + len(data)
+                client.notify("step.ack", {"step": "a", "fd": 1, "off": off})
+        same("the bytes", "a€€€", got.decode())
 
 
 def test_merged_streams_keep_their_order():
@@ -2067,6 +2167,51 @@ def test_with_on_eof_drain_running_steps_finish():
     done = subprocess.run([RUNBUILD, "worker", "--stdio"], input=text, stdout=subprocess.PIPE,
                           timeout=DEADLINE, check=True)
     same("the last answer", 0, json.loads(done.stdout.splitlines()[-1])["result"]["code"])
+
+
+@only_on("stdio")
+def test_a_peer_that_reads_no_more_ends_the_steps_also_when_they_would_drain():
+    setup = Setup(onEof="drain")
+    setup.client.request("step.run", step("a", "echo up; exec sleep 1000"))
+    events_until(setup.client, method("step.output"))
+    process = setup.client.process
+    process.stdin.close()
+    process.stdout.close()
+    process.wait(DEADLINE)
+    nothing_is_left()
+
+
+def test_each_worker_has_a_name_of_its_own():
+    names = []
+    for _ in range(2):
+        with Setup() as client:
+            names.append(client.info["workerId"])
+            same("which boot it is", pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip(), client.info["bootId"])
+    assert names[0] != names[1], names
+
+
+def test_a_snapshot_is_mounted_by_the_driver_that_was_asked_for():
+    with Setup() as client:
+        drivers = ["native"]
+        if shutil.which("fuse-overlayfs") and os.access("/dev/fuse", os.R_OK | os.W_OK):
+            drivers += ["fuse", "fuse-path"]
+        for driver in drivers:
+            for options in ([], ["volatile"]) if driver == "native" else ([],):
+                with layers() as snapshot:
+                    request = client.request("step.run", {**step("a", "echo x >/new; grep ' / ' /proc/mounts"), "rootfs": {
+                        "snapshot": {**snapshot, "driver": driver, "options": options}}})
+                    events = events_until(client, answer_to(request))
+                    result = events[-1]["result"]
+                    text = "".join(m["params"].get("text", "") for m in events if m.get("method") == "step.output")
+                    same(f"the driver {driver}", (driver[:4], snapshot["upper"]), (result["snapshot"]["driver"][:4], result["snapshot"]["upper"]))
+                    same("the file system", "overlay" if driver == "native" else "fuse.fuse-overlayfs", text.split()[2])
+                    # "fsync=volatile" for newer kernels
+                    same(f"the option {options}", bool(options), bool(re.search(r"[,=]volatile\b", text)))
+                    same("what is written", ["new"], os.listdir(snapshot["upper"]))
+                    same("the slow one is told", ["snapshot"] * (driver != "native"),
+                         [m["params"]["kind"] for m in events if m.get("method") == "step.warn"])
+        result = client.run({**step("b", "exit 0"), "rootfs": {"snapshot": {"lower": [base()], "driver": "bind"}}}, timeout=DEADLINE)
+        same("a single layer", "bind", result["snapshot"]["driver"])
 
 
 def test_shutdown_drains_or_ends_now():

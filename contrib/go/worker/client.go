@@ -28,7 +28,7 @@ type Error struct {
 		Path         string   `json:"path"`
 		Hint         string   `json:"hint"`
 		RB           string   `json:"rb"`
-		Errno        int      `json:"errno"`
+		Errno        string   `json:"errno"` // its name
 		Members      []string `json:"members"`
 		ExitCodeHint int      `json:"exitCodeHint"`
 	} `json:"data"`

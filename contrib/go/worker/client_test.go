@@ -113,6 +113,15 @@ func TestANameInUseIsRefusedAndTheFirstGoesOn(t *testing.T) {
 	}
 }
 
+func TestAnErrorNamesTheErrno(t *testing.T) {
+	client, _ := setUp(t)
+	_, err := client.Call(context.Background(), "step.run", step("/no/such/root", "x", "true"))
+	var refused *Error
+	if !errors.As(err, &refused) || refused.Data.Errno != "ENOENT" || refused.Data.Hint == "" || client.Lost() {
+		t.Fatal(err)
+	}
+}
+
 func TestFeaturesAreKnown(t *testing.T) {
 	client, _ := setUp(t)
 	if !client.Has("io.fds") || client.Has("io.telepathy") {
