@@ -135,6 +135,13 @@ static int read_interface(const struct rootless_arguments *arguments, struct net
 		err_fix(err, "leave it out for 65520");
 		return -EINVAL;
 	}
+	/* RFC 8200, 5; the kernel takes IPv6 from an interface with less */
+	if (arguments->ipv6 && arguments->mtu && arguments->mtu < 1280) {
+		err_set(err, RB_USAGE, 0, "--mtu: %u is less than the 1280 of --ipv6",
+			arguments->mtu);
+		err_fix(err, "leave it out for 65520");
+		return -EINVAL;
+	}
 	/* netdevice(7): IFNAMSIZ with its end mark */
 	if (name && (!name[0] || strlen(name) > 15 || strpbrk(name, "/: \t%"))) {
 		err_set(err, RB_USAGE, 0, "--ifname: '%.40s' is no interface name", name);

@@ -57,6 +57,9 @@ int net_cidr_read(const char *text, uint32_t *ret_network, unsigned *ret_prefix)
 	network = ntohl(in.s_addr);
 	if ((uint32_t)(network << prefix))
 		return -EDOM;
+	/* this network, loopback, multicast and what is reserved: RFC 6890; nobody answers there */
+	if (network >> 24 == 0 || network >> 24 == 127 || network >= 0xe0000000)
+		return -EADDRNOTAVAIL;
 	*ret_network = network;
 	*ret_prefix = prefix;
 	return 0;

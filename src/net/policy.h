@@ -27,7 +27,8 @@ int net_policy_mode(const char *text, enum net_policy_mode *ret_mode);
 
 /*
  * "10.0.2.0/24", as slirp4netns takes it; the network in host byte order. -EINVAL: it is not
- * ADDRESS/BITS; -ERANGE: not between /1 and /25; -EDOM: it has bits behind the prefix.
+ * ADDRESS/BITS; -ERANGE: not between /1 and /25; -EDOM: it has bits behind the prefix;
+ * -EADDRNOTAVAIL: no machine can have its addresses.
  */
 int net_cidr_read(const char *text, uint32_t *ret_network, unsigned *ret_prefix);
 

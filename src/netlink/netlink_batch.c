@@ -203,7 +203,7 @@ int netlink_configure(const struct netlink_link *link, struct rb_err *err)
 	return rc;
 }
 
-/* ip-rule(8): fwmark MARK lookup MARK. */
+/* ip-rule(8): fwmark MARK lookup MARK priority MARK. */
 static void batch_rule(struct batch *batch, uint32_t mark)
 {
 	struct fib_rule_hdr *rule = batch_begin(batch, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL,
@@ -211,6 +211,8 @@ static void batch_rule(struct batch *batch, uint32_t mark)
 
 	rule->family = AF_INET;
 	rule->action = FR_ACT_TO_TBL;
+	/* one without a priority is never the same as another: it would be made each time */
+	mnl_attr_put_u32(batch->message, FRA_PRIORITY, mark);
 	mnl_attr_put_u32(batch->message, FRA_FWMARK, mark);
 	mnl_attr_put_u32(batch->message, FRA_TABLE, mark);
 	batch_end(batch);

@@ -49,6 +49,10 @@ int net_cidr_parse(const char *text, struct net_options *options, struct rb_err 
 	} else if (rc == -ERANGE) {
 		err_set(err, RB_USAGE, 0, "--cidr: '%.40s' is not between /1 and /25", text);
 		err_fix(err, "use a larger network, for example 10.0.3.0/24");
+	} else if (rc == -EADDRNOTAVAIL) {
+		err_set(err, RB_USAGE, 0, "--cidr: '%.40s' has addresses that no machine can have",
+			text);
+		err_fix(err, "use a network for private use, for example 10.0.3.0/24");
 	} else if (rc < 0) {
 		err_set(err, RB_USAGE, 0, "--cidr: '%.40s' has bits behind its prefix", text);
 		err_fix(err, "give the address of the network itself, with zeros at its end");

@@ -209,12 +209,18 @@ test_a_helper_that_does_nothing_is_noticed() {
 }
 
 test_usage_errors_name_the_option() {
+	local network
+
 	fails_with 125 RB0001 "'bridge'" 'host, none, slirp4netns, pasta' -- rootless --net=bridge -- true
 	fails_with 125 RB0001 --mtu -- rootless --mtu=67 -- true
 	fails_with 125 RB0001 --mtu -- rootless --mtu=65522 -- true
 	fails_with 1 RB0001 --no-such-option -- rootless --no-such-option -- true
 	fails_with 125 RB0001 --cidr '/26' -- rootless --net=slirp4netns --cidr=10.0.2.0/26 -- true
 	fails_with 125 RB0001 --cidr -- rootless --net=slirp4netns --cidr=10.0.2.1/24 -- true
+	for network in 0.0.0.0/8 127.0.0.0/16 224.0.0.0/24 240.0.0.0/4 255.255.255.0/24; do
+		fails_with 125 RB0001 --cidr 'no machine can have' -- rootless --net=slirp4netns --cidr="$network" -- true
+	done
+	fails_with 125 RB0001 --mtu 1280 -- rootless --net=slirp4netns --ipv6 --mtu=1279 -- true
 	fails_with 125 RB0001 --cidr -- rootless --net=slirp4netns --cidr=10.0.2/24 -- true
 	fails_with 125 RB0001 --ifname -- rootless --net=slirp4netns --ifname=a/b -- true
 	fails_with 125 RB0001 --publish 'protocol is missing' -- rootless --net=slirp4netns -p 80:80 -- true

@@ -150,6 +150,7 @@ test_a_killed_forwarder_is_replaced_with_its_ports() {
 	await 10 eval '[[ $(end ask 192.0.2.1 192.0.2.1 8081 peer) == 192.0.2.1 ]]' || fail 'no tcp'
 	same 'udp' 127.0.0.1 "$(end udp 127.0.0.1 127.0.0.1 8081 1)"
 	contains "$scratch/launcher.err" 'builtin port driver has ended with signal 9'
+	same 'rules for the way back' 1 "$(as_user runbuild enter --state-dir="$state" -- ip rule | grep -c fwmark)"
 }
 
 test_a_forwarder_ends_with_a_killed_launcher() {
