@@ -140,21 +140,40 @@ void job_remove_files(const struct job *job)
 	}
 }
 
-static bool is_in_a_layer(const struct step_snapshot *snapshot, const char *path)
+static int open_in(int tree, const char *path)
 {
-	bool found = false;
+	return sys_openat2(tree, path, O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+}
 
-	for (size_t i = 0; i < snapshot->lower.n && !found; i++) {
-		CLEANUP_FD int layer = sys_openat(AT_FDCWD, snapshot->lower.v[i],
-						  O_PATH | O_DIRECTORY, 0);
-		CLEANUP_FD int fd = layer < 0
-					    ? layer
-					    : sys_openat2(layer, path, O_PATH, 0,
-							  RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+/*
+ * Has this tree the file, or may it be made there? We have the rights that the step's root has. Of
+ * a tree that cannot be opened the mount itself will say so.
+ */
+static bool tree_takes_resolv(const char *path, bool only_read)
+{
+	CLEANUP_FD int tree = sys_openat(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0);
+	CLEANUP_FD int file = tree < 0 ? tree : open_in(tree, "etc/resolv.conf");
+	CLEANUP_FD int etc = tree < 0 ? tree : open_in(tree, "etc");
 
-		found = fd >= 0;
-	}
-	return found;
+	if (only_read || tree < 0 || file >= 0)
+		return file >= 0 || (tree < 0 && !only_read);
+	return sys_faccessat2(etc < 0 ? tree : etc, "", W_OK | X_OK, AT_EACCESS | AT_EMPTY_PATH) ==
+	       0;
+}
+
+/* What is mounted upon /etc has the file, or room for it, or says that it has not. */
+static bool root_takes_resolv(const struct step *step)
+{
+	const struct step_snapshot *snapshot = step->root_snapshot;
+	bool takes = step->root == STEP_FD || (snapshot && snapshot->upper);
+
+	for (size_t i = 0; i < step->spec.n_mounts; i++)
+		takes |= str_eq(step->spec.mounts[i].destination, "/etc");
+	if (step->root == STEP_PATH)
+		takes |= tree_takes_resolv(step->spec.root_path, false);
+	for (size_t i = 0; snapshot && i < snapshot->lower.n && !takes; i++)
+		takes = tree_takes_resolv(snapshot->lower.v[i], true);
+	return takes;
 }
 
 /*
@@ -164,14 +183,12 @@ static bool is_in_a_layer(const struct step_snapshot *snapshot, const char *path
 static void check_resolv(struct job *job)
 {
 	const struct step *step = job->step;
-	const struct step_snapshot *root = step->root_snapshot;
 
-	if (!job->resolv || step->resolv || step->resolv_path || !root || root->upper ||
-	    is_in_a_layer(root, "etc/resolv.conf"))
+	if (!job->resolv || step->resolv || step->resolv_path || root_takes_resolv(step))
 		return;
 	job->resolv = NULL;
-	job->warning = "names are not resolved in the step: its root may only be read and has no "
-		       "/etc/resolv.conf to mount upon";
+	job->warning = "names are not resolved in the step: its root has no /etc/resolv.conf to "
+		       "mount upon, and none can be made there";
 }
 
 static int add_mounts(struct job *job, struct rb_err *err)

@@ -119,28 +119,67 @@ two_steps() {
 }
 
 # What the image lacks is made where the root can be written to, also below a read-only mount.
-test_a_root_without_resolv_conf_gets_one_or_the_error_names_the_remedy() {
-	local status=0
+# without_names OPTION…: the step has its network and no name servers, and a line says so.
+without_names() {
+	as_user runbuild step --quiet --net=slirp4netns "$@" -- sh -c \
+		'ls /sys/class/net; ls /etc/resolv.conf 2>&1' >"$scratch/step.log" 2>"$scratch/step.err" || true
+	cat "$scratch/step.err"
+	same 'links, and no file' $'lo\ntap0\nls: /etc/resolv.conf: No such file or directory' "$(<"$scratch/step.log")" &&
+		same 'lines' 1 "$(grep -c '' "$scratch/step.err")" &&
+		contains "$scratch/step.err" 'level=warning' 'names are not resolved in the step'
+}
 
-	prepare_own_step
+# with_names SERVER OPTION…
+with_names() {
+	local server=$1
+
+	shift
+	as_user runbuild step --quiet --net=slirp4netns "$@" -- cat /etc/resolv.conf >"$scratch/step.log" 2>"$scratch/step.err" ||
+		fail "$(<"$scratch/step.err")"
+	contains "$scratch/step.log" "nameserver $server"
+	same 'warnings' '' "$(<"$scratch/step.err")"
+}
+
+# bare_root: one without /etc.
+bare_root() {
 	rm -rf "$scratch/bare"
 	cp -a "$scratch/base" "$scratch/bare"
 	rm -rf "$scratch/bare/etc"
 	chown -R "$user:" "$scratch/bare"
-	as_user runbuild step --quiet --net=slirp4netns --cidr=10.7.0.0/24 --read-only --rootfs "$scratch/bare" -- \
-		sh -c 'cat /etc/resolv.conf; touch /x || echo read-only' >"$scratch/step.log" 2>&1 || fail "$(cat "$scratch/step.log")"
-	contains "$scratch/step.log" 'nameserver 10.7.0.3' 'read-only'
-	rm -rf "$scratch/bare/etc"
+}
+
+test_a_root_without_resolv_conf_gets_one_or_has_a_network_without_names() {
+	local status=0
+
+	prepare_own_step
+	bare_root
+	with_names 10.7.0.3 --cidr=10.7.0.0/24 --read-only --rootfs "$scratch/bare"
+	# nobody may write it
+	bare_root
+	chown root: "$scratch/bare"
+	without_names --rootfs "$scratch/bare"
 	mkdir "$scratch/bare/etc"
-	chown -R root: "$scratch/bare"
-	# of layers that nobody may write see layers_without_resolv_conf_have_a_network_without_names
-	as_user runbuild step --quiet --net=slirp4netns --read-only --rootfs "$scratch/bare" -- true >"$scratch/step.log" 2>&1 || status=$?
+	without_names --read-only --rootfs "$scratch/bare"
+	# asked for by name
+	as_user runbuild step --quiet --net=slirp4netns --rootfs "$scratch/bare" \
+		--mount type=bind,src=/etc/resolv.conf,dst=/etc/resolv.conf -- true >"$scratch/step.log" 2>&1 || status=$?
 	same 'the status' 125 "$status"
 	contains "$scratch/step.log" "cannot make mount destination '/etc/resolv.conf'" '[RB0305]' \
 		"make an empty '/etc/resolv.conf' in the image, or mount a tmpfs"
-	as_user runbuild step --quiet --net=slirp4netns --read-only --rootfs "$scratch/bare" --mount type=tmpfs,dst=/etc -- \
-		cat /etc/resolv.conf >"$scratch/step.log" 2>&1 || fail "$(cat "$scratch/step.log")"
-	contains "$scratch/step.log" 'nameserver 10.0.2.3'
+	status=0
+	# a place that is not the root's
+	with_names 10.0.2.3 --rootfs "$scratch/bare" --mount type=tmpfs,dst=/etc
+	with_names 10.0.2.3 --lower "$scratch/bare" --mount type=tmpfs,dst=/etc
+	: >"$scratch/bare/etc/resolv.conf"
+	with_names 10.0.2.3 --rootfs "$scratch/bare"
+	# read-only as a mount, whoever owns it
+	bare_root
+	mkdir "$scratch/bare/etc"
+	mount --bind "$scratch/bare" "$scratch/bare"
+	mount -o remount,bind,ro "$scratch/bare"
+	without_names --rootfs "$scratch/bare" || status=$?
+	umount "$scratch/bare"
+	same 'on a read-only mount' 0 "$status"
 }
 
 test_two_steps_of_a_worker_do_not_reach_each_other() {
@@ -207,20 +246,14 @@ test_layers_without_resolv_conf_have_a_network_without_names() {
 	: >"$scratch/step-layer/etc/resolv.conf"
 	mv "$scratch/step-base/etc/resolv.conf" "$scratch/resolv.away" 2>/dev/null || true
 	chmod 0755 "$scratch/step-layer" "$scratch/step-layer/etc"
-	as_user runbuild step --quiet --net=slirp4netns --lower "$scratch/step-base" -- sh -c \
-		'ls /sys/class/net; ls /etc/resolv.conf 2>&1' >"$scratch/step.log" 2>"$scratch/step.err" || true
-	same 'links, and no file' $'lo\ntap0\nls: /etc/resolv.conf: No such file or directory' "$(<"$scratch/step.log")"
-	contains "$scratch/step.err" 'names are not resolved in the step'
-	as_user runbuild step --quiet --net=slirp4netns --lower "$scratch/step-layer" --lower "$scratch/step-base" -- \
-		grep -c nameserver /etc/resolv.conf >"$scratch/step.log" 2>"$scratch/step.err" || fail "$(<"$scratch/step.err")"
-	same 'with a place' 1 "$(<"$scratch/step.log")"
-	same 'warnings' '' "$(<"$scratch/step.err")"
+	without_names --lower "$scratch/step-base"
+	with_names 10.0.2.3 --lower "$scratch/step-layer" --lower "$scratch/step-base"
 }
 
 for name in a_step_with_slirp4netns_does_not_reach_the_host a_step_in_the_network_of_the_host_reaches_it \
 	a_step_of_a_worker_does_not_reach_the_host two_steps_of_a_worker_do_not_reach_each_other \
 	two_steps_of_a_worker_meet_in_the_network_of_the_host \
-	a_root_without_resolv_conf_gets_one_or_the_error_names_the_remedy \
+	a_root_without_resolv_conf_gets_one_or_has_a_network_without_names \
 	a_killed_slirp4netns_ends_the_step a_killed_slirp4netns_ends_the_step_of_a_worker_alone \
 	nothing_is_left_when_a_process_of_a_step_is_killed \
 	layers_without_resolv_conf_have_a_network_without_names nothing_outlives_a_step_without_a_daemon; do
