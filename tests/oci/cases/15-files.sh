@@ -49,6 +49,7 @@ update_rows() {
 		pids     | pids.max                            | 44            | --pids-limit 44
 		blkio    | blkio.bfq.weight                    | 300           | --blkio-weight 300
 		cpu      | cpu.idle                            | 1             | --cpu-idle 1
+		cpu      | cpu.rt_period_us                    | 500000        | --cpu-rt-period 500000
 	E
 }
 
@@ -153,4 +154,40 @@ test_missing_controllers_are_named() {
 	capture runtime create --bundle "$bundle" rdma
 	refused 1 'unable to apply cgroup configuration' 'rdma' /linux/resources/rdma
 	down rdma
+}
+
+# A budget that the kernel gives a group of this place is set, and one that it does not is its refusal.
+test_real_time_budget_is_what_the_kernel_gives() {
+	local cpu=/sys/fs/cgroup/cpu/$suite_id
+
+	needs_v1
+	grouped budget
+	up budget
+	if [[ ! -e $cpu/one/cpu.rt_runtime_us ]]; then
+		capture runtime update --cpu-rt-runtime 1000 budget
+		refused 1 cpu.rt_runtime_us
+	else
+		mkdir "$cpu/probe"
+		if (echo 1000 >"$cpu/probe/cpu.rt_runtime_us") 2>/dev/null; then
+			echo 0 >"$cpu/probe/cpu.rt_runtime_us"
+			runtime update --cpu-rt-runtime 1000 budget
+			says "$cpu/one/cpu.rt_runtime_us" 1000
+		else
+			capture runtime update --cpu-rt-runtime 1000 budget
+			refused 1 cpu.rt_runtime_us 1000
+			says "$cpu/one/cpu.rt_runtime_us" 0
+		fi
+		rmdir "$cpu/probe"
+	fi
+	down budget
+}
+
+test_update_of_a_class_that_the_container_has_not_is_refused() {
+	grouped noclass
+	up noclass
+	capture runtime update --l3-cache-schema 'L3:0=f' noclass
+	refused 1 'no class of resource control' linux.intelRdt
+	capture runtime update --mem-bw-schema 'MB:0=50' noclass
+	refused 1 'no class of resource control' linux.intelRdt
+	down noclass
 }

@@ -47,6 +47,23 @@ test_real_time_is_set_for_those_who_may() {
 	output_is '11 2'
 }
 
+test_deadline_is_set_for_those_who_may() {
+	need_root
+	chrt --deadline --sched-runtime 2000000 --sched-deadline 8000000 --sched-period 9000000 0 true 2>/dev/null ||
+		skip 'this machine gives its root no deadline scheduling'
+	new_bundle deadline
+	edit_config '.process.args = ["/bin/cat", "/proc/self/sched"]
+		| .process.scheduler = {policy: "SCHED_DEADLINE", runtime: 2000000, deadline: 8000000, period: 9000000}'
+	capture runtime --cgroup-manager=disabled run --bundle "$bundle" deadline
+	same 'the status' 0 "$status" || fail "$(<"$bundle/err")"
+	same 'what the kernel keeps' 'policy 6
+dl.runtime ok' "$(awk '$1 == "policy" { print $1, $3 } $1 == "dl.runtime" { print $1, ($3 <= 2000000 ? "ok" : $3) }' "$bundle/out")"
+	# a runtime beyond the deadline: sched_setattr(2)
+	edit_config '.process.scheduler.runtime = 8500000'
+	capture runtime --cgroup-manager=disabled run --bundle "$bundle" deadline
+	refused 1 'cannot set the scheduler' /process/scheduler
+}
+
 test_exec_runs_on_the_cpus_it_is_given() {
 	grouped cpus
 	up cpus

@@ -237,6 +237,34 @@ test_rootfs_propagation_is_set() {
 	output_is none
 }
 
+# Mounts of the host reach a slave and no private one, and those of the container stay in it.
+test_events_reach_a_slave_root_and_do_not_leave_it() {
+	local kind
+
+	need_mode root user
+	for kind in slave private; do
+		new_bundle "events$kind"
+		mkdir "$bundle/rootfs/host" "$bundle/rootfs/own"
+		edit_config --arg kind "$kind" '.linux.rootfsPropagation = $kind
+			| .process.capabilities = (["CAP_SYS_ADMIN"] | {bounding: ., permitted: ., effective: .})'
+		set_script 'exec sleep 600'
+		# shellcheck disable=SC2016 # for the inner shell
+		capture unshare --mount --propagation private bash -ec '
+			runtime=("$1" --root "$2")
+			mount --bind "$3" "$3"
+			mount --make-shared "$3"
+			"${runtime[@]}" run --detach --bundle "$3" "$4" </dev/null >/dev/null 2>&1
+			mount -t tmpfs of_host "$3/rootfs/host"
+			"${runtime[@]}" exec "$4" mount -t tmpfs of_container /own
+			"${runtime[@]}" exec "$4" cut -d" " -f1,2 /proc/mounts | grep ^of_
+			echo and
+			cut -d" " -f1 /proc/mounts | grep ^of_
+			"${runtime[@]}" delete --force "$4"' x "$runbuild" "$state_root" "$bundle" "events$kind"
+		[[ $kind == private ]] || output_is $'of_host /host\nof_container /own\nand\nof_host'
+		[[ $kind == slave ]] || output_is $'of_container /own\nand\nof_host'
+	done
+}
+
 test_mounts_do_not_reach_the_caller() {
 	local before
 

@@ -33,7 +33,7 @@ test_host_has_cgroup_v1_only() {
 readonly all_limits='.linux.cgroupsPath = "/vmtest/limits" | .linux.resources = {
 	memory: {limit: 67108864, swap: 134217728, reservation: 33554432, swappiness: 10},
 	cpu: {quota: 25000, period: 50000, shares: 512, cpus: "1", mems: "0"}, pids: {limit: 40},
-	hugepageLimits: [{pageSize: "2MB", limit: 4194304}], network: {classID: 1048577}}'
+	hugepageLimits: [{pageSize: "2MB", limit: 4194304}], network: {classID: 1048577, priorities: [{name: "lo", priority: 3}]}}'
 
 test_limits_set_are_limits_read() {
 	start_sleeper limits "$all_limits"
@@ -41,6 +41,20 @@ test_limits_set_are_limits_read() {
 		"$(on_v1 /vmtest/limits memory/memory.{limit_in_bytes,memsw.limit_in_bytes,soft_limit_in_bytes,swappiness} \
 			cpu/cpu.{cfs_quota_us,cfs_period_us,shares} cpuset/cpuset.{cpus,mems} pids/pids.max \
 			hugetlb/hugetlb.2MB.limit_in_bytes net_cls/net_cls.classid)"
+	grep -qx 'lo 3' /sys/fs/cgroup/net_prio/vmtest/limits/net_prio.ifpriomap ||
+		fail "priorities: $(cat /sys/fs/cgroup/net_prio/vmtest/limits/net_prio.ifpriomap)"
+}
+
+# Debian's kernel gives groups no real-time budget: CONFIG_RT_GROUP_SCHED.
+test_real_time_budget_of_a_kernel_without_is_refused() {
+	local option
+
+	[[ ! -e /sys/fs/cgroup/cpu/vmtest/limits/cpu.rt_runtime_us ]] || skip 'this kernel has budgets'
+	for option in --cpu-rt-runtime=1000 --cpu-rt-period=500000; do
+		! "$runtime" update "$option" limits 2>"$scratch/rt.log" || fail "$option was taken"
+		contains "$scratch/rt.log" "cpu.rt_" || fail "$(cat "$scratch/rt.log")"
+		same 'lines' 1 "$(wc -l <"$scratch/rt.log")"
+	done
 }
 
 # In every hierarchy, and so is what exec starts.
