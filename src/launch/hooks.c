@@ -8,41 +8,17 @@
 #include "base/log.h"
 #include "launch/launch_private.h"
 
-static void hook_child(const char *path, char *const argv[], char *const envp[], int input,
-		       pid_t parent)
-{
-	/* a hook that hangs must not outlive a runtime that is killed; what it has made into a
-	 * daemon does */
-	sys_die_with(parent);
-	(void)sys_dup3(input, 0, 0);
-	(void)sys_dup3(2, 1, 0);
-	(void)sys_close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
-	sys_signals_reset();
-	(void)sys_execve(path, argv, envp);
-	sys_exit(127);
-}
-
 int hook_start(struct hook *hook, const char *path, char *const argv[], char *const envp[],
 	       const char *state, size_t state_len, uint64_t seconds, struct rb_err *err)
 {
 	CLEANUP_FD int input = fd_from_bytes("state", state, state_len);
-	struct clone_args args = {
-		.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
-		.pidfd = (uint64_t)(uintptr_t)&hook->pidfd,
-		.exit_signal = SIGCHLD,
-	};
-	pid_t parent = getpid();
-	pid_t pid;
+	const struct hook_call call = {.path = path, .argv = argv, .envp = envp, .input = input};
 
-	hook->pidfd = -1;
-	if (input < 0)
-		return err_set(err, RB_HOOK, -input, "hook '%s'", path);
-	pid = sys_clone3(&args);
-	if (pid == 0)
-		hook_child(path, argv, envp, input, parent);
-	if (pid < 0) {
+	hook->pidfd = input < 0 ? input : hook_keeper_start(&call, &hook->report);
+	if (hook->pidfd < 0) {
+		err_set(err, RB_HOOK, -hook->pidfd, "hook '%s'", path);
 		hook->pidfd = -1;
-		return err_set(err, RB_HOOK, -pid, "hook '%s'", path);
+		return -ECANCELED;
 	}
 	hook->path = path;
 	hook->seconds = seconds;
@@ -77,9 +53,30 @@ static int hook_await(const struct hook *hook, bool wait)
 	return r == 0 && !wait && sys_now_ms() < deadline;
 }
 
+/* The keeper ends what is left of the hook first, and takes no longer than that. */
+static void hook_end_all(struct hook *hook)
+{
+	(void)sys_pidfd_send_signal(hook->pidfd, SIGTERM);
+}
+
+/* How the hook has ended: what the keeper, which is gone, has said. Both are closed. */
+static struct hook_end hook_reap(struct hook *hook)
+{
+	struct hook_end end;
+	siginfo_t info;
+
+	(void)sys_wait_pidfd(hook->pidfd, &info, WEXITED); /* ECHILD: taken by somebody else */
+	fd_close(&hook->pidfd);
+	if (read(hook->report, &end, sizeof(end)) != sizeof(end))
+		end = (struct hook_end){.code = CLD_KILLED, .status = SIGKILL};
+	fd_close(&hook->report);
+	return end;
+}
+
 int hook_finish(struct hook *hook, bool wait, struct rb_err *err)
 {
 	siginfo_t info = {0};
+	struct hook_end end;
 	char text[64];
 	bool late;
 
@@ -88,21 +85,19 @@ int hook_finish(struct hook *hook, bool wait, struct rb_err *err)
 	late = hook->deadline_ms <= sys_now_ms() &&
 	       sys_wait_pidfd(hook->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && !info.si_pid;
 	if (late)
-		(void)sys_pidfd_send_signal(hook->pidfd, SIGKILL);
-	if (sys_wait_pidfd(hook->pidfd, &info, WEXITED) < 0)
-		info.si_code = CLD_EXITED; /* somebody else has taken its status */
-	fd_close(&hook->pidfd);
+		hook_end_all(hook);
+	end = hook_reap(hook);
 	if (late)
 		err_set(err, RB_HOOK, 0, "'%s' ran out of time (%" PRIu64 " s)", hook->path,
 			hook->seconds);
-	else if (info.si_code != CLD_EXITED)
+	else if (end.code != CLD_EXITED)
 		err_set(err, RB_HOOK, 0, "error running hook '%s': signal: %s", hook->path,
-			signal_text(info.si_status, text));
-	else if (info.si_status == 127)
+			signal_text(end.status, text));
+	else if (end.status == 127)
 		err_set(err, RB_HOOK, 0, "'%s': exit status 127 (or it cannot be executed)",
 			hook->path);
-	else if (info.si_status != 0)
-		err_set(err, RB_HOOK, 0, "'%s': exit status %d", hook->path, info.si_status);
+	else if (end.status != 0)
+		err_set(err, RB_HOOK, 0, "'%s': exit status %d", hook->path, end.status);
 	else
 		return 0;
 	return -ECANCELED;
@@ -110,7 +105,10 @@ int hook_finish(struct hook *hook, bool wait, struct rb_err *err)
 
 void hook_kill(struct hook *hook)
 {
-	sys_pidfd_end(&hook->pidfd);
+	if (hook->pidfd < 0)
+		return;
+	hook_end_all(hook);
+	(void)hook_reap(hook);
 }
 
 /* The next of a kind; a failure is a line of the log. */

@@ -86,7 +86,8 @@ const char *scope_manager(struct arena *arena);
 
 /* A hook that runs; pidfd -1: none does. */
 struct hook {
-	int pidfd;
+	int pidfd;  /* of its keeper */
+	int report; /* what that says; only while there is one */
 	const char *path;
 	uint64_t seconds;
 	int64_t deadline_ms; /* CLOCK_MONOTONIC; INT64_MAX: no limit */
@@ -282,8 +283,8 @@ int console_send(const char *path, int master, struct rb_err *err);
 /*
  * One hook in the runtime's own namespaces with the state on its standard input, which hook_start()
  * copies; path must live as long as it runs; seconds 0 means no limit. hook_finish() returns 1
- * while it runs (never when it may wait), and then it is gone, killed if its time is over. Errors
- * of both: RB_HOOK.
+ * while it runs (never when it may wait), and then it is gone; if its time is over, with all that it
+ * has started, as when hook_kill() is called or the runtime dies. Errors of both: RB_HOOK.
  */
 int hook_start(struct hook *hook, const char *path, char *const argv[], char *const envp[],
 	       const char *state, size_t state_len, uint64_t seconds, struct rb_err *err);

@@ -75,3 +75,23 @@ void launch_drop_plan(struct launch *l);
 
 /* launch_run.c: one op of the parent's list. 1: it would have to wait, and the caller prefers to come back. */
 int launch_op(struct launch *l, const struct plan_op *op, struct rb_err *err);
+
+/* launch_reaper.c: reaps orphans. True: the child `first` has ended; it is not reaped. */
+bool first_child_has_ended(pid_t first);
+
+/* A hook to be started, and how one has ended: si_code and si_status of sigaction(2). */
+struct hook_call {
+	const char *path;
+	char *const *argv, *const *envp;
+	int input;
+};
+struct hook_end {
+	int32_t code, status;
+};
+
+/*
+ * The hook by a keeper: its pidfd, or -errno. SIGTERM to the keeper, or our death, ends the hook
+ * with everything below it. Once it has ended, *ret_report holds a struct hook_end, or nothing when
+ * the hook did not end by itself.
+ */
+int hook_keeper_start(const struct hook_call *call, int *ret_report);

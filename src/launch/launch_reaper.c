@@ -27,8 +27,7 @@ struct reaper_end {
 	struct rusage usage;
 };
 
-/* Reaps the step's orphans. True: the first process has ended; it is not reaped. */
-static bool first_has_ended(pid_t first)
+bool first_child_has_ended(pid_t first)
 {
 	for (;;) {
 		siginfo_t info = {0};
@@ -54,7 +53,7 @@ static void reaper_wait(int sock, int first_pidfd, pid_t first)
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	while (!first_has_ended(first)) {
+	while (!first_child_has_ended(first)) {
 		struct pollfd fds[] = {{.fd = alone ? -1 : sock, .events = POLLIN},
 				       {.fd = signals, .events = POLLIN},
 				       {.fd = first_pidfd, .events = POLLIN}};

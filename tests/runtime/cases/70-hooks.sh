@@ -171,6 +171,66 @@ test_hook_that_hangs_ends_with_the_runtime() {
 	done
 }
 
+# What the hook of the suite has started: sleeps of three numbers in a row, one in a session of its own.
+hook_with_children() {
+	local first=$1 mark=$2
+
+	add_hook createRuntime "setsid sleep $first & (sleep $((first + 1)) &); echo >$mark; sleep $((first + 2)); true"
+}
+
+test_what_a_hook_has_started_ends_with_the_runtime() {
+	local pid seconds=$((200000 + $$ * 10))
+
+	new_bundle hookchildren
+	hook_with_children "$seconds" "$bundle/here"
+	"$runbuild" --root "$state_root" run --bundle "$bundle" hookchildren >"$bundle/out" 2>"$bundle/err" </dev/null &
+	pid=$!
+	await 20 test -s "$bundle/here" || fail "the hook did not run: $(<"$bundle/err")"
+	await 20 sleeper_of "$((seconds + 2))"
+	kill -KILL "$pid"
+	wait "$pid" 2>/dev/null || true
+	await 20 no_sleepers_from "$seconds" || fail 'a process of the hook lives'
+	capture runtime delete --force hookchildren
+}
+
+test_what_a_hook_has_started_ends_with_its_time() {
+	local seconds=$((300000 + $$ * 10))
+
+	new_bundle hooktime
+	hook_with_children "$seconds" "$bundle/here"
+	edit_config '.hooks.createRuntime[0].timeout = 1'
+	run_container hooktime
+	refused 1 'ran out of time (1 s)'
+	no_sleepers_from "$seconds" || fail 'a process of the hook lives'
+}
+
+test_daemon_of_a_hook_that_succeeds_stays() {
+	local seconds=$((400000 + $$ * 10))
+
+	new_bundle hookdaemon
+	add_hook createRuntime "setsid sleep $seconds >/dev/null 2>&1 </dev/null &"
+	run_container hookdaemon
+	same 'the status' 0 "$status"
+	await 20 sleeper_of "$seconds" || fail 'it is gone'
+	kill -KILL "$(pid_of_sleeper "$seconds")"
+}
+
+sleeper_of() {
+	grep -qaszxF -e "$1" /proc/[0-9]*/cmdline
+}
+
+pid_of_sleeper() {
+	local file
+
+	file=$(grep -alszxF -e "$1" /proc/[0-9]*/cmdline || true) # others come and go
+	file=${file#/proc/}
+	printf '%s' "${file%%/*}"
+}
+
+no_sleepers_from() {
+	! sleeper_of "$1" && ! sleeper_of "$(($1 + 1))" && ! sleeper_of "$(($1 + 2))"
+}
+
 no_sleeper_of() {
 	! grep -qaszxF -e "$1" /proc/[0-9]*/cmdline
 }
