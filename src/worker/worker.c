@@ -129,6 +129,9 @@ static void accept_peer(struct worker *w)
 	socklen_t len = sizeof(peer);
 	int high;
 
+	/* EMFILE and the like: the peer still waits, and would be told of without a pause */
+	if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+		w->accept_us = sys_now_us() + ACCEPT_US;
 	if (fd < 0 || w->n_connections >= MAX_CONNECTIONS || w->stopping)
 		return;
 	/* anybody else, root of the host included, shows as another uid: unix(7), SO_PEERCRED */
@@ -354,7 +357,9 @@ static void turn(struct worker *w)
 	int ready;
 
 	w->n_fds = 0;
-	if (w->listener >= 0)
+	if (w->listener >= 0 && w->accept_us > sys_now_us())
+		lower(&deadline_us, w->accept_us);
+	else if (w->listener >= 0)
 		wait_for(w, w->listener, POLLIN, FROM_LISTENER, NULL, 0);
 	wait_for(w, w->signals, POLLIN, FROM_SIGNALS, NULL, 0);
 	for (struct connection *c = w->connections; c; c = c->next)

@@ -21,6 +21,7 @@ enum {
 	MAX_SIGNALS = 8, /* kept for a step that has not started */
 	HELLO_MS = 10000,
 	SAMPLE_US = 1000000, /* between two step.stats */
+	ACCEPT_US = 100000,  /* after a peer could not be accepted */
 	ORPHAN_US = 2000000, /* for what still holds a dead step's streams */
 };
 
@@ -148,6 +149,7 @@ struct worker {
 	uint64_t leases;
 	size_t n_connections, n_runs;
 	int listener, signals;
+	int64_t accept_us;       /* not before */
 	const char *socket_path; /* to be unlinked */
 	bool stopping;           /* no new steps */
 	int64_t stop_us;         /* then running ones are killed */

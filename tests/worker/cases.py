@@ -1503,6 +1503,23 @@ def test_more_than_64_connections_are_closed():
 
 
 @only_on("listen")
+def test_a_worker_without_descriptors_sleeps_and_accepts_later():
+    setup = Setup()
+    with setup as client:
+        pid = setup.process.pid
+        _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE, (4, most))
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(setup.path)
+            peer.sendall(b'{"jsonrpc":"2.0","id":1,"method":"hello","params":{"versions":[1]}}\n')
+            same("the others", {}, client.call("ping"))
+            wait_until("the worker sleeps", lambda: is_sleeping(pid), 20)
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+            peer.settimeout(DEADLINE)
+            same("the answer", 1, json.loads(peer.makefile().readline())["id"])
+
+
+@only_on("listen")
 def test_a_peer_with_another_uid_is_refused():
     """Another user of the namespace, whom the modes of the socket and its folders do not keep out; then the owner."""
     peer = "import os, socket, sys\n" \
