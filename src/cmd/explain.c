@@ -80,6 +80,23 @@ static int print_flags(const struct explain_options *options, unsigned *ret_flag
 	return 0;
 }
 
+/* Overlays are mounted before the container is made, as run_mount_overlays() does. */
+static int name_overlays(struct arena *arena, const struct spec **spec, unsigned flags,
+			 struct strbuf *out, struct rb_err *err)
+{
+	struct handed handed = {.names_only = true};
+	int r = handed_add_from_spec(arena, &handed, *spec, -1, false, spec, err);
+
+	for (size_t i = 0; r == 0 && !(flags & PLAN_PRINT_JSON) && i < (*spec)->n_mounts; i++) {
+		const struct spec_mount *mount = &(*spec)->mounts[i];
+
+		if (mount->handed)
+			strbuf_printf(out, "# handed mount %u: the %s of %s\n", mount->handed - 1,
+				      mount->type, mount->destination);
+	}
+	return r;
+}
+
 static int explain_bundle(struct arena *arena, const struct globals *globals,
 			  const struct explain_options *options, struct rb_err *err)
 {
@@ -105,6 +122,7 @@ static int explain_bundle(struct arena *arena, const struct globals *globals,
 	if ((r = explain_host(arena, options, bundle.spec, &host, err)) < 0 ||
 	    (r = globals_cgroup(globals, &host, &plan_options, err)) < 0 ||
 	    (r = network_choose(arena, bundle.spec, &host, &plan_options, NULL, err)) < 0 ||
+	    (r = name_overlays(arena, &bundle.spec, flags, &text, err)) < 0 ||
 	    (r = plan_build(arena, bundle.spec, &host, &plan_options, &plan, err)) < 0 ||
 	    (r = plan_check(plan, err)) < 0)
 		return r;
