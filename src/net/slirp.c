@@ -248,10 +248,14 @@ int slirp_failed(struct slirp *slirp, int rc, int timeout_ms, struct rb_err *err
 	return -EPIPE;
 }
 
-/* tun(4): 20 ms of rcu_barrier in its exit_files() otherwise. One without a tap yet dies at once. */
+/*
+ * tun(4): 20 ms of rcu_barrier in its exit_files() otherwise. One without a tap yet dies at once. The
+ * exit pipe is closed: it was done before.
+ */
 void slirp_kill(struct slirp *slirp)
 {
-	CLEANUP_FD int tap = slirp->pidfd < 0 ? -1 : net_tap_find(slirp->pidfd);
+	bool done = slirp->pidfd < 0 || slirp->exit_fd < 0;
+	CLEANUP_FD int tap = done ? -1 : net_tap_find(slirp->pidfd);
 
 	if (tap >= 0)
 		(void)sys_ioctl(tap, TUNSETPERSIST, 1);
