@@ -225,6 +225,26 @@ x
 	[[ ! -e $bundle/rootfs/dev/shm/x ]] || fail 'it was written into the image'
 }
 
+# Mounts of another namespace are not trusted with the rights of a file: mnt_may_suid() of the
+# kernel. With a mount namespace of its own the same program gets them.
+test_setuid_program_gains_nothing_without_a_mount_namespace() {
+	local kind
+
+	need_mode root user
+	need_probe
+	[[ $(uname -m) == x86_64 ]] || skip 'the number of setuid(2) is that of x86_64'
+	for kind in own inherited; do
+		without_mount_namespace "setuid$kind"
+		[[ $kind == inherited ]] || edit_config '.linux.namespaces += [{type: "mount"}]'
+		cp -- "$bundle/rootfs/bin/probe" "$bundle/rootfs/bin/setuid-probe" # which others have by a link
+		chmod 4755 "$bundle/rootfs/bin/setuid-probe"
+		edit_config '.process.user = {uid: 1000, gid: 1000} | .process.noNewPrivileges = false
+			| .process.args = ["/bin/setuid-probe", "call", "105", "0"]'
+		run_container "setuid$kind"
+		output_is "$([[ $kind == own ]] && echo ok || echo EPERM)"
+	done
+}
+
 # One that every process could see would be needed for these.
 test_inherited_mount_namespace_refuses_what_needs_its_own() {
 	need_mode root user
