@@ -342,6 +342,20 @@ static inline void sys_signals_reset(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Bit N - 1: signal N has its default action. Those that libc keeps for itself are not asked. */
+static inline uint64_t sys_default_signals(void)
+{
+	uint64_t mask = 0;
+
+	for (int sig = 1; sig <= 64; sig++) {
+		struct sigaction action;
+
+		if (sigaction(sig, NULL, &action) == 0 && action.sa_handler == SIG_DFL)
+			mask |= UINT64_C(1) << (sig - 1);
+	}
+	return mask;
+}
+
 /* credentials: the plain system calls; the process has one thread */
 
 static inline int sys_setresuid(uid_t uid)

@@ -28,6 +28,7 @@ struct exec_child {
 	char **argv;                     /* of OP_EXEC, NULL-terminated */
 	char **envp;                    /* likewise, with one free place for HOME before the NULL */
 	size_t n_envp;                  /* entries in use */
+	uint64_t default_signals;       /* bit N - 1: signal N has its default action already */
 	char home[EXEC_HOME_BYTES];     /* filled by OP_HOME */
 	char program[LIMIT_PATH_BYTES]; /* filled by OP_FIND_PROGRAM */
 };

@@ -175,6 +175,47 @@ static int walk_make(struct walk *walk, enum root_kind kind)
 	return r < 0 ? r : leaf;
 }
 
+/* Where the last component of a path begins; 0: there is none that could be made. */
+static size_t last_component(const char *path)
+{
+	size_t len = strlen(path);
+	size_t at = len;
+
+	while (at > 0 && path[at - 1] != '/')
+		at--;
+	if (len - at == 0 || len - at > NAME_MAX)
+		return 0;
+	return path[at] == '.' ? 0 : at;
+}
+
+/*
+ * Where only the last directory is missing, which is nearly always so: its parent is looked up by
+ * the kernel, and neither mkdirat(2) nor O_NOFOLLOW follows what lies at one name without a slash.
+ * Any error is for the walk, which finds out what is there.
+ */
+static int root_make_directory(int root, const char *path, uint16_t op_flags)
+{
+	char parent_path[LIMIT_PATH_BYTES];
+	size_t at = last_component(path);
+	int parent;
+	int fd;
+
+	if (at == 0 || at >= sizeof(parent_path))
+		return -ENOENT;
+	memcpy(parent_path, path, at);
+	parent_path[at] = '\0';
+	/* "/" is the root itself */
+	parent = at == 1 ? root : root_open(root, parent_path, O_DIRECTORY, op_flags);
+	if (parent < 0)
+		return parent;
+	fd = sys_mkdirat(parent, path + at, 0755);
+	if (fd == 0)
+		fd = sys_openat(parent, path + at, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (parent != root)
+		sys_close(parent);
+	return fd;
+}
+
 int root_make(int root, const char *path, enum root_kind kind, uint16_t op_flags)
 {
 	struct walk walk;
@@ -188,6 +229,11 @@ int root_make(int root, const char *path, enum root_kind kind, uint16_t op_flags
 		fd = sys_openat2(
 			root, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK, 0644,
 			RESOLVE_ROOT | (op_flags & OPF_NO_SYMLINKS ? RESOLVE_NO_SYMLINKS : 0));
+		if (fd >= 0)
+			return fd;
+	}
+	if (kind == ROOT_DIRECTORY) {
+		fd = root_make_directory(root, path, op_flags);
 		if (fd >= 0)
 			return fd;
 	}

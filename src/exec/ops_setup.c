@@ -224,13 +224,18 @@ struct kernel_sigaction {
 	unsigned char mask[8];
 };
 
-int op_reset_signals(struct exec_child *child UNUSED, const struct plan_op *op UNUSED)
+/*
+ * What has its default action already keeps it: execve(2) resets what is handled and nothing else.
+ * So says a parent that starts many children and changes no action between them; of others all are
+ * reset.
+ */
+int op_reset_signals(struct exec_child *child, const struct plan_op *op UNUSED)
 {
 	static const struct kernel_sigaction action; /* SIG_DFL, no flags */
 	static const unsigned char nothing[8];
 
 	for (int sig = 1; sig <= 64; sig++)
-		if (sig != SIGKILL && sig != SIGSTOP)
+		if (sig != SIGKILL && sig != SIGSTOP && !(child->default_signals >> (sig - 1) & 1))
 			/* EINVAL: a number this architecture lacks */
 			(void)SYS_CALL(SYS_rt_sigaction, sig, &action, NULL, sizeof(nothing));
 	return SYS_CALL(SYS_rt_sigprocmask, SIG_SETMASK, nothing, NULL, sizeof(nothing));

@@ -40,11 +40,12 @@ struct launch_context {
 	size_t n_held;
 	const struct pollfd *watched; /* helpers without which a foreground child is ended */
 	size_t n_watched;
-	bool releases_mounts; /* they must be gone when the child is */
-	struct guard *guard;  /* the monitor shared by many children; NULL: one of its own */
-	bool plan_is_kept;    /* by launch_keep_plan() */
-	bool may_return;      /* launch_advance() returns instead of waiting for the child */
-	int signals;          /* of launch_take_signals() */
+	bool releases_mounts;     /* they must be gone when the child is */
+	struct guard *guard;      /* the monitor shared by many children; NULL: one of its own */
+	bool plan_is_kept;        /* by launch_keep_plan() */
+	bool may_return;          /* launch_advance() returns instead of waiting for the child */
+	int signals;              /* of launch_take_signals() */
+	uint64_t default_signals; /* of sys_default_signals(); 0: nothing is known */
 };
 
 /* What OP_RESCTRL asks for, as resctrl_apply() carries it out. */

@@ -79,6 +79,7 @@ static int child_prepare(struct launch *l, struct rb_err *err)
 	child->plan = l->plan;
 	child->handed = l->context->handed;
 	child->n_handed = l->context->n_handed;
+	child->default_signals = l->context->default_signals;
 	child->argv = list_pointers(arena, l->plan, exec ? exec->list : 0, 0, NULL);
 	child->envp = list_pointers(arena, l->plan, exec ? exec->list2 : 0, 1, &child->n_envp);
 	if (!child->argv || !child->envp)

@@ -123,7 +123,11 @@ int engine_open(struct engine *engine, const char *root, const char *scratch, st
 	int r;
 
 	*engine = (struct engine){
-		.root.fd = -1, .directory_fd = -1, .guard = {.sock = -1, .pidfd = -1}};
+		.root.fd = -1,
+		.directory_fd = -1,
+		.guard = {.sock = -1, .pidfd = -1},
+		.default_signals = sys_default_signals(),
+	};
 	if ((r = host_probe(HOST_WANT_ALL, &engine->host, err)) < 0)
 		return r;
 	if (!host_has_cap(&engine->host, CAP_SYS_ADMIN)) {

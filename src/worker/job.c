@@ -90,6 +90,7 @@ static void fill_context(struct job *job)
 		.used_net = job->net.ns >= 0 ? &job->net.ns : NULL,
 		.releases_mounts = job->handed.n_snapshots > 0,
 		.guard = &job->engine->guard,
+		.default_signals = job->engine->default_signals,
 		.may_return = true,
 	};
 }

@@ -34,6 +34,7 @@ struct engine {
 	struct engine_filter filter;      /* the default */
 	struct engine_filter fuse_filter; /* for steps on a snapshot of fuse-overlayfs */
 	struct pool *pool;                /* children that wait for steps; NULL: none */
+	uint64_t default_signals;         /* from the start on: nobody changes an action later */
 };
 
 /* The default profile of system calls, compiled into engine->filter. */

@@ -218,6 +218,7 @@ static void slot_fill(struct pool *pool, struct pool_slot *slot, struct pool_cla
 		.start_socket = -1,
 		.stdio = pool->stdio,
 		.guard = pool->guard,
+		.default_signals = pool->default_signals,
 		.used_net = used ? &slot->net.ns : NULL,
 		.plan_is_kept = true,
 		.may_return = true,

@@ -26,8 +26,9 @@ struct pool_slot {
 
 struct pool {
 	struct guard *guard;
-	size_t most; /* of one class */
-	int null;    /* its 0, 1 and 2 */
+	uint64_t default_signals; /* of the engine */
+	size_t most;              /* of one class */
+	int null;                 /* its 0, 1 and 2 */
 	int stdio[3];
 	int64_t taken_us;
 	struct used_nets nets;

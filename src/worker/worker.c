@@ -563,6 +563,7 @@ int worker_run(const struct worker_options *options, struct rb_err *err)
 			 (uint64_t)sys_now_us());
 		if (options->warm && pool_open(&w.pool, &w.engine.guard, options->warm, err) == 0)
 			w.engine.pool = &w.pool;
+		w.pool.default_signals = w.engine.default_signals;
 		w.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 		while (!is_finished(&w))
 			turn(&w);

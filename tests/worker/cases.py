@@ -1269,6 +1269,20 @@ def worker_pid(setup):
 
 # ---- members of a step --------------------------------------------------------------------------
 
+def test_a_step_ignores_no_signal():
+    ignored = [signal.SIGINT, signal.SIGUSR1, signal.SIGRTMAX]
+    before = [signal.signal(number, signal.SIG_IGN) for number in ignored]
+    try:
+        with Setup() as client:
+            for name in "ab":
+                same(f"ignored, {name}", "SigIgn:\t0000000000000000\n", output_of(
+                    client, step(name, "", process={"args": ["grep", "^SigIgn:", "/proc/self/status"]})))
+                wait_until("a process waits", lambda: client.call("stats")["warm"] > 0)
+    finally:
+        for number, action in zip(ignored, before):
+            signal.signal(number, action)
+
+
 def test_the_process_is_who_it_was_asked_to_be():
     script = "id -u; id -g; awk '/^Groups/ {print $2, $3, $4}' /proc/self/status; umask; " \
         "cat /proc/self/oom_score_adj; ulimit -n; ulimit -Hn; grep -E '^(CapAmb|CapBnd|NoNew)' /proc/self/status"
