@@ -4,6 +4,7 @@
  * parts are equal may use the same children, and no list of "what matters" can be forgotten. Runs
  * in the worker; makes one child in a turn, and only when nothing else is to be done.
  */
+#include <sys/mman.h>
 #include "base/log.h"
 #include "base/sys.h"
 #include "worker/pool.h"
@@ -11,6 +12,7 @@
 enum {
 	KEEP_US = 60 * 1000000, /* without a step of its class */
 	BUSY_US = 3000,         /* after a child was taken, while steps are running */
+	OWN_BYTES = 1 << 20, /* of memory that is copied before it is needed; a worker has less */
 };
 
 int pool_open(struct pool *pool, struct guard *guard, size_t most, struct rb_err *err)
@@ -21,6 +23,7 @@ int pool_open(struct pool *pool, struct guard *guard, size_t most, struct rb_err
 	pool->null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
 	if (pool->null < 0)
 		return err_set(err, RB_SETUP_STEP, -pool->null, "/dev/null");
+	pool->heap = malloc(1);
 	for (size_t i = 0; i < ARRAY_LEN(pool->stdio); i++)
 		pool->stdio[i] = pool->null;
 	return 0;
@@ -55,6 +58,8 @@ void pool_close(struct pool *pool)
 		class_free(pool, &pool->classes[i]);
 	used_nets_close(&pool->nets);
 	fd_close(&pool->null);
+	free(pool->heap);
+	pool->heap = NULL;
 }
 
 static struct pool_class *class_find(struct pool *pool, const struct plan *first)
@@ -205,6 +210,28 @@ int64_t pool_deadline(const struct pool *pool, bool busy)
 	return deadline;
 }
 
+/* The whole pages of [from, to), as far as they are there, become ours alone: madvise(2). */
+static void own_pages(const void *from, const void *to)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t begin = (uintptr_t)from & -page;
+	uintptr_t end = ((uintptr_t)to + page - 1) & -page;
+
+	/* EINVAL before Linux 5.14: then each page is copied when it is written to */
+	if (end > begin && end - begin <= OWN_BYTES)
+		(void)madvise((void *)begin, end - begin, MADV_POPULATE_WRITE);
+}
+
+/*
+ * A child that was just born shares our memory until one of us writes, and then the writer copies,
+ * page by page: the next step would begin with that, and somebody waits for it. Now nobody does.
+ */
+static void pool_own_memory(struct pool *pool)
+{
+	own_pages(pool->heap, sbrk(0));
+	own_pages(__builtin_frame_address(0), pool + 1);
+}
+
 static void slot_fill(struct pool *pool, struct pool_slot *slot, struct pool_class *class)
 {
 	struct rb_err err = {0};
@@ -245,6 +272,7 @@ void pool_turn(struct pool *pool, int64_t now_us)
 		if (pool->slots[i].class)
 			continue;
 		slot_fill(pool, &pool->slots[i], class);
+		pool_own_memory(pool);
 		return;
 	}
 	for (size_t i = 0; i < POOL_CLASSES; i++)

@@ -27,6 +27,7 @@ struct pool_slot {
 struct pool {
 	struct guard *guard;
 	uint64_t default_signals; /* of the engine */
+	void *heap;               /* where it began: what is used for steps lies behind */
 	size_t most;              /* of one class */
 	int null;                 /* its 0, 1 and 2 */
 	int stdio[3];
