@@ -17,7 +17,7 @@ enum {
 	/* of a socket, which doubles it: what is in there no answer overtakes any more */
 	SOCKET_BYTES = 16 << 10,
 	/* the start of a step waits so long for its end: most small steps are told in one piece */
-	SOON_US = 300,
+	SOON_US = 1000,
 	MAX_SIGNALS = 8, /* kept for a step that has not started */
 	HELLO_MS = 10000,
 	SAMPLE_US = 1000000, /* between two step.stats */
