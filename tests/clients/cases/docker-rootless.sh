@@ -16,7 +16,7 @@ start_client() {
 	[[ $as == user ]] || skip_everything 'dockerd-rootless.sh is for ordinary users'
 	[[ ${runtime##*/} == runbuild ]] || skip_everything 'the launcher under test is runbuild'
 	[[ -f $script ]] || skip_everything "no $script (package docker.io)"
-	needs_program docker dockerd containerd slirp4netns rootlesskit-docker-proxy docker-proxy curl python3
+	needs_program docker dockerd containerd slirp4netns rootlesskit-docker-proxy docker-proxy python3
 	as_caller test -w /dev/net/tun || skip_everything '/dev/net/tun cannot be opened'
 	ip link add bridged type bridge 2>/dev/null || skip_everything 'this kernel has no bridges'
 	ip link del bridged
@@ -58,7 +58,7 @@ answered() {
 
 # The launcher's list, as text.
 published() {
-	curl --silent --show-error --unix-socket "$home/launcher/api.sock" http://rootlesskit/v1/ports
+	"$scratch/suite/lib/api.py" "$home/launcher/api.sock" GET /v1/ports
 }
 
 refused() {
@@ -76,7 +76,7 @@ test_a_published_port_leads_to_the_container() {
 		'"proto":"tcp6","parentIP":"::","parentPort":8081,"childIP":"::1","childPort":8081'
 	gone one
 	await 10 refused 127.0.0.1 8081 || fail "$(get 127.0.0.1 8081)"
-	same 'published' '[]' "$(published)"
+	same 'published' '200 []' "$(published)"
 }
 
 test_a_port_of_one_address_is_of_that_alone() {
