@@ -132,3 +132,14 @@ readonly count_up='i=0; while :; do i=$((i + 1)); echo $i >/root/ticks.new; mv /
 test_no_group_is_left() {
 	same 'groups' '' "$(find /sys/fs/cgroup/vmtest -mindepth 1 -type d 2>/dev/null)"
 }
+
+# On a kernel of a distribution: mounts that are in no namespace are as old as open_tree(2).
+test_inherited_mount_namespace_gets_no_mount() {
+	start_sleeper inherited '.linux.namespaces |= map(select(.type != "mount"))'
+	same 'its namespace' "$(readlink /proc/self/ns/mnt)" "$(readlink "/proc/$(pid_of inherited)/ns/mnt")"
+	same 'what exec sees' $'sleep\n'"$(readlink /proc/self/ns/mnt)" \
+		"$("$runtime" exec inherited /bin/sh -c 'cat /proc/1/comm; readlink /proc/self/ns/mnt; mount -t tmpfs x /tmp 2>/dev/null && echo mounted')"
+	same 'mounts' 0 "$(grep -c "$scratch" /proc/self/mountinfo || true)"
+	"$runtime" delete --force inherited
+	same 'mounts afterwards' 0 "$(grep -c "$scratch" /proc/self/mountinfo || true)"
+}
