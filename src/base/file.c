@@ -168,6 +168,24 @@ int fd_dup(int fd, int lowest)
 	return sys_fcntl(fd, F_DUPFD_CLOEXEC, lowest);
 }
 
+void fd_keep_only(const int *keep, size_t n)
+{
+	unsigned from = 0;
+
+	for (;;) {
+		unsigned next = UINT_MAX;
+
+		for (size_t i = 0; i < n; i++)
+			if (keep[i] >= 0 && (unsigned)keep[i] >= from && (unsigned)keep[i] < next)
+				next = (unsigned)keep[i];
+		if (next > from)
+			(void)sys_close_range(from, next == UINT_MAX ? next : next - 1, 0);
+		if (next == UINT_MAX)
+			return;
+		from = next + 1;
+	}
+}
+
 int fd_from_bytes(const char *label, const void *data, size_t len)
 {
 	CLEANUP_FD int fd = memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING);

@@ -44,6 +44,9 @@ int file_replace_at(int dirfd, const char *name, const void *data, size_t len, m
 /* A close-on-exec copy of fd with a number of at least `lowest`. */
 int fd_dup(int fd, int lowest);
 
+/* Closes every descriptor but those of the list (in any order, negative ones are ignored). */
+void fd_keep_only(const int *keep, size_t n);
+
 /* An unnamed, close-on-exec memory file that holds data, positioned at its start. */
 int fd_from_bytes(const char *label, const void *data, size_t len);
 

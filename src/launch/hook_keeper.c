@@ -69,7 +69,7 @@ static void keeper_main(const struct hook_call *call, pid_t runtime, int report)
 	if (hook == 0)
 		hook_main(call, runtime);
 	/* nothing of the runtime's stays open here: its callers wait for the end of a file */
-	monitor_keep_only(&report, 1);
+	fd_keep_only(&report, 1);
 	(void)sys_chdir("/");
 	if (hook > 0)
 		keep(hook, &set, report);

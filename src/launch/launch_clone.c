@@ -8,6 +8,7 @@
  * is ours, born into the joined namespaces, and owned by the joined user namespace from its first
  * instruction on.
  */
+#include "base/file.h"
 #include "host/userns_check.h"
 #include "launch/launch_private.h"
 
@@ -34,7 +35,7 @@ static void child_main(struct launch *l)
 		/* it waits for long: what others hold must not be held here as well */
 		const int keep[] = {0, 1, 2, l->child.sock};
 
-		monitor_keep_only(keep, ARRAY_LEN(keep));
+		fd_keep_only(keep, ARRAY_LEN(keep));
 	}
 	exec_run(&l->child);
 }

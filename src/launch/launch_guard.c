@@ -143,7 +143,7 @@ static void guard_main(struct guard_state *state)
 	const int keep[] = {state->sock};
 
 	monitor_become("runbuild-guard");
-	monitor_keep_only(keep, ARRAY_LEN(keep));
+	fd_keep_only(keep, ARRAY_LEN(keep));
 	(void)sys_chdir("/");
 	for (;;) {
 		union {

@@ -10,6 +10,7 @@
  * signal, and keeps no descriptor but the four it needs: the caller's pipes must see our end.
  * Must not allocate before it is needed, and never writes anywhere.
  */
+#include "base/file.h"
 #include "launch/launch_private.h"
 
 /* What `run` would have removed at its end, if it is still there. */
@@ -57,7 +58,7 @@ static void monitor_main(struct launch *l, int pipe_end)
 	monitor_become("runbuild-guard");
 	for (size_t i = 0; i < LIMIT_HELD_FDS; i++)
 		keep[4 + i] = i < context->n_held ? context->held[i] : -1;
-	monitor_keep_only(keep, ARRAY_LEN(keep));
+	fd_keep_only(keep, ARRAY_LEN(keep));
 	if (!monitor_listen(pipe_end))
 		sys_exit(0);
 	(void)sys_pidfd_send_signal(l->pidfd, SIGKILL);
@@ -130,7 +131,7 @@ int launch_hold(const struct launch *l, void (*at_end)(void *), void *data)
 	monitor_become("runbuild-lock");
 	for (size_t i = 0; i < LIMIT_HELD_FDS; i++)
 		keep[1 + i] = i < context->n_held ? context->held[i] : -1;
-	monitor_keep_only(keep, ARRAY_LEN(keep));
+	fd_keep_only(keep, ARRAY_LEN(keep));
 	(void)sys_chdir("/");
 	monitor_wait_dead(l->pidfd);
 	at_end(data);

@@ -124,7 +124,7 @@ static void keeper_main(struct launch *l, const struct plan_op *op, int sock)
 
 	slirp_init(&slirp);
 	monitor_become("runbuild-net");
-	monitor_keep_only(keep, ARRAY_LEN(keep));
+	fd_keep_only(keep, ARRAY_LEN(keep));
 	/* the numbers of the standard streams are not for pipes */
 	while ((null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0)) >= 0 && null < 3)
 		;

@@ -22,8 +22,6 @@ void launch_reaper_end(struct launch *l);
 /* A process of its own: its group, no signals, not dumpable, a name. */
 void monitor_become(const char *name);
 
-/* Closes every descriptor but those of the list (in any order, negative ones are ignored). */
-void monitor_keep_only(const int *keep, size_t n);
 void monitor_wait_dead(int pidfd);
 /*
  * The group that the child was joined to, or will be: the plan says which; NULL: none of its own.

@@ -12,6 +12,7 @@
 #include <sys/signalfd.h>
 #include "base/descendants.h"
 #include "base/fd_message.h"
+#include "base/file.h"
 #include "launch/launch_private.h"
 
 /* What it says once the first process is born, or cannot be. */
@@ -100,7 +101,7 @@ static void reaper_main(struct launch *l, const struct plan_op *op, int sock)
 	monitor_become("runbuild-reap");
 	keep[0] = sock;
 	keep[1] = l->pidfd;
-	monitor_keep_only(keep, ARRAY_LEN(keep));
+	fd_keep_only(keep, ARRAY_LEN(keep));
 	(void)sys_chdir("/");
 	if (fd_message_send(sock, &birth, sizeof(birth), l->pidfd) < 0 || birth.rc < 0)
 		sys_exit(1);

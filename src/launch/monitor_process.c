@@ -5,24 +5,6 @@
  */
 #include "launch/launch_private.h"
 
-void monitor_keep_only(const int *keep, size_t n)
-{
-	unsigned from = 0;
-
-	for (;;) {
-		unsigned next = UINT_MAX;
-
-		for (size_t i = 0; i < n; i++)
-			if (keep[i] >= 0 && (unsigned)keep[i] >= from && (unsigned)keep[i] < next)
-				next = (unsigned)keep[i];
-		if (next > from)
-			(void)sys_close_range(from, next == UINT_MAX ? next : next - 1, 0);
-		if (next == UINT_MAX)
-			return;
-		from = next + 1;
-	}
-}
-
 void monitor_become(const char *name)
 {
 	sigset_t all;

@@ -115,11 +115,8 @@ static void fuse_exec(const struct fuse_start *start)
 	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
 	int null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
 
-	if (!start->layers->spec->outlives_caller) {
-		(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-		if (getppid() != start->parent)
-			sys_exit(125); /* it died before the line above */
-	}
+	if (!start->layers->spec->outlives_caller)
+		sys_die_with(start->parent);
 	(void)setpgid(0, 0); /* a Ctrl-C is for the step */
 	(void)sys_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	/* 1.10 tries mknod relative to descriptor 0 */
@@ -199,9 +196,7 @@ static int fuse_ask(struct snapshot *snapshot, struct rb_err *err)
 	if (pid == 0) {
 		struct statfs fs;
 
-		(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-		if (getppid() != parent)
-			sys_exit(1);
+		sys_die_with(parent);
 		sys_exit(SYS_CALL(SYS_fstatfs, snapshot->mount, &fs) < 0 ? 1 : 0);
 	}
 	if (pid < 0)

@@ -85,10 +85,10 @@ struct spec_idmap {
 	const char *origin;
 };
 
-/* One entry of "mounts". */
 /* The destination of a mount where it is missing, and what the source has to be for it. */
 enum spec_target { TARGET_LIKE_SOURCE, TARGET_DIRECTORY, TARGET_FILE, TARGET_MUST_EXIST };
 
+/* One entry of "mounts". */
 struct spec_mount {
 	const char *destination; /* absolute */
 	const char *type;        /* "" for a bind mount without a type */

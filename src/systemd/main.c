@@ -8,7 +8,8 @@
  *	runbuild-systemd SOCKET set UNIT [PROPERTY...]
  *
  * SOCKET is the manager's own ("private"): no bus daemon is needed, and signals come unasked.
- * PROPERTY is NAME=t:NUMBER, NAME=ay:HEX or NAME=v:TEXT, a text of base/variant.h. Reference: org.freedesktop.systemd1(5).
+ * PROPERTY is NAME=t:NUMBER, NAME=ay:HEX or NAME=v:TEXT, a text of base/variant.h. Reference:
+ * org.freedesktop.systemd1(5).
  */
 #include "base/num.h"
 #include "base/variant.h"

@@ -11,29 +11,18 @@
 #include "worker/job_record.h"
 #include "worker/worker_private.h"
 
-/* All but two descriptors: the connections of others end when the worker closes them. */
-static void close_others(int a, int b)
-{
-	unsigned low = (unsigned)(a < b ? a : b);
-	unsigned high = (unsigned)(a < b ? b : a);
-
-	if (low > 3)
-		(void)sys_close_range(3, low - 1, 0);
-	if (high > low + 1)
-		(void)sys_close_range(low + 1, high - 1, 0);
-	(void)sys_close_range(high + 1, UINT_MAX, 0);
-}
-
 /* In the new process, which has the worker's memory and no threads: its status is an errno. */
 static void keep(const struct run *run, int records, int record) __attribute__((noreturn));
 static void keep(const struct run *run, int records, int record)
 {
 	const struct step_snapshot *snapshot = run->step.root_snapshot;
+	const int kept[] = {records, record};
 	struct arena arena = {0};
 	struct rb_err err;
 	int r = 0;
 
-	close_others(records, record);
+	/* the connections of others end when the worker closes them */
+	fd_keep_only(kept, ARRAY_LEN(kept));
 	if (snapshot && snapshot->upper)
 		r = record_keep_upper(record, snapshot->upper);
 	(void)records_prune(&arena, records, LIMIT_RECORDS_KEPT, LIMIT_RECORDS_BYTES, &err);
@@ -51,9 +40,7 @@ static int start(struct run *run, int records, int record)
 	pid_t pid = sys_clone3(&args);
 
 	if (pid == 0) {
-		(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-		if (getppid() != parent)
-			sys_exit(ECANCELED);
+		sys_die_with(parent);
 		keep(run, records, record);
 	}
 	if (pid < 0)
