@@ -35,6 +35,7 @@
 #define LIMIT_PASSWD_BYTES   (1u << 20) /* /etc/passwd, ours and an image's */
 #define LIMIT_SUBID_BYTES    (1u << 20) /* /etc/subuid */
 #define LIMIT_RESOLV_BYTES   65536u
+#define LIMIT_CGROUP_NOTE    262144u /* which groups were made: a line of a path per hierarchy */
 #define LIMIT_SUBID_RANGES   4096u
 #define LIMIT_TREE_DEPTH     64u   /* directories below a tmpcopyup source */
 #define LIMIT_SYMLINKS       40u   /* path_resolution(7) */

@@ -93,8 +93,16 @@ void cgroup_signal(const char *name, int sig);
  * -EBUSY: still in use. */
 int cgroup_remove(const char *name);
 
-/* "data" of `events --stats` as JSON: what this host's controllers say about the group. */
+/*
+ * For a maker that may be killed: cgroup_note() writes down which of the members were made by
+ * cgroup_make(), and cgroup_remove_noted() removes those, unless anybody is in them or another
+ * group has their name by now. 0: they are gone; -EBUSY and others: one is there still.
+ */
 struct strbuf;
+void cgroup_note(const struct cgroup *cgroup, struct strbuf *out);
+int cgroup_remove_noted(const char *note);
+
+/* "data" of `events --stats` as JSON: what this host's controllers say about the group. */
 void cgroup_stats(const struct cgroup *cgroup, struct strbuf *out);
 
 /* What a group has used in all; UINT64_MAX: nobody counts it here. */

@@ -51,8 +51,7 @@ static void hierarchies_open_entry(struct cgroup *all, int root, const struct di
 		close(fd);
 }
 
-/* The roots of all hierarchies, as members of a "group" of path "/". */
-static int hierarchies_open(struct cgroup *all)
+int hierarchies_open(struct cgroup *all)
 {
 	int root = sys_openat(AT_FDCWD, CGROUP_ROOT, O_RDONLY | O_DIRECTORY, 0);
 	struct statfs fs;
@@ -381,6 +380,7 @@ struct pid_list {
 	struct arena *arena;
 	pid_t *v;
 	size_t n, room;
+	bool foreign; /* one of them is in none of our pid namespaces */
 };
 
 static int pids_add_text(struct pid_list *pids, const char *text)
@@ -390,7 +390,9 @@ static int pids_add_text(struct pid_list *pids, const char *text)
 		uint64_t pid;
 
 		/* 0: a process that is in none of our pid namespaces */
-		if (num_parse_u64(at, len, INT_MAX, &pid) == 0 && pid > 0) {
+		if (num_parse_u64(at, len, INT_MAX, &pid) < 0 || pid == 0) {
+			pids->foreign = true;
+		} else {
 			if (pids->n == pids->room) {
 				size_t room = pids->room ? 2 * pids->room : 64;
 				pid_t *v = arena_array(pids->arena, room, sizeof(*v));
@@ -409,7 +411,7 @@ static int pids_add_text(struct pid_list *pids, const char *text)
 	return 0;
 }
 
-enum { GROUP_DEPTH_MAX = 16, SCOPE_MS = 2000 };
+enum { SCOPE_MS = 2000 };
 
 /* The group's processes, then those of the groups below. */
 static int pids_collect(struct pid_list *pids, int group, unsigned depth)
@@ -453,6 +455,13 @@ int cgroup_pids(struct arena *arena, const struct cgroup *cgroup, pid_t **ret_pi
 	*ret_pids = pids.v;
 	*ret_n = pids.n;
 	return pids.n ? 0 : r;
+}
+
+bool group_is_used(struct arena *arena, int group)
+{
+	struct pid_list pids = {.arena = arena};
+
+	return pids_collect(&pids, group, GROUP_DEPTH_MAX) < 0 || pids.n > 0 || pids.foreign;
 }
 
 int cgroup_freeze(const struct cgroup *cgroup, bool frozen, struct rb_err *err)
@@ -521,8 +530,8 @@ void cgroup_kill(const char *name)
 		(void)v1_freeze(v1->fd, false);
 }
 
-/* rmdir from the bottom up; cgroupfs directories contain nothing else to remove. */
-static int group_remove(int parent, const char *name, unsigned depth)
+/* Cgroupfs directories contain nothing else to remove. */
+int group_remove(int parent, const char *name, unsigned depth)
 {
 	DIR *stream;
 	struct dirent *entry;
@@ -563,23 +572,37 @@ static void await_systemd(int parent, const char *name)
 		(void)cgroup_nap(&waited);
 }
 
-/* A group is busy until its last process is reaped, which is a matter of milliseconds. */
-static int member_remove(struct arena *arena, const struct cgroup_member *root, const char *path)
+int group_above(struct arena *arena, const struct cgroup_member *root, const char *path,
+		const char **ret_name)
 {
 	struct cgroup_member above = {.fd = fd_dup(root->fd, 3), .v2 = root->v2};
 	const char *name = strrchr(path, '/');
 	char *parent = name ? arena_strndup(arena, path, (size_t)(name - path)) : NULL;
-	unsigned waited = 0;
 	int r = parent && name[1] && path_is_clean(path) ? group_enter(&above, parent, false)
 							 : -EINVAL;
 
-	if (r == 0 && root->v2)
-		await_systemd(above.fd, name + 1);
-	if (r == 0)
+	if (r < 0) {
+		fd_close(&above.fd);
+		return r;
+	}
+	*ret_name = name + 1;
+	return above.fd;
+}
+
+/* A group is busy until its last process is reaped, which is a matter of milliseconds. */
+static int member_remove(struct arena *arena, const struct cgroup_member *root, const char *path)
+{
+	const char *name;
+	CLEANUP_FD int above = group_above(arena, root, path, &name);
+	unsigned waited = 0;
+	int r = above;
+
+	if (r >= 0 && root->v2)
+		await_systemd(above, name);
+	if (r >= 0)
 		do
-			r = group_remove(above.fd, name + 1, GROUP_DEPTH_MAX);
+			r = group_remove(above, name, GROUP_DEPTH_MAX);
 		while (r == -EBUSY && waited < 2000 && cgroup_nap(&waited));
-	fd_close(&above.fd);
 	return r == -ENOENT ? 0 : r;
 }
 

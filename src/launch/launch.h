@@ -32,7 +32,7 @@ struct launch_context {
 	const int *handed;          /* detached mounts that the plan takes by number */
 	size_t n_handed;
 	int cgroup_fd;       /* the group that a plan is born into; borrowed, -1: none */
-	int net_dir;         /* where the step's slirp4netns makes its API socket; or -1 */
+	int files_dir;       /* for small files of the step, which its guard removes; or -1 */
 	int lease, netns;    /* of a pool, for a plan that takes them; borrowed */
 	const int *used_net; /* a namespace to enter instead of a new one; NULL: none */
 	const int *stdio;    /* 0, 1 and 2 of the child; NULL: ours */
@@ -137,6 +137,7 @@ struct launch {
 	bool cgroup_must;
 	const char
 		*unlimited; /* which limit of the plan there is not, and why; NULL: all are there */
+	bool cgroup_noted;  /* in context->files_dir, as ID and CGROUP_NOTE */
 	bool cgroup_unasked; /* nobody asked for it: where it cannot be had, not a word */
 	bool below;          /* exec --cgroup: a group below it was asked for */
 	int pid_file_dir;    /* opened before anything exists, or -1 */
@@ -244,6 +245,7 @@ int launch_restore(struct launch *launch, const struct plan *plan,
  * left of them and removes `directory` (absolute; NULL: nothing) with everything mounted on and
  * below its entries, and then the tree `scratch` (likewise). Errors: RB_SETUP_STEP.
  */
+#define CGROUP_NOTE ".cgroup"
 enum { GUARD_DROPPED = 8 };
 struct guard {
 	int sock;
@@ -257,7 +259,11 @@ int guard_start(struct guard *guard, const char *directory, const char *scratch,
 void guard_flush(struct guard *guard); /* tells it which children are gone */
 void guard_end(struct guard *guard);   /* nothing is killed or removed */
 
-/* What a guard does with its directory at the end; also for what a dead one has left. */
+/*
+ * What a guard does with its directory at the end; also for what a dead one has left. Groups that
+ * were noted in it are removed as well. A note of one that somebody is in stays, and with it the
+ * directory, for the next who looks.
+ */
 void guard_remove_directory(const char *directory);
 
 /*

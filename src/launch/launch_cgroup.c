@@ -6,6 +6,7 @@
  */
 #include "base/file.h"
 #include "base/log.h"
+#include "base/strbuf.h"
 #include "launch/launch_private.h"
 #include "plan/resources.h"
 
@@ -102,6 +103,31 @@ static int cgroup_take(struct launch *l, struct rb_err *err)
 	return 0;
 }
 
+/*
+ * One of many children: when its guard is killed together with us, whoever comes next finds the
+ * group by this note. Groups that were there before are not ours to remove.
+ */
+static void cgroup_take_note(struct launch *l)
+{
+	const struct launch_context *context = l->context;
+	CLEANUP_STRBUF struct strbuf note = {0};
+	CLEANUP_FD int fd = -1;
+	char file[LIMIT_STEP_ID + 16];
+
+	if (!context->guard || context->files_dir < 0)
+		return;
+	cgroup_note(&l->group, &note);
+	if (!note.text)
+		return;
+	snprintf(file, sizeof(file), "%s" CGROUP_NOTE, context->record->id);
+	fd = sys_openat(context->files_dir, file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+	if (note.failed || fd < 0 || fd_write_all(fd, note.text, note.len) < 0)
+		log_warn("cannot note the cgroup of %s: it stays if this process and its guard are "
+			 "killed at once",
+			 context->record->id);
+	l->cgroup_noted = fd >= 0;
+}
+
 int launch_cgroup_find(struct launch *l, const struct plan_op *op, struct rb_err *err)
 {
 	int r;
@@ -128,6 +154,7 @@ int launch_cgroup_find(struct launch *l, const struct plan_op *op, struct rb_err
 	if (!l->cgroup)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "cgroup");
 	l->context->record->cgroup = l->cgroup;
+	cgroup_take_note(l);
 	if (cgroup_count(&l->group) > (op->arg[1] == CGROUP_SCOPE))
 		log_warn("container's cgroup is not empty: %zu process(es) found",
 			 cgroup_count(&l->group));

@@ -76,6 +76,18 @@ static void guard_kill_all(struct guard_state *state)
 	}
 }
 
+/* Is this the note of groups that are still there? What it names and nobody uses is removed. */
+static bool is_note_to_keep(int dir, const char *name)
+{
+	CLEANUP_ARENA struct arena arena = {0};
+	const char *end = strrchr(name, '.');
+	char *note;
+
+	return end && str_eq(end, CGROUP_NOTE) &&
+	       file_read_at(&arena, dir, name, LIMIT_CGROUP_NOTE, &note, NULL) == 0 &&
+	       cgroup_remove_noted(note) < 0;
+}
+
 /* The directory is flat but for mount points: DIR/ENTRY. What is mounted goes first. */
 void guard_remove_directory(const char *directory)
 {
@@ -89,6 +101,8 @@ void guard_remove_directory(const char *directory)
 			continue;
 		if (snprintf(path, sizeof(path), "%s/%s", directory, item->d_name) >=
 		    (int)sizeof(path))
+			continue;
+		if (is_note_to_keep(dirfd(dir), item->d_name))
 			continue;
 		while (sys_umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
 			; /* EINVAL: no mount (any more) */

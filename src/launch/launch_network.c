@@ -56,7 +56,7 @@ static int network_spawn(struct launch *l, const struct plan_op *op, struct slir
 		.configure = true,
 		.no_dns = op->arg[2] & SLIRP_NO_DNS,
 		.allow_host_loopback = op->arg[2] & SLIRP_HOST_LOOPBACK,
-		.dir = op->str[1] ? l->context->net_dir : -1,
+		.dir = op->str[1] ? l->context->files_dir : -1,
 		.api_socket = op->str[1] ? plan_str(l->plan, op->str[1]) : NULL,
 	};
 	int r = open_namespaces(l->pid, &netns, &userns);
@@ -244,7 +244,7 @@ static int publish_ask(struct launch *l, const struct plan_op *op)
 	l->net.answer_len = 0;
 	l->net.deadline_ms = sys_now_ms() + NETWORK_READY_MS;
 	slirp_api_add_port(&request, &spec, 0);
-	return slirp_api_ask(l->context->net_dir, plan_str(l->plan, op->str[0]), &request,
+	return slirp_api_ask(l->context->files_dir, plan_str(l->plan, op->str[0]), &request,
 			     &l->net.api);
 }
 

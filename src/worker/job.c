@@ -86,7 +86,7 @@ static void fill_context(struct job *job)
 		.n_held = job->handed.n_held,
 		.stdio = job->stdio,
 		.cgroup_fd = job->cgroup_fd,
-		.net_dir = job->engine->directory_fd,
+		.files_dir = job->engine->directory_fd,
 		.used_net = job->net.ns >= 0 ? &job->net.ns : NULL,
 		.releases_mounts = job->handed.n_snapshots > 0,
 		.guard = &job->engine->guard,
@@ -449,7 +449,8 @@ int job_finish(struct job *job, struct rb_err *err)
 	launch_end(&job->launch);
 	if (job->launch.cgroup && !job->inside) {
 		cgroup_kill(job->launch.cgroup);
-		(void)cgroup_remove(job->launch.cgroup);
+		if (cgroup_remove(job->launch.cgroup) < 0)
+			job->launch.cgroup_noted = false; /* the note stays as long as the group */
 	}
 	drop_child_side(job);
 	release_net(job);

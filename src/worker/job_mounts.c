@@ -129,12 +129,13 @@ static int add_file(struct job *job, const char *name, const char *text, const c
 
 void job_remove_files(const struct job *job)
 {
-	static const char *const names[] = {"hosts", "resolv", "slirp"};
-	const bool made[] = {job->step->hosts, job->resolv, job->network.api_socket};
+	static const char *const names[] = {".hosts", ".resolv", ".slirp", CGROUP_NOTE};
+	const bool made[] = {job->step->hosts, job->resolv, job->network.api_socket,
+			     job->launch.cgroup_noted};
 	char file[LIMIT_STEP_ID + 16];
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		snprintf(file, sizeof(file), "%s.%s", job->step->id, names[i]);
+		snprintf(file, sizeof(file), "%s%s", job->step->id, names[i]);
 		if (made[i])
 			(void)unlinkat(job->engine->directory_fd, file, 0);
 	}

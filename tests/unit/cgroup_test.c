@@ -60,6 +60,23 @@ static void name_says_the_path_of_each_hierarchy(void)
 	CHECK(cgroup_open(&arena, "no-such-hierarchy /a", &other) < 0 && other.n == 0);
 }
 
+static void note_that_is_not_one_removes_nothing(void)
+{
+	static const char *const notes[] = {
+		"",
+		"\n",
+		"/runbuild\n",
+		"x unified /runbuild\n",
+		"12\n",
+		"12 unified\n",
+		"12 no-such-hierarchy /runbuild", /* cut: its writer was killed */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(notes); i++)
+		CHECK(cgroup_remove_noted(notes[i]) == cgroup_remove_noted(""));
+	CHECK(cgroup_remove_noted("12 no-such-hierarchy /runbuild\n") < 0);
+}
+
 static void controllers_of_a_hierarchy_are_known_by_each_name(void)
 {
 	CHECK(cgroup_names_match("cpu,cpuacct", "cpu"));
@@ -72,4 +89,4 @@ static void controllers_of_a_hierarchy_are_known_by_each_name(void)
 TAP_MAIN(TEST(name_says_the_path_of_each_hierarchy),
 	 TEST(controllers_of_a_hierarchy_are_known_by_each_name), TEST(path_that_climbs_is_refused),
 	 TEST(path_that_climbs_is_not_removed), TEST(path_of_the_root_group_is_not_removed),
-	 TEST(group_that_is_gone_is_removed))
+	 TEST(group_that_is_gone_is_removed), TEST(note_that_is_not_one_removes_nothing))

@@ -1818,6 +1818,81 @@ def test_a_cgroup_is_made_where_it_was_asked_for_and_removed():
         (path / "of").rmdir()
 
 
+def kill_with_its_guard(setup):
+    """SIGKILL of the worker and of the process that would clear up after it: neither does anything more."""
+    worker = worker_pid(setup)
+    guards = [pid for name, pid in processes() if name == "runbuild-guard" and parent_of(pid) == worker]
+    same("guards of the worker", 1, len(guards))
+    os.kill(guards[0], signal.SIGSTOP)
+    for pid in (worker, guards[0]):
+        os.kill(pid, signal.SIGKILL)
+    setup.process.wait(DEADLINE)
+    wait_until("both are dead", lambda: not {worker, guards[0]} & {pid for _, pid in processes()})
+    setup.client.close()
+
+
+def parent_of(pid):
+    return int(pathlib.Path("/proc", str(pid), "stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
+def left_by_a_killed_worker(*cgroups):
+    """A worker that was killed with its guard while a step was in each of these groups: their paths."""
+    setup = Setup()
+    for n, cgroup in enumerate(cgroups):
+        setup.client.request("step.run", step(f"a{n}", "sleep 1000", cgroup=cgroup))
+        events_until(setup.client, method("step.started"))
+    kill_with_its_guard(setup)
+    paths = [GROUPS / cgroup.get("path", f"{cgroup.get('parent')}/runbuild-a{n}")[1:] for n, cgroup in enumerate(cgroups)]
+    for path in paths:
+        wait_until(f"nobody is in {path}", lambda where=path: "populated 0" in (where / "cgroup.events").read_text())
+    return paths
+
+
+def a_new_worker_comes():
+    with Setup() as client:
+        same("the code", 0, client.run(step("next", "exit 0"), timeout=DEADLINE)["code"])
+
+
+def test_groups_of_a_worker_killed_with_its_guard_are_removed_by_the_next():
+    with group("build") as above:
+        paths = left_by_a_killed_worker({"parent": "/build"}, {"path": "/build/of/mine"})
+        a_new_worker_comes()
+        same("groups that are left", [], [str(path) for path in paths if path.exists()])
+        (above / "of").rmdir()
+        nothing_is_left()
+
+
+def test_a_group_that_somebody_is_in_is_left_until_they_are_gone():
+    with group("build"):
+        path = left_by_a_killed_worker({"parent": "/build"})[0]
+        below = path / "below"
+        below.mkdir()
+        (path / "empty").mkdir()
+        foreign = subprocess.Popen(["sleep", "1000"])
+        (below / "cgroup.procs").write_text(str(foreign.pid))
+        a_new_worker_comes()
+        assert (path / "empty").exists() and foreign.poll() is None, "something was taken from a group in use"
+        same("its group", "/build/runbuild-a0/below", group_of(foreign.pid))
+        foreign.kill()
+        foreign.wait()
+        a_new_worker_comes()
+        assert not path.exists(), path
+        nothing_is_left()
+
+
+def test_a_group_that_is_another_by_now_or_was_there_before_is_left():
+    with group("build") as above:
+        (above / "before").mkdir()
+        remade, before = left_by_a_killed_worker({"parent": "/build"}, {"path": "/build/before"})
+        remade.rmdir()
+        remade.mkdir()
+        a_new_worker_comes()
+        assert remade.exists() and before.exists(), "a group that was not made for a step was removed"
+        for path in (remade, before):
+            path.rmdir()
+        nothing_is_left()
+
+
 def test_a_limit_that_cannot_be_set_is_told():
     with group("limited"), Setup() as client:
         if "memory" in (GROUPS / "cgroup.controllers").read_text().split():
