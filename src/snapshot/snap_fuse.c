@@ -351,7 +351,9 @@ static bool wait_for(int pidfd, int ms)
 
 void fuse_end(struct snapshot *snapshot, siginfo_t *ret_info)
 {
-	if (snapshot->prober >= 0) {
+	bool silent = snapshot->prober >= 0;
+
+	if (silent) {
 		siginfo_t info;
 
 		(void)sys_pidfd_send_signal(snapshot->prober, SIGKILL);
@@ -361,8 +363,9 @@ void fuse_end(struct snapshot *snapshot, siginfo_t *ret_info)
 	fd_close(&snapshot->mount);
 	if (snapshot->daemon < 0)
 		return;
-	/* it ends by itself (ENODEV from /dev/fuse) when the mount is gone everywhere */
-	if (!wait_for(snapshot->daemon, 2000))
+	/* it ends by itself (ENODEV from /dev/fuse) when the mount is gone everywhere; one that has
+	 * not answered yet has nothing to finish, and may never look */
+	if (silent || !wait_for(snapshot->daemon, 2000))
 		(void)sys_pidfd_send_signal(snapshot->daemon, SIGKILL);
 	(void)sys_wait_pidfd(snapshot->daemon, ret_info, WEXITED);
 	fd_close(&snapshot->daemon);

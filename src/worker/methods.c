@@ -480,43 +480,69 @@ static const struct {
 	const char *name;
 	handler_fn *handler;
 	bool may_notify; /* also without an id */
+	bool waits;      /* its answer may come later than the next request */
 } methods[] = {
-	{"hello", method_hello, false},
-	{"ping", method_ping, false},
-	{"step.run", run_start, false},
-	{"step.exec", run_exec, false},
-	{"step.signal", method_signal, false},
-	{"step.cancel", method_cancel, false},
-	{"step.resize", method_resize, true},
-	{"step.stdin", method_stdin, true},
-	{"step.ack", method_ack, true},
-	{"step.list", method_list, false},
-	{"snapshot.mount", held_mount, false},
-	{"snapshot.umount", held_unmount, false},
-	{"snapshot.changes", method_changes, false},
-	{"warm.take", method_warm_take, false},
-	{"stats", method_stats, false},
-	{"log.level", method_log_level, false},
-	{"shutdown", method_shutdown, false},
+	{"hello", method_hello, false, false},
+	{"ping", method_ping, false, false},
+	{"step.run", run_start, false, true},
+	{"step.exec", run_exec, false, true},
+	{"step.signal", method_signal, false, false},
+	{"step.cancel", method_cancel, false, false},
+	{"step.resize", method_resize, true, false},
+	{"step.stdin", method_stdin, true, false},
+	{"step.ack", method_ack, true, false},
+	{"step.list", method_list, false, false},
+	{"snapshot.mount", held_mount, false, true},
+	{"snapshot.umount", held_unmount, false, false},
+	{"snapshot.changes", method_changes, false, false},
+	{"warm.take", method_warm_take, false, true},
+	{"stats", method_stats, false, false},
+	{"log.level", method_log_level, false, false},
+	{"shutdown", method_shutdown, false, false},
 };
 
-/* The id of a request that still waits for its answer may not be used again. */
-static bool id_is_pending(const struct call *call)
-{
-	const struct worker *worker = call->connection->worker;
+/* The requests of a connection that wait for their answer. */
+struct pending {
+	const char *id; /* is it one of them? */
+	bool has_id;
+	size_t n;
+};
 
-	for (const struct run *run = worker->runs; run; run = run->next)
-		if (!run->dead && run->owner == call->connection && run->id &&
-		    str_eq(run->id, call->message.id))
-			return true;
-	for (const struct held *held = worker->held; held; held = held->next)
-		if (held->owner == call->connection && held->request &&
-		    str_eq(held->request, call->message.id))
-			return true;
-	for (const struct lent *lent = worker->lent; lent; lent = lent->next)
-		if (!lent->dead && lent->owner == call->connection && lent->request &&
-		    str_eq(lent->request, call->message.id))
-			return true;
+static void pending_add(struct pending *pending, const char *request)
+{
+	pending->n++;
+	pending->has_id |= pending->id && str_eq(request, pending->id);
+}
+
+static struct pending find_pending(const struct connection *c, const char *id)
+{
+	struct pending pending = {.id = id};
+
+	for (const struct run *run = c->worker->runs; run; run = run->next)
+		if (!run->dead && run->owner == c && run->id)
+			pending_add(&pending, run->id);
+	for (const struct held *held = c->worker->held; held; held = held->next)
+		if (!held->dead && held->owner == c && held->request)
+			pending_add(&pending, held->request);
+	for (const struct lent *lent = c->worker->lent; lent; lent = lent->next)
+		if (!lent->dead && lent->owner == c && lent->request)
+			pending_add(&pending, lent->request);
+	return pending;
+}
+
+/* An id may not be used again before its answer, and not too many requests may wait for theirs. */
+static bool may_be_asked(struct call *call, bool waits)
+{
+	struct pending pending = {.n = 0};
+
+	if (call->message.id)
+		pending = find_pending(call->connection, call->message.id);
+	if (pending.has_id)
+		refuse_text(call, KIND_DUPLICATE_ID, "a request with this id is not answered yet");
+	else if (waits && pending.n >= MAX_PENDING)
+		refuse_text(call, KIND_TOO_MANY_STEPS, "256 requests wait for their answer");
+	else
+		return true;
 	return false;
 }
 
@@ -532,18 +558,15 @@ void call_handle(struct call *call)
 		refuse_text(call, KIND_INVALID_REQUEST, "hello was said already");
 		return;
 	}
-	if (message->id && id_is_pending(call)) {
-		refuse_text(call, KIND_DUPLICATE_ID, "a request with this id is not answered yet");
-		return;
-	}
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
 		if (!str_eq(methods[i].name, message->method))
 			continue;
 		if (!message->id && !methods[i].may_notify)
 			refuse_text(call, KIND_INVALID_REQUEST, "this method needs an id");
-		else
+		else if (may_be_asked(call, methods[i].waits))
 			methods[i].handler(call);
 		return;
 	}
-	refuse_text(call, KIND_NO_SUCH_METHOD, "there is no such method");
+	if (may_be_asked(call, false))
+		refuse_text(call, KIND_NO_SUCH_METHOD, "there is no such method");
 }

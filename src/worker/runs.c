@@ -36,8 +36,6 @@ static void run_done(struct run *run)
 {
 	run->dead = true;
 	run->worker->steps_done++;
-	if (run->owner)
-		run->owner->pending--;
 	close_streams(run);
 }
 
@@ -181,7 +179,6 @@ static struct run *run_new(struct call *call)
 	run->next = worker->runs;
 	worker->runs = run;
 	worker->n_runs++;
-	run->owner->pending++;
 	return run;
 }
 
@@ -196,9 +193,6 @@ static bool may_start(struct call *call, struct rb_err *err, enum worker_kind *r
 	} else if (worker->n_runs >= MAX_STEPS) {
 		*ret_kind = KIND_TOO_MANY_STEPS;
 		text = "64 steps are running";
-	} else if (call->connection->pending >= MAX_PENDING) {
-		*ret_kind = KIND_TOO_MANY_STEPS;
-		text = "256 requests wait for their answer";
 	}
 	if (text)
 		err_set(err, RB_OK, 0, "%s", text);
@@ -506,6 +500,16 @@ void run_turn(struct run *run)
 		answer(run);
 }
 
+/* As the kernel keeps those of a stopped process: of the standard ones, each once. signal(7) */
+static void keep_signal(struct run *run, int sig)
+{
+	for (size_t i = 0; sig < SIGRTMIN && i < run->n_signals; i++)
+		if (run->signals[i] == sig)
+			return;
+	if (run->n_signals < MAX_SIGNALS)
+		run->signals[run->n_signals++] = sig;
+}
+
 void run_kill(struct run *run, int sig, enum job_target target)
 {
 	if (run->job.state == JOB_RUNNING) {
@@ -513,8 +517,8 @@ void run_kill(struct run *run, int sig, enum job_target target)
 	} else if (run->job.state < JOB_RUNNING) {
 		if (sig == SIGKILL)
 			fail_cancelled(run);
-		else if (run->n_signals < MAX_SIGNALS)
-			run->signals[run->n_signals++] = sig;
+		else
+			keep_signal(run, sig);
 	}
 }
 

@@ -9,7 +9,7 @@
 #include "worker/worker.h"
 
 enum {
-	MAX_STEPS = 64, /* steps and execs together: twice that */
+	MAX_STEPS = 64, /* steps and execs together */
 	MAX_CONNECTIONS = 64,
 	MAX_PENDING = 256, /* requests of one connection without their answer */
 	MAX_QUEUED_FDS = 32,
@@ -18,7 +18,7 @@ enum {
 	SOCKET_BYTES = 16 << 10,
 	/* the start of a step waits so long for its end: most small steps are told in one piece */
 	SOON_US = 1000,
-	MAX_SIGNALS = 8, /* kept for a step that has not started */
+	MAX_SIGNALS = 128, /* kept for a step that has not started: more than there are kinds */
 	HELLO_MS = 10000,
 	SAMPLE_US = 1000000, /* between two step.stats */
 	ACCEPT_US = 100000,  /* after a peer could not be accepted */
@@ -50,7 +50,6 @@ struct connection {
 	enum worker_log log; /* what it wants to be told of */
 	int64_t hello_ms;    /* deadline */
 	unsigned bad_lines;
-	unsigned pending;
 	char *input;
 	size_t input_len, input_size, scanned;
 	int fds[MAX_QUEUED_FDS];
