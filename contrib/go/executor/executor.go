@@ -12,6 +12,7 @@ import (
 
 	"github.com/moby/buildkit/executor"
 	"github.com/moby/buildkit/executor/oci"
+	"github.com/moby/buildkit/executor/resources"
 	resourcestypes "github.com/moby/buildkit/executor/resources/types"
 	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/identity"
@@ -46,6 +47,10 @@ type Options struct {
 	OOMScoreAdj *int
 	// ApparmorProfile is for steps that are not insecure; it has to be loaded.
 	ApparmorProfile string
+	// TracingSocket takes traces of what runs in steps: BuildKit's otel-grpc.sock.
+	TracingSocket string
+	// ResourceMonitor samples the cgroups of steps; not Rootless, which has none.
+	ResourceMonitor *resources.Monitor
 }
 
 // needed are features of the worker that every step relies on.
@@ -171,16 +176,20 @@ func (e *Executor) Run(ctx context.Context, id string, root executor.Mount, moun
 		return nil, err
 	}
 	defer e.leave(id, s)
-	var u undo
+	var u, later undo
 	defer func() { u.run() }()
-	params, files, err := e.stepParams(ctx, id, root, mounts, &s.meta, &u)
+	request, err := e.stepParams(ctx, id, root, mounts, &s.meta, &u, &later)
 	if err != nil {
-		return nil, err
+		return finish(request.recorder, err, later)
 	}
-	return nil, run(ctx, call{client, "step.run", id, params, files}, process, func() {
+	err = run(ctx, call{client, "step.run", id, request.params, request.files}, process, func() {
 		close(s.started)
 		tell()
+		if request.recorder != nil {
+			request.recorder.Start()
+		}
 	})
+	return finish(request.recorder, err, later)
 }
 
 // Exec starts a further process in a step, once that one runs. What is not said is the step's.

@@ -20,11 +20,13 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/moby/buildkit/executor"
 	"github.com/moby/buildkit/executor/oci"
+	"github.com/moby/buildkit/executor/resources"
 	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/llbsolver/cdidevices"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/sys/user"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"go.opentelemetry.io/otel/trace"
 	"tags.cncf.io/container-device-interface/pkg/cdi"
 
 	"runbuild.invalid/contrib/go/worker"
@@ -333,6 +335,124 @@ func TestInsecureHasEveryCapabilityThatThereIs(t *testing.T) {
 		if _, err := e.Run(context.Background(), "", bind(root), nil, process, nil); err != nil || out.String() != expected {
 			t.Errorf("%v: %v, %q", mode, err, out.String())
 		}
+	}
+}
+
+func TestTheTracingSocketIsInTheStep(t *testing.T) {
+	e, root := setUp(t)
+	e.TracingSocket = t.TempDir() + "/otel.sock"
+	listener, err := net.Listen("unix", e.TracingSocket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	parent, _ := trace.TraceIDFromHex("0123456789abcdef0123456789abcdef")
+	span, _ := trace.SpanIDFromHex("0123456789abcdef")
+	ctx := trace.ContextWithSpanContext(context.Background(), trace.NewSpanContext(trace.SpanContextConfig{TraceID: parent, SpanID: span, TraceFlags: 1}))
+	script := "test -S /dev/otel-grpc.sock && stat -c %i /dev/otel-grpc.sock; env | grep -E '^(OTEL|TRACE)' | sort"
+	socket, err := os.Stat(e.TracingSocket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoint := "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=unix:///dev/otel-grpc.sock\nOTEL_EXPORTER_OTLP_TRACES_PROTOCOL=grpc\n"
+	traceparent := "TRACEPARENT=00-0123456789abcdef0123456789abcdef-0123456789abcdef-01\n"
+	inode := fmt.Sprintf("%d\n", socket.Sys().(*syscall.Stat_t).Ino)
+	for _, each := range []struct{ set, expected string }{
+		{"A=1", inode + endpoint + "OTEL_TRACES_EXPORTER=otlp\n" + traceparent},
+		{"OTEL_TRACES_EXPORTER=none", inode + endpoint + "OTEL_TRACES_EXPORTER=none\n" + traceparent},
+	} {
+		out := &buffer{}
+		process := shell(script, out)
+		process.Meta.Env = append(process.Meta.Env, each.set)
+		if _, err := e.Run(ctx, "", bind(root), nil, process, nil); err != nil || out.String() != each.expected {
+			t.Fatalf("%s: %v, %q, not %q", each.set, err, out.String(), each.expected)
+		}
+	}
+	e.TracingSocket += ".gone"
+	out := &buffer{}
+	if _, err := e.Run(ctx, "", bind(root), nil, shell("ls /dev/otel-grpc.sock 2>/dev/null || echo none", out), nil); err != nil || out.String() != "none\n" {
+		t.Fatalf("%v, %q", err, out.String())
+	}
+}
+
+// Where there is cgroup v2 the recorder has samples, one at the end at least; elsewhere BuildKit's has none.
+func TestWhatAStepUsesIsRecorded(t *testing.T) {
+	e, root := setUp(t)
+	monitor, err := resources.NewMonitor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer monitor.Close()
+	e.ResourceMonitor, e.DefaultCgroupParent = monitor, "runbuild-go-test"
+	defer os.Remove(cgroupRoot + "/runbuild-go-test")
+	defer os.Remove(cgroupRoot + "/runbuild-go-test/buildkit")
+	var fs syscall.Statfs_t
+	isV2 := syscall.Statfs(cgroupRoot, &fs) == nil && fs.Type == 0x63677270
+	if os.Getenv("RUNBUILD_SUITE_CGROUP") == "private" && !isV2 {
+		t.Fatal("no cgroup v2 where there should be one")
+	}
+	busy := "i=0; while [ $i -lt 5000 ]; do i=$((i+1)); done; "
+	rec, err := e.Run(context.Background(), "measured", bind(root), nil, shell(busy, &buffer{}), nil)
+	if err != nil || rec == nil {
+		t.Fatal(rec, err)
+	}
+	if isV2 {
+		if err := rec.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		samples, err := rec.Samples()
+		if err != nil || len(samples.Samples) == 0 {
+			t.Fatal(samples, err)
+		}
+		if last := samples.Samples[len(samples.Samples)-1]; last.CPUStat == nil || *last.CPUStat.UsageNanos == 0 {
+			t.Fatal("no processor time was counted")
+		}
+	} else if samples, err := rec.Samples(); samples != nil || err != nil {
+		t.Fatal(samples, err)
+	}
+	if rec, err := e.Run(context.Background(), "failed", bind(root), nil, shell(busy+"exit 3", &buffer{}), nil); rec != nil || code(err) != 3 {
+		t.Fatal(rec, err)
+	}
+	for _, id := range []string{"measured", "failed"} {
+		deadline := time.Now().Add(20 * time.Second)
+		for _, err := os.Stat(cgroupRoot + "/runbuild-go-test/buildkit/" + id); err == nil; _, err = os.Stat(cgroupRoot + "/runbuild-go-test/buildkit/" + id) {
+			if time.Now().After(deadline) {
+				t.Fatal(id, "is still there")
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+func TestACgroupIsWhereBuildKitPutsIt(t *testing.T) {
+	e := &Executor{}
+	limits := &pb.LinuxResources{Memory: 1 << 26}
+	for _, each := range []struct {
+		options  Options
+		meta     executor.Meta
+		expected string
+	}{
+		{Options{}, executor.Meta{}, ""},
+		{Options{}, executor.Meta{LinuxResources: limits}, "/buildkit/id"},
+		{Options{DefaultCgroupParent: "/all"}, executor.Meta{}, "/all/buildkit/id"},
+		{Options{DefaultCgroupParent: "/all"}, executor.Meta{CgroupParent: "this"}, "/this/buildkit/id"},
+		{Options{DefaultCgroupParent: "/all", Rootless: true}, executor.Meta{LinuxResources: limits}, ""},
+	} {
+		e.Options = each.options
+		group, err := e.group("id", each.meta)
+		if err != nil || group != each.expected {
+			t.Fatal(each, group, err)
+		}
+		if params := cgroupParams(each.meta, group); (params == nil) != (group == "") || (params != nil && params["path"] != group) {
+			t.Fatal(each, params)
+		}
+	}
+	if _, err := e.group("id", executor.Meta{CgroupParent: "user.slice:"}); err != nil {
+		t.Fatal("rootless steps have no group at all: ", err)
+	}
+	e.Rootless = false
+	if _, err := e.group("id", executor.Meta{CgroupParent: "user.slice:"}); err == nil {
+		t.Fatal("a slice of systemd")
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/moby/buildkit/executor"
 	"github.com/moby/buildkit/executor/oci"
+	resourcestypes "github.com/moby/buildkit/executor/resources/types"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/util/network"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -21,28 +22,59 @@ import (
 // defaultHostname is BuildKit's.
 const defaultHostname = "buildkitsandbox"
 
-// stepParams is BuildKit's description of a step in words of the protocol, and its descriptors. What
-// networks and devices add to the environment is added to meta.
-func (e *Executor) stepParams(ctx context.Context, id string, root executor.Mount, mounts []executor.Mount, meta *executor.Meta, u *undo) (map[string]any, []*os.File, error) {
-	namespace, err := e.namespace(ctx, meta, u)
+// request is what the worker is asked for: the parameters of step.run, the descriptors that go with
+// them, and who records what the step uses, or nil.
+type request struct {
+	params   map[string]any
+	files    []*os.File
+	recorder resourcestypes.Recorder
+}
+
+// stepParams is BuildKit's description of a step in words of the protocol. What networks, devices and
+// traces add to the environment is added to meta. What later releases is needed by the recorder.
+func (e *Executor) stepParams(ctx context.Context, id string, root executor.Mount, mounts []executor.Mount, meta *executor.Meta, u, later *undo) (request, error) {
+	var r request
+	namespace, err := e.namespace(ctx, meta, later)
 	if err != nil {
-		return nil, nil, err
+		return r, err
 	}
 	rootfs, err := rootBehindProxy(ctx, root, namespace, meta, u)
 	if err != nil {
-		return nil, nil, err
+		return r, err
 	}
 	rootfs["readonly"] = meta.ReadonlyRootFS || root.Readonly
 	list, err := e.files(ctx, meta, u)
 	if err != nil {
-		return nil, nil, err
+		return r, err
 	}
 	more, err := mountParams(ctx, mounts, u)
 	if err != nil {
-		return nil, nil, err
+		return r, err
 	}
-	params := map[string]any{"step": id, "rootfs": rootfs, "mounts": append(list, more...),
-		"hostname": defaultHostname, "removeStubs": "leaf"}
+	r.params = e.sandboxParams(id, meta)
+	r.params["rootfs"] = rootfs
+	r.params["mounts"] = slices.Concat(list, more, e.trace(ctx, meta))
+	group, err := e.group(id, *meta)
+	if err != nil {
+		return r, err
+	}
+	if r.recorder, group, err = e.recorder(group, namespace, later); err != nil {
+		return r, err
+	}
+	if cgroup := cgroupParams(*meta, group); cgroup != nil {
+		r.params["cgroup"] = cgroup
+	}
+	if err := e.inject(r.params, meta); err != nil {
+		return r, err
+	}
+	r.params["process"] = e.processParams(*meta)
+	r.files, err = networkParams(namespace, r.params, meta.NetMode, u)
+	return r, err
+}
+
+// sandboxParams is what a step is called and how it is shut in.
+func (e *Executor) sandboxParams(id string, meta *executor.Meta) map[string]any {
+	params := map[string]any{"step": id, "hostname": defaultHostname, "removeStubs": "leaf"}
 	if meta.Hostname != "" {
 		params["hostname"] = meta.Hostname
 	}
@@ -55,18 +87,7 @@ func (e *Executor) stepParams(ctx context.Context, id string, root executor.Moun
 	if e.ProcessMode == oci.NoProcessSandbox {
 		params["pid"] = "host"
 	}
-	if meta.CgroupParent == "" {
-		meta.CgroupParent = e.DefaultCgroupParent
-	}
-	if cgroup := cgroupParams(*meta); cgroup != nil && !e.Rootless {
-		params["cgroup"] = cgroup
-	}
-	if err := e.inject(params, meta); err != nil {
-		return nil, nil, err
-	}
-	params["process"] = e.processParams(*meta)
-	files, err := networkParams(namespace, params, meta.NetMode, u)
-	return params, files, err
+	return params
 }
 
 func (e *Executor) processParams(meta executor.Meta) map[string]any {
@@ -101,14 +122,11 @@ func (e *Executor) processParams(meta executor.Meta) map[string]any {
 	return process
 }
 
-func cgroupParams(meta executor.Meta) map[string]any {
-	if meta.CgroupParent == "" && meta.LinuxResources == nil {
+func cgroupParams(meta executor.Meta, group string) map[string]any {
+	if group == "" {
 		return nil
 	}
-	cgroup := map[string]any{}
-	if meta.CgroupParent != "" {
-		cgroup["parent"] = meta.CgroupParent
-	}
+	cgroup := map[string]any{"path": group}
 	if r := meta.LinuxResources; r != nil {
 		resources := map[string]any{}
 		for key, value := range map[string]int64{"memory": r.Memory, "memorySwap": r.MemorySwap,

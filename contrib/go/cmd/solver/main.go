@@ -47,7 +47,7 @@ import (
 type options struct {
 	root, addr, runbuild, snapshotter string
 	entitlements                      []string
-	cdi                               string
+	cdi, traces                       string
 }
 
 func snapshotter(name string) (runc.SnapshotterFactory, error) {
@@ -99,6 +99,8 @@ func newWorker(ctx context.Context, o options) (*base.Worker, *executor.Executor
 		Proxy:    opt.ProxyProvider,
 		CDI:      devices,
 		Rootless: true,
+
+		TracingSocket: o.traces,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -175,6 +177,7 @@ func main() {
 	flag.StringVar(&o.runbuild, "runbuild", "/usr/bin/runbuild", "the worker's program")
 	flag.StringVar(&o.snapshotter, "snapshotter", "overlayfs", "overlayfs or native")
 	flag.StringVar(&o.cdi, "cdi-spec-dir", "", "directory of CDI specifications; none: no CDI devices")
+	flag.StringVar(&o.traces, "trace-socket", "", "socket of an OpenTelemetry collector (gRPC), for what runs in steps")
 	flag.Func("allow-insecure-entitlement", "network.host, security.insecure or device; may be repeated", func(name string) error {
 		o.entitlements = append(o.entitlements, name)
 		return nil
