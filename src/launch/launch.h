@@ -35,8 +35,9 @@ struct launch_context {
 	int files_dir;       /* for small files of the step, which its guard removes; or -1 */
 	int lease, netns;    /* of a pool, for a plan that takes them; borrowed */
 	const int *used_net; /* a namespace to enter instead of a new one; NULL: none */
-	const int *stdio;    /* 0, 1 and 2 of the child; NULL: ours */
-	const int *held;     /* what must stay open until the child is dead: locks */
+	pid_t *sibling; /* the child is one of our parent's, and its number is put here; or NULL */
+	const int *stdio; /* 0, 1 and 2 of the child; NULL: ours */
+	const int *held;  /* what must stay open until the child is dead: locks */
 	size_t n_held;
 	const struct pollfd *watched; /* helpers without which a foreground child is ended */
 	size_t n_watched;
@@ -198,10 +199,28 @@ size_t launch_poll(const struct launch *launch, struct pollfd *fds, int64_t *dea
 
 /*
  * A sealed copy of a plan that many children begin with, one after the other; it stays until it is
- * forgotten, which children that are alive do not mind. Errors: RB_SETUP_STEP.
+ * forgotten, which children that are alive do not mind. *ret_fd (NULL: not wanted): the file, for
+ * another process to map. Errors: RB_SETUP_STEP.
  */
-int launch_keep_plan(const struct plan *plan, const struct plan **ret_kept, struct rb_err *err);
+int launch_keep_plan(const struct plan *plan, const struct plan **ret_kept, int *ret_fd,
+		     struct rb_err *err);
 void launch_forget_plan(const struct plan *kept);
+
+/*
+ * Takes over what another process has begun with context->sibling for us: plan is the first part,
+ * and context the one to go on with. sock, pidfd and the key in the guard become the launch's.
+ */
+struct launch_begun {
+	pid_t pid;
+	int pidfd;
+	int sock;
+	uint32_t guard_key;
+};
+void launch_adopt(struct launch *launch, const struct plan *plan,
+		  const struct launch_context *context, const struct launch_begun *begun);
+
+/* The other side of it: what was begun is handed over, and the launch closed without an end. */
+void launch_part_with(struct launch *launch);
 
 /*
  * A plan in two parts: launch_begin() and launch_advance() as usual with the first. Then the child
@@ -256,8 +275,10 @@ struct guard {
 };
 int guard_start(struct guard *guard, const char *directory, const char *scratch,
 		struct rb_err *err);
-void guard_flush(struct guard *guard); /* tells it which children are gone */
-void guard_end(struct guard *guard);   /* nothing is killed or removed */
+uint32_t guard_next_key(struct guard *guard);
+void guard_forget(struct guard *guard, uint32_t key); /* of a child that is gone, or never was */
+void guard_flush(struct guard *guard);                /* tells it which children are gone */
+void guard_end(struct guard *guard);                  /* nothing is killed or removed */
 
 /*
  * What a guard does with its directory at the end; also for what a dead one has left. Groups that

@@ -36,6 +36,7 @@ static void child_main(struct launch *l)
 		const int keep[] = {0, 1, 2, l->child.sock};
 
 		fd_keep_only(keep, ARRAY_LEN(keep));
+		(void)sys_prctl(PR_SET_NAME, (unsigned long)"runbuild-warm", 0, 0, 0);
 	}
 	exec_run(&l->child);
 }
@@ -77,6 +78,10 @@ static int clone_child(struct launch *l, uint64_t fresh, uint64_t extra, int *re
 	};
 	pid_t pid;
 
+	if (l->context->sibling) {
+		args.flags |= CLONE_PARENT_SETTID;
+		args.parent_tid = (uint64_t)(uintptr_t)l->context->sibling;
+	}
 	if (l->context->used_net)
 		args.flags &= ~(uint64_t)CLONE_NEWNET;
 	if (born_into_cgroup(l)) {
@@ -223,7 +228,7 @@ int launch_clone(struct launch *l, const struct plan_op *op, struct rb_err *err)
 
 	if (op->arg[1])
 		return clone_joined(l, op, err);
-	pid = clone_child(l, op->arg[0], 0, &l->pidfd);
+	pid = clone_child(l, op->arg[0], l->context->sibling ? CLONE_PARENT : 0, &l->pidfd);
 	if (pid < 0)
 		return clone_failed(l, -pid, op->arg[0] & CLONE_NEWUSER, err);
 	l->pid = pid;

@@ -114,7 +114,7 @@ void guard_remove_directory(const char *directory)
 	(void)unlinkat(AT_FDCWD, directory, AT_REMOVEDIR);
 }
 
-static void guard_forget(struct guard_state *state, const struct guard_message *message)
+static void guard_release(struct guard_state *state, const struct guard_message *message)
 {
 	for (uint32_t i = 0; i < message->n_drop && i < GUARD_DROPPED; i++) {
 		struct guard_entry *entry = message->drop[i] ? entry_find(state, message->drop[i])
@@ -132,7 +132,7 @@ static void guard_take(struct guard_state *state, const struct guard_message *me
 	struct guard_entry *entry;
 	size_t n = 0;
 
-	guard_forget(state, message);
+	guard_release(state, message);
 	if (!message->key)
 		return;
 	entry = entry_find(state, message->key);
@@ -278,11 +278,19 @@ static int mount_namespace(const struct launch *l)
 	return sys_openat(AT_FDCWD, path, O_RDONLY, 0);
 }
 
+/* 0 means none, also after 2^32 children. */
+uint32_t guard_next_key(struct guard *guard)
+{
+	if (++guard->last_key == 0)
+		guard->last_key++;
+	return guard->last_key;
+}
+
 int guard_add(struct launch *l, struct rb_err *err)
 {
 	struct guard *guard = l->context->guard;
 	/* a second time: it holds more by now */
-	struct guard_message message = {.key = l->guard_key ? l->guard_key : ++guard->last_key};
+	struct guard_message message = {.key = l->guard_key ? l->guard_key : guard_next_key(guard)};
 	int fds[1 + LIMIT_HELD_FDS] = {l->pidfd};
 	CLEANUP_FD int namespace = -1;
 	const char *cgroup;
@@ -291,8 +299,6 @@ int guard_add(struct launch *l, struct rb_err *err)
 
 	if (l->guard_key && !l->context->releases_mounts && l->context->n_held == 0)
 		return 0;
-	if (message.key == 0) /* after 2^32 children */
-		message.key = ++guard->last_key;
 	if (l->plan->part == PLAN_FIRST)
 	namespace = mount_namespace(l);
 	if (namespace >= 0)
@@ -318,16 +324,22 @@ void guard_flush(struct guard *guard)
 		(void)guard_send(guard, &message, NULL, 0);
 }
 
+void guard_forget(struct guard *guard, uint32_t key)
+{
+	guard->dropped[guard->n_dropped++] = key;
+	if (guard->n_dropped == GUARD_DROPPED)
+		guard_flush(guard);
+}
+
 void guard_drop(struct launch *l)
 {
 	struct guard *guard = l->context->guard;
 
 	if (!l->guard_key)
 		return;
-	guard->dropped[guard->n_dropped++] = l->guard_key;
+	guard_forget(guard, l->guard_key);
 	l->guard_key = 0;
 	/* what only lies in memory can wait for the next message */
-	if (guard->n_dropped == GUARD_DROPPED || l->context->releases_mounts ||
-	    l->context->n_held || launch_cgroup(l))
+	if (l->context->releases_mounts || l->context->n_held || launch_cgroup(l))
 		guard_flush(guard);
 }

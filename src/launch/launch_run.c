@@ -10,7 +10,8 @@
 #include "launch/tty_pump.h"
 
 /* The child reads the plan from a sealed copy, mapped before it is born. */
-int launch_keep_plan(const struct plan *plan, const struct plan **ret_kept, struct rb_err *err)
+int launch_keep_plan(const struct plan *plan, const struct plan **ret_kept, int *ret_fd,
+		     struct rb_err *err)
 {
 	CLEANUP_FD int fd = plan_seal(plan, err);
 	void *map;
@@ -21,6 +22,8 @@ int launch_keep_plan(const struct plan *plan, const struct plan **ret_kept, stru
 	if (map == MAP_FAILED)
 		return err_set(err, RB_SETUP_STEP, errno, "cannot map the plan");
 	*ret_kept = map;
+	if (ret_fd)
+		*ret_fd = fd_take(&fd);
 	return 0;
 }
 
@@ -35,7 +38,7 @@ static int plan_map(struct launch *l, const struct plan *plan, struct rb_err *er
 
 	l->plan = plan;
 	if (!l->context->plan_is_kept)
-		r = launch_keep_plan(plan, &l->plan, err);
+		r = launch_keep_plan(plan, &l->plan, NULL, err);
 	if (r < 0)
 		return r;
 	l->plan_size = l->context->plan_is_kept ? 0 : plan->size;
@@ -84,8 +87,6 @@ static int child_prepare(struct launch *l, struct rb_err *err)
 	child->envp = list_pointers(arena, l->plan, exec ? exec->list2 : 0, 1, &child->n_envp);
 	if (!child->argv || !child->envp)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "arguments");
-	for (int slot = 0; slot < SLOT_COUNT; slot++)
-		child->slots[slot] = -1;
 	child->slots[SLOT_INIT] = l->context->init_pidfd;
 	child->slots[SLOT_START] = l->context->start_socket;
 	if (plan_find_child_op(l->plan, OP_HOOK)) {
@@ -468,12 +469,8 @@ void launch_abandon(struct launch *launch)
 	launch_undo(launch);
 }
 
-int launch_begin(struct launch *launch, const struct plan *plan,
-		 const struct launch_context *context, struct rb_err *err)
+static void launch_init(struct launch *launch, const struct launch_context *context)
 {
-	int pair[2];
-	int r;
-
 	*launch = (struct launch){
 		.context = context,
 		.sock = -1,
@@ -491,6 +488,17 @@ int launch_begin(struct launch *launch, const struct plan *plan,
 	launch->child.sock = -1;
 	for (size_t i = 0; i < LIMIT_HOST_TREES; i++)
 		launch->child.trees[i] = -1;
+	for (int slot = 0; slot < SLOT_COUNT; slot++)
+		launch->child.slots[slot] = -1;
+}
+
+int launch_begin(struct launch *launch, const struct plan *plan,
+		 const struct launch_context *context, struct rb_err *err)
+{
+	int pair[2];
+	int r;
+
+	launch_init(launch, context);
 	if ((r = plan_map(launch, plan, err)) < 0 || (r = child_prepare(launch, err)) < 0 ||
 	    (r = open_pid_file_dir(launch, err)) < 0) {
 		launch_end(launch);
@@ -503,6 +511,23 @@ int launch_begin(struct launch *launch, const struct plan *plan,
 	launch->sock = pair[0];
 	launch->child.sock = pair[1];
 	return 0;
+}
+
+void launch_adopt(struct launch *launch, const struct plan *plan,
+		  const struct launch_context *context, const struct launch_begun *begun)
+{
+	launch_init(launch, context);
+	launch->plan = plan;
+	launch->pid = begun->pid;
+	launch->pidfd = begun->pidfd;
+	launch->sock = begun->sock;
+	launch->guard_key = begun->guard_key;
+}
+
+void launch_part_with(struct launch *launch)
+{
+	launch->guard_key = 0; /* the guard keeps it */
+	launch_end(launch);
 }
 
 /* For who wants to know where the time goes: before and after an op. */

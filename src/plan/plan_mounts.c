@@ -379,8 +379,8 @@ bool plan_has_parts(const struct spec *spec, const struct plan_options *options)
 	for (size_t i = 0; i < HOOK_KINDS; i++)
 		if (spec->hooks[i].n)
 			return false;
-	/* its slirp4netns would have to wait as well */
-	if (options->network.mode != PLAN_NETWORK_SPEC)
+	/* its slirp4netns, or the parent that reaps for it, would have to wait as well */
+	if (options->network.mode != PLAN_NETWORK_SPEC || options->reaper)
 		return false;
 	return mounts_have_parts(spec) && protections_have_parts(spec) && !process->terminal &&
 	       !spec->n_devices && !spec->n_sysctls && !spec->n_net_devices &&

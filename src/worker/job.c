@@ -128,7 +128,7 @@ static int launch_warm(struct job *job, const struct plan_options *options, stru
 	if (r < 0)
 		return r;
 	if (!pool_has(pool, plan, now) || !job_hand_over_all(job) ||
-	    !pool_take(pool, plan, now, &job->launch, &job->net)) {
+	    !pool_take(pool, plan, &job->launch, &job->net)) {
 		pool_lend_net(pool, plan, &job->net);
 		return 0;
 	}

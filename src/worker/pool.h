@@ -1,52 +1,65 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Children that wait for a step: made while nobody waits for them, with the first part of a plan
+ * Children that wait for a step: made before anybody waits for them, with the first part of a plan
  * done, one kind for each class of steps. Each is used once. They end with the worker.
  */
 #include "launch/launch.h"
+#include "worker/maker.h"
 #include "worker/used_net.h"
 
-enum { POOL_SLOTS = 8, POOL_CLASSES = 4 };
+enum { POOL_SLOTS = 8, POOL_CLASSES = MAKER_PLANS };
 
 struct pool_class {
 	const struct plan *plan; /* the first part, kept; NULL: free */
+	int fd;                  /* the same, sealed */
+	bool told;               /* the maker has it */
 	size_t wanted;
 	int64_t used_us;
 };
 
+enum pool_slot_state {
+	SLOT_FREE,
+	SLOT_ASKED,    /* of the maker; class NULL: nobody wants it any more */
+	SLOT_STARTING, /* it carries out its first part */
+	SLOT_READY,
+};
+
 struct pool_slot {
-	struct pool_class *class; /* NULL: free */
-	bool waiting;             /* it has said so */
-	struct used_net net;      /* its network namespace, when it has one of its own */
-	struct arena arena;
+	enum pool_slot_state state;
+	struct pool_class *class;
+	uint32_t guard_key;
+	struct used_net net; /* its network namespace, when it has one of its own */
 	struct launch_context context;
 	struct launch launch;
 };
 
 struct pool {
 	struct guard *guard;
-	uint64_t default_signals; /* of the engine */
-	void *heap;               /* where it began: what is used for steps lies behind */
-	size_t most;              /* of one class */
-	int null;                 /* its 0, 1 and 2 */
-	int stdio[3];
-	int64_t taken_us;
+	uint64_t default_signals;
+	size_t most; /* of one class */
+	struct maker maker;
+	unsigned deaths; /* of makers */
 	struct used_nets nets;
 	struct pool_class classes[POOL_CLASSES];
 	struct pool_slot slots[POOL_SLOTS];
 };
 
-/* Errors: RB_SETUP_STEP. A pool without its null device makes nothing. */
-int pool_open(struct pool *pool, struct guard *guard, size_t most, struct rb_err *err);
+/* Errors: RB_SETUP_STEP. */
+int pool_open(struct pool *pool, struct guard *guard, uint64_t default_signals, size_t most,
+	      struct rb_err *err);
 void pool_close(struct pool *pool);
+
+/* What becomes readable when the maker has something for pool_receive(); -1: nothing. */
+int pool_fd(const struct pool *pool);
+void pool_receive(struct pool *pool);
 
 /* Remembers that a step of this class was asked for. Is there a child for it? */
 bool pool_has(struct pool *pool, const struct plan *first, int64_t now_us);
 
 /* Hands it over for launch_resume(), with its network namespace. false: there is none. */
-bool pool_take(struct pool *pool, const struct plan *first, int64_t now_us,
-	       struct launch *ret_launch, struct used_net *ret_net);
+bool pool_take(struct pool *pool, const struct plan *first, struct launch *ret_launch,
+	       struct used_net *ret_net);
 
 /*
  * For a step of this class that finds no child waiting: a network namespace that was used before,
@@ -55,10 +68,10 @@ bool pool_take(struct pool *pool, const struct plan *first, int64_t now_us,
 void pool_lend_net(struct pool *pool, const struct plan *first, struct used_net *ret_net);
 
 /*
- * When pool_turn() has something to do: make a child, or end those that nobody has asked for.
- * `busy`: steps are running, and their ends are more urgent. INT64_MAX: nothing.
+ * When pool_turn() has something to do: ask for a child, or end those that nobody has asked for.
+ * INT64_MAX: nothing.
  */
-int64_t pool_deadline(const struct pool *pool, bool busy);
+int64_t pool_deadline(struct pool *pool);
 
 /*
  * Has a child of this plan a network namespace of our user namespace, all of whose processes end

@@ -25,6 +25,7 @@ enum source_kind {
 	OF_RUN,      /* handshake, end, daemons */
 	OF_HELD,
 	OF_LENT,
+	FROM_MAKER,
 };
 
 struct source {
@@ -188,6 +189,7 @@ static void handle_event(struct worker *w, const struct source *source, short re
 		if (!run->dead)
 			run_write_input(run);
 		break;
+	case FROM_MAKER: pool_receive(w->engine.pool); break;
 	case OF_RUN:
 	case OF_HELD:
 	case OF_LENT: break; /* every run and snapshot has its turn anyway */
@@ -372,8 +374,10 @@ static void turn(struct worker *w)
 		wait_for_lent(w, lent, &deadline_us);
 	if (lend_is_short(w))
 		lower(&deadline_us, 0);
+	if (w->engine.pool && pool_fd(w->engine.pool) >= 0)
+		wait_for(w, pool_fd(w->engine.pool), POLLIN, FROM_MAKER, NULL, 0);
 	if (w->engine.pool)
-		lower(&deadline_us, pool_deadline(w->engine.pool, w->runs != NULL));
+		lower(&deadline_us, pool_deadline(w->engine.pool));
 	if (w->engine.guard.n_dropped && !w->runs)
 		lower(&deadline_us, 0);
 	now = sys_now_us();
@@ -382,7 +386,7 @@ static void turn(struct worker *w)
 	if (ready < 0)
 		return; /* EINTR, ENOMEM: nothing is lost by asking again */
 	now = sys_now_us();
-	if (ready == 0 && w->engine.pool && now >= pool_deadline(w->engine.pool, w->runs != NULL))
+	if (ready == 0 && w->engine.pool && now >= pool_deadline(w->engine.pool))
 		pool_turn(w->engine.pool, now);
 	if (ready == 0 && lend_is_short(w))
 		lend_fill(w);
@@ -561,9 +565,9 @@ int worker_run(const struct worker_options *options, struct rb_err *err)
 	if (r == 0) {
 		snprintf(w.worker_id, sizeof(w.worker_id), "w-%x-%" PRIx64, (unsigned)getpid(),
 			 (uint64_t)sys_now_us());
-		if (options->warm && pool_open(&w.pool, &w.engine.guard, options->warm, err) == 0)
+		if (options->warm && pool_open(&w.pool, &w.engine.guard, w.engine.default_signals,
+					       options->warm, err) == 0)
 			w.engine.pool = &w.pool;
-		w.pool.default_signals = w.engine.default_signals;
 		w.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 		while (!is_finished(&w))
 			turn(&w);

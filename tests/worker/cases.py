@@ -2689,13 +2689,14 @@ def test_a_waiting_process_makes_the_same_sandbox():
 
 
 def waiting(setup):
-    """Pids of the processes that wait for steps: children of the worker beside its guard."""
+    """Pids of the processes that wait for steps: children of the worker beside its guard and their maker."""
     worker = worker_pid(setup)
     found = []
     for _, pid in processes():
         try:
             text = pathlib.Path("/proc", str(pid), "stat").read_text()
-            if int(text.rsplit(")", 1)[1].split()[1]) == worker and "guard" not in text:
+            name, rest = text.split("(", 1)[1].rsplit(")", 1)
+            if int(rest.split()[1]) == worker and name not in ("runbuild-guard", "runbuild-maker"):
                 found.append(pid)
         except OSError:
             pass
@@ -2712,6 +2713,48 @@ def test_a_waiting_process_that_was_killed_is_replaced():
             wait_until("it is dead", lambda number=pid: number not in [p for _, p in processes()])
         for n in range(4):
             same("the code", 3, client.run(step(f"b{n}", "exit 3"), timeout=DEADLINE)["code"])
+
+
+def zombies(setup):
+    states = []
+    for pid in pathlib.Path(f"/proc/{worker_pid(setup)}/task/{worker_pid(setup)}/children").read_text().split():
+        try:
+            states.append(pathlib.Path("/proc", pid, "stat").read_text().rsplit(")", 1)[1].split()[0])
+        except OSError:
+            pass
+    return states.count("Z")
+
+
+def test_a_killed_maker_is_replaced_until_it_is_given_up():
+    setup = Setup()
+    with setup as client:
+        for n in range(4):
+            make_warm(client, step("a", "exit 0"))
+            [maker] = pids_of("runbuild-maker")
+            os.kill(maker, signal.SIGKILL)
+            wait_until("it is gone", lambda number=maker: number not in pids_of("runbuild-maker"))
+            for m in range(4):  # with what still waits, and without
+                same("the code", 3, client.run(step(f"b{m}", "exit 3"), timeout=DEADLINE)["code"])
+        same("makers after the fourth death", [], pids_of("runbuild-maker"))
+        same("waiting processes", 0, client.call("stats")["warm"])
+        wait_until("nothing is left to be reaped", lambda: zombies(setup) == 0)
+
+
+def test_what_a_killed_maker_has_not_handed_over_is_reaped():
+    setup = Setup()
+    with setup as client:
+        make_warm(client, step("a", "exit 0"))
+        [maker] = pids_of("runbuild-maker")
+        # the first message of each child is the guard's, the second the worker's
+        tracer = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-p", str(maker), "-e", "trace=sendmsg",
+                                   "-e", "inject=sendmsg:signal=KILL:when=2"], stdin=subprocess.DEVNULL)
+        wait_until("it is traced", lambda: "TracerPid:\t0\n" not in pathlib.Path(f"/proc/{maker}/status").read_text())
+        client.run(step("b", "exit 0"), timeout=DEADLINE)
+        wait_until("it is gone", lambda: maker not in pids_of("runbuild-maker"))
+        tracer.wait(DEADLINE)
+        wait_until("another one is there", lambda: pids_of("runbuild-maker"))
+        wait_until("nothing is left to be reaped", lambda: zombies(setup) == 0)
+        make_warm(client, step("a", "exit 0"))
 
 
 def test_a_waiting_process_ends_with_a_killed_worker():
