@@ -10,6 +10,7 @@
 
 enum {
 	KEEP_US = 60 * 1000000, /* without a step of its class */
+	ALONE_US = 3000,        /* after a child was taken, while one step is running */
 	MAKER_DEATHS = 3,       /* then no more is started, and each step makes its own child */
 };
 
@@ -183,6 +184,7 @@ bool pool_take(struct pool *pool, const struct plan *first, struct launch *ret_l
 
 	if (!slot)
 		return false;
+	pool->taken_us = sys_now_us();
 	*ret_launch = slot->launch;
 	*ret_net = slot->net;
 	slot->net.ns = -1;
@@ -242,12 +244,12 @@ static struct pool_slot *slot_unused(struct pool *pool)
 	return NULL;
 }
 
-int64_t pool_deadline(struct pool *pool)
+int64_t pool_deadline(struct pool *pool, size_t running)
 {
 	int64_t deadline = INT64_MAX;
 
 	if (pool->maker.sock >= 0 && class_short(pool) && slot_unused(pool))
-		return 0;
+		return running == 1 ? pool->taken_us + ALONE_US : 0;
 	for (size_t i = 0; i < POOL_CLASSES; i++)
 		if (pool->classes[i].plan && pool->classes[i].used_us + KEEP_US < deadline)
 			deadline = pool->classes[i].used_us + KEEP_US;

@@ -39,7 +39,8 @@ struct pool {
 	uint64_t default_signals;
 	size_t most; /* of one class */
 	struct maker maker;
-	unsigned deaths; /* of makers */
+	unsigned deaths;  /* of makers */
+	int64_t taken_us; /* a child, last */
 	struct used_nets nets;
 	struct pool_class classes[POOL_CLASSES];
 	struct pool_slot slots[POOL_SLOTS];
@@ -69,9 +70,10 @@ void pool_lend_net(struct pool *pool, const struct plan *first, struct used_net 
 
 /*
  * When pool_turn() has something to do: ask for a child, or end those that nobody has asked for.
- * INT64_MAX: nothing.
+ * One step that runs alone is not disturbed while it is likely to end soon: then the processor has
+ * nothing else to do. With more of them there is no such moment. INT64_MAX: nothing.
  */
-int64_t pool_deadline(struct pool *pool);
+int64_t pool_deadline(struct pool *pool, size_t running);
 
 /*
  * Has a child of this plan a network namespace of our user namespace, all of whose processes end

@@ -377,7 +377,7 @@ static void turn(struct worker *w)
 	if (w->engine.pool && pool_fd(w->engine.pool) >= 0)
 		wait_for(w, pool_fd(w->engine.pool), POLLIN, FROM_MAKER, NULL, 0);
 	if (w->engine.pool)
-		lower(&deadline_us, pool_deadline(w->engine.pool));
+		lower(&deadline_us, pool_deadline(w->engine.pool, w->n_runs));
 	if (w->engine.guard.n_dropped && !w->runs)
 		lower(&deadline_us, 0);
 	now = sys_now_us();
@@ -386,7 +386,7 @@ static void turn(struct worker *w)
 	if (ready < 0)
 		return; /* EINTR, ENOMEM: nothing is lost by asking again */
 	now = sys_now_us();
-	if (ready == 0 && w->engine.pool && now >= pool_deadline(w->engine.pool))
+	if (ready == 0 && w->engine.pool && now >= pool_deadline(w->engine.pool, w->n_runs))
 		pool_turn(w->engine.pool, now);
 	if (ready == 0 && lend_is_short(w))
 		lend_fill(w);
