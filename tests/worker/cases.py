@@ -2703,16 +2703,27 @@ def waiting(setup):
     return found
 
 
+def some_waiting(setup):
+    wait_until("a process waits", lambda: waiting(setup))
+    return waiting(setup)
+
+
 def test_a_waiting_process_that_was_killed_is_replaced():
     setup = Setup()
     with setup as client:
         make_warm(client, step("a", "exit 0"))
-        for pid in waiting(setup):
+        for pid in some_waiting(setup):
             os.kill(pid, signal.SIGKILL)
             # a zombie, until the worker looks for it
             wait_until("it is dead", lambda number=pid: number not in [p for _, p in processes()])
         for n in range(4):
             same("the code", 3, client.run(step(f"b{n}", "exit 3"), timeout=DEADLINE)["code"])
+
+
+def maker_now():
+    """A child has the maker's name until it gives itself its own."""
+    wait_until("there is one maker", lambda: len(pids_of("runbuild-maker")) == 1)
+    return pids_of("runbuild-maker")[0]
 
 
 def zombies(setup):
@@ -2730,7 +2741,7 @@ def test_a_killed_maker_is_replaced_until_it_is_given_up():
     with setup as client:
         for n in range(4):
             make_warm(client, step("a", "exit 0"))
-            [maker] = pids_of("runbuild-maker")
+            maker = maker_now()
             os.kill(maker, signal.SIGKILL)
             wait_until("it is gone", lambda number=maker: number not in pids_of("runbuild-maker"))
             for m in range(4):  # with what still waits, and without
@@ -2744,7 +2755,7 @@ def test_what_a_killed_maker_has_not_handed_over_is_reaped():
     setup = Setup()
     with setup as client:
         make_warm(client, step("a", "exit 0"))
-        [maker] = pids_of("runbuild-maker")
+        maker = maker_now()
         # the first message of each child is the guard's, the second the worker's
         tracer = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-p", str(maker), "-e", "trace=sendmsg",
                                    "-e", "inject=sendmsg:signal=KILL:when=2"], stdin=subprocess.DEVNULL)
@@ -2761,7 +2772,7 @@ def test_a_waiting_process_ends_with_a_killed_worker():
     setup = Setup()
     client = setup.client
     make_warm(client, step("a", "exit 0"))
-    assert waiting(setup), "no process waits"
+    some_waiting(setup)
     os.kill(worker_pid(setup), signal.SIGKILL)
     setup.process.wait(DEADLINE)
     client.close()
@@ -2772,7 +2783,7 @@ def test_a_waiting_process_holds_no_descriptor_of_others():
     setup = Setup()
     with setup as client:
         make_warm(client, step("a", "exit 0"))
-        for pid in waiting(setup):
+        for pid in some_waiting(setup):
             wait_until("only 0, 1, 2 and the handshake are open", lambda number=pid: len(os.listdir(f"/proc/{number}/fd")) == 4)
             for fd in os.listdir(f"/proc/{pid}/fd"):
                 where = os.readlink(f"/proc/{pid}/fd/{fd}")
@@ -2855,7 +2866,7 @@ class Nets:
             self.hold(pid)
         call = client.request("step.run", request)
         if meanwhile:
-            events_until(client, method("step.started"))
+            self.hold(events_until(client, method("step.started"))[-1]["params"]["pid"])
             meanwhile()
         chunks = [output_bytes(message["params"]) for message in events_until(client, answer_to(call))
                   if message.get("method") == "step.output" and {"text", "data"} & message["params"].keys()]
