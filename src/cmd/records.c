@@ -6,6 +6,7 @@
  */
 #include "base/file.h"
 #include "base/num.h"
+#include "cmd/records.h"
 #include "cmd/step.h"
 #include "cmd/verbs.h"
 #include "worker/job_record.h"
@@ -149,22 +150,28 @@ static int records_main(struct arena *arena, const struct globals *globals, cons
 {
 	const char *path;
 	CLEANUP_FD int records = records_open(arena, &path, err);
+	int r;
 
 	if (records < 0)
 		return records;
 	if (argc == 1 && str_eq(argv[0], "ls"))
 		return records_list(arena, records, err);
+	/* EAGAIN: this process may mount */
+	if (argc == 3 && str_eq(argv[0], "export"))
+		return (r = step_nest(arena, globals, err)) != -EAGAIN
+			       ? r
+			       : record_export(arena, records, path, argv[1], argv[2], err);
 	if ((argc > 1 && str_eq(argv[0], "rm")) || (argc == 1 && str_eq(argv[0], "prune")))
 		return records_change(arena, globals, options, records, argc, argv, err);
-	err_set(err, RB_USAGE, 0, "records takes ls, rm ID... or prune");
+	err_set(err, RB_USAGE, 0, "records takes ls, rm ID..., prune, or export ID DIR");
 	err_fix(err, "runbuild records ls");
 	return -EINVAL;
 }
 
 const struct verb verb_records = {
 	.name = "records",
-	.summary = "list and remove records of steps",
-	.args = "ls | rm ID... | prune",
+	.summary = "list, remove and export records of steps",
+	.args = "ls | rm ID... | prune | export ID DIR",
 	.min_args = 1,
 	.max_args = LIMIT_RECORDS + 1, /* options may stand behind the first word */
 	.options = records_option_table,

@@ -22,6 +22,7 @@ enum {
 /* A file with several names, and the first of them in the copy. */
 struct copied_link {
 	struct copied_link *next;
+	dev_t dev; /* several, in a tree of layers */
 	ino_t ino;
 	const char *path;
 };
@@ -110,7 +111,7 @@ static int copy_again(const struct tree_copy *copy, const struct copy_place *at,
 		      const struct stat *st)
 {
 	for (const struct copied_link *link = copy->links; link; link = link->next)
-		if (link->ino == st->st_ino)
+		if (link->ino == st->st_ino && link->dev == st->st_dev)
 			return linkat(copy->root, link->path, at->to, name, 0) < 0 ? -errno : 1;
 	return 0;
 }
@@ -124,6 +125,7 @@ static int note_link(struct tree_copy *copy, const struct copy_place *at, const 
 		return -ENOMEM;
 	*link = (struct copied_link){
 		.next = copy->links,
+		.dev = st->st_dev,
 		.ino = st->st_ino,
 		.path = arena_printf(copy->arena, "%s%s", at->path, name),
 	};

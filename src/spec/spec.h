@@ -289,6 +289,15 @@ int spec_parse(struct arena *arena, const char *text, size_t len, const char *bu
 int spec_parse_node(struct arena *arena, const struct json_node *root, const char *bundle,
 		    struct spec *ret_spec, struct rb_err *err);
 
+/* Parts that are a text already; NULL: as in the struct, or none. */
+struct spec_texts {
+	const char *seccomp, *resources;
+};
+
+/* A config.json of what the description of a step can say. */
+struct strbuf;
+void spec_print(const struct spec *spec, const struct spec_texts *texts, struct strbuf *out);
+
 /* Parses a process.json (the argument of `exec --process`). */
 int spec_parse_process(struct arena *arena, const char *text, size_t len,
 		       struct spec_process *ret_process, struct rb_err *err);

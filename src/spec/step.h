@@ -79,6 +79,7 @@ struct step {
 	bool default_filter;             /* the built-in seccomp profile */
 	int filter_fd;                   /* index of compiled BPF, or STEP_NO_FD */
 	enum step_net net;
+	const char *limits;      /* "resources" as config.json has them, or NULL */
 	int cgroup_fd;           /* index of a cgroup's directory, or STEP_NO_FD */
 	int netns_fd;            /* index, or STEP_NO_FD */
 	struct step_slirp slirp; /* of STEP_NET_SLIRP */

@@ -361,6 +361,9 @@ static int read_resources(struct step_parser *p, const struct json_node *cgroup,
 	strbuf_add(&text, group[0] ? "}}" : "}");
 	if (text.failed)
 		return err_set(p->base.err, RB_NO_MEMORY, ENOMEM, "resources");
+	step->limits = arena_strdup(p->base.arena, text.text);
+	if (!step->limits)
+		return err_set(p->base.err, RB_NO_MEMORY, ENOMEM, "resources");
 	r = json_parse(p->base.arena, "resources", text.text, text.len, &parsed, p->base.err);
 	return r < 0 ? r
 		     : spec_parse_resources(p->base.arena, parsed, &step->spec.resources,

@@ -87,6 +87,42 @@ static void add_key(struct strbuf *out, const char *key, bool first)
 	strbuf_add_char(out, ':');
 }
 
+static void write_env(const struct json_node *env, bool keep, struct strbuf *out)
+{
+	strbuf_add_char(out, '[');
+	JSON_FOREACH (item, env) {
+		strbuf_add(out, item->index ? "," : "");
+		add_variable(item->type == JSON_STRING ? item->text : "", keep, out);
+	}
+	strbuf_add_char(out, ']');
+}
+
+/* A whole configuration has variables in its process and in its hooks. */
+static void write_configuration(const struct json_node *node, bool keep, struct strbuf *out)
+{
+	bool object = node->type == JSON_OBJECT;
+	bool first = true;
+
+	if (node->type == JSON_ARRAY && node->key && str_eq(node->key, "env")) {
+		write_env(node, keep, out);
+		return;
+	}
+	if (!object && node->type != JSON_ARRAY) {
+		json_print(node, out);
+		return;
+	}
+	strbuf_add_char(out, object ? '{' : '[');
+	JSON_FOREACH (item, node) {
+		if (object)
+			add_key(out, item->key, first);
+		else if (!first)
+			strbuf_add_char(out, ',');
+		first = false;
+		write_configuration(item, keep, out);
+	}
+	strbuf_add_char(out, object ? '}' : ']');
+}
+
 static void write_process(const struct json_node *process, const struct record_rewrite *rewrite,
 			  struct strbuf *out)
 {
@@ -102,12 +138,7 @@ static void write_process(const struct json_node *process, const struct record_r
 			json_print(member, out);
 			continue;
 		}
-		strbuf_add_char(out, '[');
-		JSON_FOREACH (item, member) {
-			strbuf_add(out, item->index ? "," : "");
-			add_variable(item->text, rewrite->keep_env, out);
-		}
-		strbuf_add_char(out, ']');
+		write_env(member, rewrite->keep_env, out);
 	}
 	if (rewrite->args) {
 		add_key(out, "args", first);
@@ -199,6 +230,8 @@ void record_describe(const struct json_node *step, const struct record_rewrite *
 			write_process(member, rewrite, out);
 		else if (str_eq(member->key, "rootfs"))
 			write_rootfs(member, rewrite, out);
+		else if (str_eq(member->key, "oci"))
+			write_configuration(member, rewrite->keep_env, out);
 		else
 			json_print(member, out);
 	}

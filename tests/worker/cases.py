@@ -2482,6 +2482,13 @@ def test_a_record_is_written_and_named_in_the_result():
         same("its step", "bad", json.loads(text)["step"])
         assert "hunter2" not in text, text
         same("its result", 4, json.loads((state / names[0] / "result.json").read_text())["code"])
+        config = hooks_into("hunter3", "prestart", "exit 0")
+        config["process"] = {**config["process"], "args": ["sh", "-c", "exit 4"], "env": ["PATH=/bin", "TOKEN=hunter2"]}
+        names.append(client.run({"step": "oci", "record": "always", "oci": config}, timeout=DEADLINE)["record"])
+        recorded = json.loads((state / names[2] / "step.json").read_text())["oci"]
+        assert "hunter" not in json.dumps(recorded), recorded
+        same("the rest of a configuration", {**config, "process": {**config["process"], "env": 0}, "hooks": 0},
+             {**recorded, "process": {**recorded["process"], "env": 0}, "hooks": 0})
     for name in names:
         subprocess.run([RUNBUILD, "records", "rm", name], check=True)
         assert not (state / name).exists()

@@ -188,7 +188,7 @@ test_bad_records_are_named() {
 	refused 1 'no such record' '[RB0806]'
 	[[ ! -e $records/20200101-000000-1 ]] || fail 'the others were not removed'
 	capture "$runbuild" records rm
-	refused 1 'records takes ls, rm ID... or prune' '[RB0001]'
+	refused 1 'records takes ls, rm ID..., prune, or export ID DIR' '[RB0001]'
 	capture "$runbuild" records prune --size much
 	refused 1 "--size: 'much' is not a size" '[RB0001]'
 }

@@ -118,3 +118,18 @@ test_groups_of_a_step_killed_with_its_guard_are_removed_by_the_next() {
 	await 20 the_next_step_removes "${left[@]}"
 	same 'private directories' '' "$(find "$XDG_RUNTIME_DIR" -name '@run-*')"
 }
+
+# In a bundle the limit is one of any runtime's.
+test_the_limit_of_a_record_holds_in_another_runtime() {
+	local id
+
+	need_controller memory
+	type -P runc >/dev/null || skip 'runc is not installed'
+	capture "$runbuild" step --quiet --memory 24m --record always --rootfs "$base" -- \
+		sh -c 'tail -c 100000000 /dev/zero; echo "tail $?"; exit 4' </dev/null
+	id=$("$runbuild" records ls | awk '{ print $1 }')
+	"$runbuild" records export "$id" "$scratch/s/limited"
+	capture runc run --bundle "$scratch/s/limited" "limited-$$" </dev/null
+	same 'output' 'tail 137' "$(<"$bundle/out")" || fail "$(cat "$bundle/err")"
+	same 'the status' 4 "$status"
+}
