@@ -91,11 +91,24 @@ static void batch_address(struct batch *batch, unsigned index, int family, const
 	batch_end(batch);
 }
 
-static void batch_route(struct batch *batch, unsigned index, int family, const void *gateway,
-			const char *what)
+/*
+ * How TCP behaves towards slirp4netns, which is the other end of every connection and answers from
+ * the next process: the network begins behind it, with a TCP of the host's own. A host's choice for
+ * long ways (bbr paces with timers) halves what passes, so reno, which every kernel has.
+ */
+static void batch_metrics(struct batch *batch)
 {
-	struct rtmsg *route = batch_begin(batch, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL,
-					  sizeof(*route), what);
+	struct nlattr *metrics = mnl_attr_nest_start(batch->message, RTA_METRICS);
+
+	mnl_attr_put_strz(batch->message, RTAX_CC_ALGO, "reno");
+	mnl_attr_nest_end(batch->message, metrics);
+}
+
+static void batch_route(struct batch *batch, unsigned index, int family, const void *gateway)
+{
+	struct rtmsg *route = batch_begin(
+		batch, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, sizeof(*route),
+		family == AF_INET ? "set the default route" : "set the IPv6 default route");
 
 	route->rtm_family = (uint8_t)family;
 	route->rtm_table = RT_TABLE_MAIN;
@@ -104,6 +117,7 @@ static void batch_route(struct batch *batch, unsigned index, int family, const v
 	route->rtm_type = RTN_UNICAST;
 	mnl_attr_put(batch->message, RTA_GATEWAY, family == AF_INET ? 4 : 16, gateway);
 	mnl_attr_put_u32(batch->message, RTA_OIF, index);
+	batch_metrics(batch);
 	batch_end(batch);
 }
 
@@ -180,11 +194,11 @@ static void batch_add_link(struct batch *batch, const struct netlink_link *link,
 
 	batch_link_up(batch, index, link->mtu, "bring the tap up");
 	batch_address(batch, index, AF_INET, &address, link->prefix, "set the address");
-	batch_route(batch, index, AF_INET, &gateway, "set the default route");
+	batch_route(batch, index, AF_INET, &gateway);
 	if (!link->ipv6)
 		return;
 	batch_address(batch, index, AF_INET6, &address6, 64, "set the IPv6 address");
-	batch_route(batch, index, AF_INET6, &gateway6, "set the IPv6 default route");
+	batch_route(batch, index, AF_INET6, &gateway6);
 }
 
 int netlink_configure(const struct netlink_link *link, struct rb_err *err)

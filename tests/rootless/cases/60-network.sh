@@ -9,6 +9,15 @@ test_addresses_follow_from_cidr() {
 	contains "$scratch/out" '10.9.0.100/16' 'default via 10.9.0.2 dev up0' 'nameserver 10.9.0.3' 'mtu 9000'
 }
 
+test_tcp_is_told_that_its_peer_is_the_next_process() {
+	needs_tun
+	rootless --net=slirp4netns --ipv6 -- sh -c 'ip route show default; ip -6 route show default' >"$scratch/out"
+	same 'routes with reno' 2 "$(grep -c ' congctl reno' "$scratch/out")"
+	# what leaves by no route of ours keeps the host's ways
+	same 'the namespace' "$(cat /proc/sys/net/ipv4/tcp_congestion_control)" \
+		"$(rootless --net=slirp4netns -- cat /proc/sys/net/ipv4/tcp_congestion_control)"
+}
+
 # with_route NETWORK: the host reaches it through another interface.
 with_route() {
 	ip link add lan type dummy 2>/dev/null || ip link add lan type veth peer name lan-peer
