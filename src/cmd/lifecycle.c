@@ -343,6 +343,27 @@ static int delete_lock(const struct container *container, bool force, struct rb_
 	return r;
 }
 
+/*
+ * The keeper of its network, which ends with the first process: whoever looks for what is left, and
+ * whoever takes the same published port next, finds nothing of it.
+ */
+static void delete_network(const struct container *container)
+{
+	CLEANUP_FD int keeper = container_network_open(container);
+	struct pollfd fd = {.fd = keeper, .events = POLLIN};
+	int64_t until = sys_now_ms() + KILL_WAIT_MS;
+	int r = 0;
+
+	if (keeper < 0)
+		return;
+	do
+		r = poll(&fd, 1, KILL_WAIT_MS);
+	while (r < 0 && errno == EINTR && sys_now_ms() < until);
+	/* slirp4netns ends with it, whatever ended it */
+	if (r != 1 && kill_and_wait(keeper, KILL_WAIT_MS) < 0)
+		log_warn("the network of container %s does not end", container->id);
+}
+
 int container_delete(struct arena *arena, const struct state_root *root,
 		     struct container *container, bool force, struct rb_err *err)
 {
@@ -357,6 +378,7 @@ int container_delete(struct arena *arena, const struct state_root *root,
 		cgroup_kill(cgroup);
 		(void)cgroup_remove(cgroup);
 	}
+	delete_network(container);
 	delete_poststop(arena, container);
 	r = container_remove(root, container);
 	if (r < 0) {

@@ -106,6 +106,7 @@ struct hook_queue {
 struct launch_network {
 	struct slirp slirp; /* pidfd -1: not ours */
 	int keeper;         /* what a keeper says; -1: none */
+	int keeper_pidfd;   /* -1: none */
 	int lease;          /* the connection to a pool; -1: none */
 	int api;            /* on which slirp4netns answers; -1: not asked */
 	char answer[256];

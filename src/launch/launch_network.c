@@ -13,7 +13,7 @@
 #include "net/slirp_api.h"
 #include "base/fd_message.h"
 
-enum { NETWORK_READY_MS = 10000 };
+enum { NETWORK_READY_MS = 10000, KEEPER_END_MS = 5000 };
 
 /* What a keeper says once: its network is ready, or why there is none. */
 struct keeper_report {
@@ -145,9 +145,14 @@ static void keeper_main(struct launch *l, const struct plan_op *op, int sock)
 
 int launch_network_keep(struct launch *l, const struct plan_op *op, struct rb_err *err)
 {
-	struct clone_args args = {.exit_signal = SIGCHLD};
+	struct clone_args args = {
+		.flags = CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)&l->net.keeper_pidfd,
+		.exit_signal = SIGCHLD,
+	};
 	int pair[2];
 	pid_t pid;
+	int r;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_set(err, RB_STEP_NET, errno, "cannot start the keeper of the network");
@@ -158,8 +163,14 @@ int launch_network_keep(struct launch *l, const struct plan_op *op, struct rb_er
 	}
 	close(pair[1]);
 	l->net.keeper = pair[0];
-	return pid < 0 ? err_set(err, RB_STEP_NET, -pid, "cannot start the keeper of the network")
-		       : 0;
+	if (pid < 0)
+		return err_set(err, RB_STEP_NET, -pid, "cannot start the keeper of the network");
+	/* for `delete`, which returns when it is gone as well */
+	r = l->context->container ? container_note_network(l->context->container, pid) : 0;
+	/* one that has ended says why itself */
+	return r == 0 || r == -ESRCH
+		       ? 0
+		       : err_set(err, RB_STATE_WRITE, -r, "cannot note the keeper of the network");
 }
 
 static int keeper_await(struct launch *l, struct rb_err *err)
@@ -394,6 +405,23 @@ bool launch_network_is_gone(struct launch *l)
 	return true;
 }
 
+/*
+ * The keeper of a container that has come to nothing ends with its process, which takes a
+ * millisecond; of one that lives it is left alone.
+ */
+static void keeper_leave(struct launch *l)
+{
+	struct pollfd child = {.fd = l->pidfd, .events = POLLIN};
+
+	if (l->net.keeper_pidfd >= 0 && (l->pidfd < 0 || poll(&child, 1, 0) == 1)) {
+		struct pollfd keeper = {.fd = l->net.keeper_pidfd, .events = POLLIN};
+
+		(void)poll(&keeper, 1, KEEPER_END_MS);
+		sys_pidfd_end(&l->net.keeper_pidfd);
+	}
+	fd_close(&l->net.keeper_pidfd);
+}
+
 void launch_network_end(struct launch *l)
 {
 	launch_network_kill(l);
@@ -402,5 +430,6 @@ void launch_network_end(struct launch *l)
 		fd_close(&l->net.slirp.pidfd);
 	slirp_end(&l->net.slirp);
 	fd_close(&l->net.keeper);
+	keeper_leave(l);
 	fd_close(&l->net.api);
 }

@@ -480,7 +480,7 @@ static void launch_init(struct launch *launch, const struct launch_context *cont
 		.tty_master = -1,
 		.pid_file_dir = -1,
 		.listener = -1,
-		.net = {.keeper = -1, .lease = -1, .api = -1},
+		.net = {.keeper = -1, .keeper_pidfd = -1, .lease = -1, .api = -1},
 		.reaper = {.pidfd = -1, .sock = -1},
 		.hook = {.pidfd = -1},
 	};

@@ -7,6 +7,8 @@
  *	ROOT/ID/init        a symbolic link whose text identifies the first process:
  *	                    "PID START BOOT FLAGS", made and read in one system call each
  *	ROOT/ID/cgroup      a symbolic link whose text is the cgroup, when there is one
+ *	ROOT/ID/network     a symbolic link: the keeper of its network, "PID START BOOT 0", when there
+ *	                    is one
  *	ROOT/ID/resctrl     a symbolic link whose text is a resctrl group that ends with it
  *	ROOT/ID/setup.json  what will be state.json once the container is set up
  *	ROOT/ID/state.json  one line of JSON, with the identity once more, then the
@@ -113,6 +115,12 @@ int state_process_open(const struct state_process *process);
 
 /* The first process, by pidfd; -ESRCH when there is none or it has ended. */
 int container_init_open(const struct container *container);
+
+/* Writes the network link. 0 or -errno. */
+int container_note_network(const struct container *container, pid_t keeper);
+/* The keeper of its network, by pidfd; -ESRCH when there is none or it has ended. */
+int container_network_open(const struct container *container);
+
 /* enum container_status, or -errno: it cannot be known. */
 int container_status(const struct container *container);
 
@@ -137,6 +145,8 @@ struct state_annotation {
 
 /* "PID START BOOT FLAGS", as the init link and state.json hold it. -EINVAL: it is not. */
 #define STATE_INIT_BYTES 128
+void state_process_text(const struct state_process *process, unsigned flags,
+			char ret_text[STATE_INIT_BYTES]);
 int container_parse_init(struct container *container, const char *text);
 
 /* Writes the init link (and the cgroup link), then setup.json. Errors: RB_STATE_WRITE. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The link "init" of a container's directory: which process is its first, and how it was started.
- * Runs wherever state is read, with the caller's privilege. It is one link so that it is there
- * whole or not at all, and a container can be ended when nothing else can be read.
+ * The links of a container's directory that name a process: "init", which is its first and how it
+ * was started, and "network", the keeper of its network. Runs wherever state is read, with the
+ * caller's privilege. Each is one link so that it is there whole or not at all, and a container can
+ * be ended when nothing else can be read.
  */
 #include "base/num.h"
 #include "base/sys.h"
@@ -17,6 +18,13 @@ static int init_number(const char **at, char end, uint64_t max, uint64_t *ret)
 		return -EINVAL;
 	*at += len + (end != '\0');
 	return 0;
+}
+
+void state_process_text(const struct state_process *process, unsigned flags,
+			char ret_text[STATE_INIT_BYTES])
+{
+	snprintf(ret_text, STATE_INIT_BYTES, "%d %" PRIu64 " %s %u", (int)process->pid,
+		 process->start, process->boot, flags);
 }
 
 /* "PID START BOOT FLAGS": as strict as it is written, because a signal follows from it. */
@@ -52,15 +60,48 @@ int container_parse_init(struct container *container, const char *text)
 	return r;
 }
 
-int container_reload(struct container *container)
+static int link_read(const struct container *container, const char *name,
+		     char ret_text[STATE_INIT_BYTES])
 {
-	char text[STATE_INIT_BYTES];
-	ssize_t len = readlinkat(container->dir, "init", text, sizeof(text) - 1);
+	ssize_t len = readlinkat(container->dir, name, ret_text, STATE_INIT_BYTES - 1);
 
 	if (len < 0)
 		return -errno;
-	text[len] = '\0';
-	return container_parse_init(container, text);
+	ret_text[len] = '\0';
+	return 0;
+}
+
+int container_reload(struct container *container)
+{
+	char text[STATE_INIT_BYTES];
+	int r = link_read(container, "init", text);
+
+	return r < 0 ? r : container_parse_init(container, text);
+}
+
+int container_note_network(const struct container *container, pid_t keeper)
+{
+	char text[STATE_INIT_BYTES];
+	struct state_process process;
+	int r = state_process_identify(keeper, &process);
+
+	if (r < 0)
+		return r;
+	state_process_text(&process, 0, text);
+	return symlinkat(text, container->dir, "network") < 0 ? -errno : 0;
+}
+
+int container_network_open(const struct container *container)
+{
+	char text[STATE_INIT_BYTES];
+	struct state_process keeper;
+	unsigned flags;
+	int r = link_read(container, "network", text);
+
+	if (r == 0)
+		r = init_parse(text, &keeper, &flags);
+	/* a link that is damaged leads to nobody */
+	return r < 0 ? -ESRCH : state_process_open(&keeper);
 }
 
 int container_init_open(const struct container *container)

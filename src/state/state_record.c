@@ -94,8 +94,7 @@ int container_write(struct container *container, const struct state_process *ini
 	char identity[STATE_INIT_BYTES];
 	int r;
 
-	snprintf(identity, sizeof(identity), "%d %" PRIu64 " %s %u", (int)init->pid, init->start,
-		 init->boot, flags);
+	state_process_text(init, flags, identity);
 	strbuf_add(&text, "{\"version\":1");
 	json_member_string(&text, "init", identity);
 	json_member_string(&text, "ociVersion", record->oci_version);

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include "base/json.h"
 #include "base/strbuf.h"
+#include "base/sys.h"
 #include "state/state.h"
 #include "scratch.h"
 #include "tap.h"
@@ -171,6 +172,30 @@ static void record_written_is_read_back(void)
 	CHECK(fstatat(opened.dir, "state.json", &st, 0) == 0 && (st.st_mode & 07777) == 0600);
 	CHECK(container_status(&opened) == STATUS_RUNNING);
 	CHECK(container_remove(&root, &made) == 0 && container_remove(&root, &made) == 0);
+}
+
+/* A link that is absent, garbled or of another process with that number leads to nobody. */
+static void network_keeper_is_found_by_its_identity(void)
+{
+	static const char *const others[] = {"1", "x 1 b 0", "-1 1 b 0", "1 1 0-0 0"};
+	CLEANUP_SCRATCH struct scratch scratch = scratch_enter();
+	struct state_root root = root_in(&scratch);
+	CLEANUP_CONTAINER struct container container = {.dir = -1};
+	CLEANUP_FD int keeper = -1;
+	struct rb_err err = {0};
+
+	CHECK(container_create(&root, "c1", &container, &err) == 0);
+	CHECK(container_network_open(&container) == -ESRCH);
+	CHECK(container_note_network(&container, getpid()) == 0);
+	keeper = container_network_open(&container);
+	CHECK(keeper >= 0 && sys_pidfd_send_signal(keeper, 0) == 0);
+	CHECK(container_note_network(&container, getpid()) == -EEXIST);
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		CHECK(unlinkat(container.dir, "network", 0) == 0 &&
+		      symlinkat(others[i], container.dir, "network") == 0);
+		CHECK(container_network_open(&container) == -ESRCH);
+	}
+	CHECK(container_remove(&root, &container) == 0 && !container_linked(&container));
 }
 
 static void record_cut_at_any_byte_is_damaged(void)
@@ -574,10 +599,10 @@ TAP_MAIN(TEST(root_is_made_private_with_its_parents),
 	 TEST(root_that_is_absent_is_only_made_on_request),
 	 TEST(root_that_others_may_write_is_refused), TEST(root_of_another_user_is_refused),
 	 TEST(root_that_is_a_link_or_a_file_is_refused), TEST(id_that_could_be_a_path_is_refused),
-	 TEST(record_written_is_read_back), TEST(record_cut_at_any_byte_is_damaged),
-	 TEST(record_of_another_kind_is_damaged), TEST(record_that_is_no_file_is_damaged),
-	 TEST(init_link_of_another_kind_is_no_process), TEST(id_is_given_to_one_of_two),
-	 TEST(directory_that_a_killed_run_left_is_taken_over),
+	 TEST(record_written_is_read_back), TEST(network_keeper_is_found_by_its_identity),
+	 TEST(record_cut_at_any_byte_is_damaged), TEST(record_of_another_kind_is_damaged),
+	 TEST(record_that_is_no_file_is_damaged), TEST(init_link_of_another_kind_is_no_process),
+	 TEST(id_is_given_to_one_of_two), TEST(directory_that_a_killed_run_left_is_taken_over),
 	 TEST(directory_that_was_kept_is_not_taken_over),
 	 TEST(process_is_found_again_without_the_link), TEST(container_that_is_absent_is_not_found),
 	 TEST(link_in_place_of_a_container_is_not_followed),

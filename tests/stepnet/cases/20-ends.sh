@@ -156,6 +156,52 @@ test_a_step_ends_when_any_process_of_ours_is_killed() {
 	done
 }
 
+# Run inside, $1 the bundle: what is left of a network, but for what only waits to be reaped.
+readonly keepers='left() {
+		for status in /proc/[0-9]*/status; do
+			awk "/^Name:/ { name = \$2 } /^State:/ { state = \$2 } /^Pid:/ { pid = \$2 }
+				END { if (state != \"Z\" && name ~ /^(runbuild-net|slirp4netns)\$/) print name, pid }" "$status" 2>/dev/null
+		done
+	}
+	keep() { runbuild create --bundle "$1" c </dev/null >/dev/null && runbuild start c && left | grep -c .; }'
+
+test_delete_returns_when_the_network_is_gone() {
+	prepare_step
+	step_bundle 'sleep 300'
+	as_user runbuild rootless --step-net=slirp4netns -- sh -c "$keepers"'
+		for i in 1 2 3 4 5; do keep "$1" && runbuild delete --force c || exit; left; done' sh "$scratch/bundle" >"$scratch/out" 2>&1 ||
+		fail "$(cat "$scratch/out")"
+	same 'processes of the network: while it lives, and nothing after' "$(printf '2\n%.0s' 1 2 3 4 5)" "$(cat "$scratch/out")"
+}
+
+test_delete_ends_a_keeper_that_does_not() {
+	prepare_step
+	step_bundle 'sleep 300'
+	as_user runbuild rootless --step-net=slirp4netns -- sh -c "$keepers"'
+		keep "$1" && kill -STOP "$(left | sed -n "s/^runbuild-net //p")" && runbuild delete --force c || exit
+		left | grep runbuild-net
+		i=0; while [ -n "$(left)" ] && [ "$((i += 1))" -lt 100 ]; do sleep 0.1; done; left; runbuild list --quiet | grep -x c; true' \
+		sh "$scratch/bundle" >"$scratch/out" 2>&1 || fail "$(cat "$scratch/out")"
+	same 'processes of the network: while it lives, and nothing after' 2 "$(cat "$scratch/out")"
+}
+
+# Not even when the container comes to nothing, and the keeper does not end.
+test_a_failed_create_leaves_no_keeper() {
+	prepare_step
+	step_bundle true
+	jq --arg script "$keepers"'
+		until pid=$(left | sed -n "s/^runbuild-net //p"); [ -n "$pid" ]; do :; done
+		kill -STOP "$pid"; false' \
+		'.hooks.createRuntime = [{path: "/bin/sh", args: ["sh", "-c", $script], timeout: 60}]' "$scratch/bundle/config.json" >"$scratch/bundle/new"
+	mv "$scratch/bundle/new" "$scratch/bundle/config.json"
+	as_user runbuild rootless --step-net=slirp4netns -- sh -c "$keepers"'
+		keep "$1" && exit 9; left | grep runbuild-net
+		i=0; while [ -n "$(left)" ] && [ "$((i += 1))" -lt 100 ]; do sleep 0.1; done; left' sh "$scratch/bundle" >"$scratch/out" 2>"$scratch/err" ||
+		fail "$(cat "$scratch/out" "$scratch/err")"
+	same 'processes of the network' '' "$(cat "$scratch/out")"
+	contains "$scratch/err" 'createRuntime hook'
+}
+
 # A step that waits until it is let go on, by the number of its network.
 readonly until_let_go='n=$(readlink /proc/self/ns/net | tr -dc 0-9); echo "up $n"
 	for i in $(seq 600); do [ -e /go-$n ] && break; sleep 0.1; done'
