@@ -110,14 +110,18 @@ static const char *runtime_directory(struct rootless *r)
 	return path;
 }
 
-/* What looks for such a proxy in the new network hangs or is refused, and does not say why. */
+/*
+ * What looks for such a proxy in the new network hangs or is refused, and does not say why. A
+ * network that leads nowhere needs no word about it: no proxy is of use there.
+ */
 static void warn_of_proxy(const struct rootless_options *options)
 {
 	const struct net_options *net = &options->net;
 	const char *set;
 	const char *name = proxy_on_loopback(&set);
-	bool apart = net->driver != NET_HOST && !net->detached && !net->allow_host_loopback;
-	bool steps_apart = options->step_net_chosen && options->step_net != NET_POLICY_HOST;
+	bool apart = net->driver != NET_HOST && net->driver != NET_NONE && !net->detached &&
+		     !net->allow_host_loopback;
+	bool steps_apart = options->step_net_chosen && options->step_net == NET_POLICY_SLIRP;
 
 	if (!name || (!apart && !steps_apart))
 		return;

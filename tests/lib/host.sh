@@ -45,3 +45,15 @@ in_host() {
 		unshare --mount --propagation private bash -euc "wrap=(); $script"$'\n''exec_as_user "$@"' in_host "$@"
 	)
 }
+
+# join_neighbour PID LINK OURS THEIRS: the network namespace of that process is another machine
+# behind LINK, until either goes.
+join_neighbour() {
+	local link=$2
+
+	ip link add "$link" type veth peer name "$link-peer" netns "$1"
+	ip addr add "$3" dev "$link"
+	ip link set "$link" up
+	nsenter --net="/proc/$1/ns/net" ip addr add "$4" dev "$link-peer"
+	nsenter --net="/proc/$1/ns/net" ip link set "$link-peer" up
+}

@@ -32,11 +32,7 @@ with_lan() {
 	neighbour=$!
 	trap 'kill "$neighbour"; ip link del lan 2>/dev/null' EXIT
 	await 10 grep -q ready "$scratch/lan.out" || fail "$(cat "$scratch/lan.out")"
-	ip link add lan type veth peer name lan-peer netns "$neighbour"
-	ip addr add 10.0.2.15/24 dev lan
-	ip link set lan up
-	nsenter --net="/proc/$neighbour/ns/net" ip addr add 10.0.2.9/24 dev lan-peer
-	nsenter --net="/proc/$neighbour/ns/net" ip link set lan-peer up
+	join_neighbour "$neighbour" lan 10.0.2.15/24 10.0.2.9/24
 }
 
 test_another_network_is_chosen_where_the_host_reaches_the_default_one() {

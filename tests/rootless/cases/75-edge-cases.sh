@@ -179,13 +179,46 @@ test_a_missing_fuse_device_is_no_matter() {
 test_a_proxy_that_the_network_cuts_off_is_a_warning_without_its_value() {
 	local url=http://u:pa55w0rd@127.0.0.1:3128
 
+	needs_tun
 	warns_with RB0253 'HTTPS_PROXY is on' 'the command cannot reach' --allow-host-addresses -- \
-		as_user env HTTPS_PROXY="$url" runbuild rootless --net=none -- true
+		as_user env HTTPS_PROXY="$url" runbuild rootless --net=slirp4netns -- true
 	! grep -q pa55w0rd "$scratch/err" || fail 'the value is shown'
 	warns_with RB0253 'http_proxy is on' 'steps cannot reach' 'another machine' -- \
-		as_user env http_proxy="$url" runbuild rootless --step-net=none -- true
+		as_user env http_proxy="$url" runbuild rootless --step-net=slirp4netns -- true
 	same 'network of the host' '' "$(as_user env HTTPS_PROXY="$url" runbuild rootless -- true 2>&1)"
-	same 'a proxy elsewhere' '' "$(as_user env HTTPS_PROXY=http://192.0.2.1:3128 runbuild rootless --net=none -- true 2>&1)"
+	same 'no way out' '' "$(as_user env HTTPS_PROXY="$url" runbuild rootless --net=none --step-net=none -- true 2>&1)"
+	same 'a proxy elsewhere' '' "$(as_user env HTTPS_PROXY=http://192.0.2.1:3128 runbuild rootless --net=slirp4netns -- true 2>&1)"
+}
+
+# proxied ADDRESS OPTION…: what a client in the launcher's network gets through a proxy there.
+proxied() {
+	local address=$1
+
+	shift
+	as_user env http_proxy="http://$address:3128" runbuild rootless --net=slirp4netns "$@" -- \
+		curl --silent --show-error --max-time 20 http://some.example.test/x 2>&1
+}
+
+test_what_the_warning_of_a_proxy_advises_works() {
+	needs_tun
+	needs_host
+	type -P curl >/dev/null || skip 'curl is missing'
+	local name
+	proxies=()
+	trap 'kill "${proxies[@]}"; ip addr del 192.0.2.1/32 dev lo' EXIT
+	ip addr replace 192.0.2.1/32 dev lo
+	"$scratch/lib/proxy.py" 192.0.2.1 3128 >"$scratch/proxy.here" 2>&1 &
+	proxies+=("$!")
+	unshare --net "$scratch/lib/proxy.py" 0.0.0.0 3128 >"$scratch/proxy.there" 2>&1 &
+	proxies+=("$!")
+	for name in here there; do
+		await 10 grep -q ready "$scratch/proxy.$name" || fail "$(cat "$scratch/proxy.$name")"
+	done
+	join_neighbour "${proxies[1]}" far 203.0.113.1/24 203.0.113.2/24
+	same 'on another machine' 'proxied http://some.example.test/x' "$(proxied 203.0.113.2)"
+	same 'on an address of this host' 'proxied http://some.example.test/x' "$(proxied 192.0.2.1 --allow-host-addresses)"
+	# what is warned of, and the reason for the option
+	contains <(proxied 192.0.2.1 || true) 'curl: '
 }
 
 test_a_runtime_directory_that_cannot_be_made_is_named() {
