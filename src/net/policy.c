@@ -11,6 +11,7 @@
 #include "net/filter.h"
 #include "base/fd_message.h"
 #include "net/policy.h"
+#include "net/rtnl.h"
 #include "net/slirp.h"
 
 enum { LEASE_PATIENCE_MS = 1000 };
@@ -65,11 +66,25 @@ int net_cidr_read(const char *text, uint32_t *ret_network, unsigned *ret_prefix)
 	return 0;
 }
 
+/* 1: it is there. */
+static int read_network(struct net_policy *policy, struct rb_err *err)
+{
+	const char *cidr = env_get("RUNBUILD_STEP_NET_CIDR");
+
+	if (cidr && net_cidr_read(cidr, &policy->network, &policy->prefix) < 0) {
+		err_set(err, RB_STEP_NET, 0, "RUNBUILD_STEP_NET_CIDR: '%.40s' is no network", cidr);
+		err_fix(err, "for example 10.0.2.0/24");
+		return -EINVAL;
+	}
+	policy->dns = policy->network + 3;
+	return cidr != NULL;
+}
+
 int net_policy_read(struct net_policy *ret_policy, struct rb_err *err)
 {
 	const char *mode = env_get("RUNBUILD_STEP_NET");
-	const char *cidr = env_get("RUNBUILD_STEP_NET_CIDR");
 	struct net_policy policy;
+	int r;
 
 	net_policy_slirp(&policy);
 	policy.mode = NET_POLICY_HOST;
@@ -79,13 +94,53 @@ int net_policy_read(struct net_policy *ret_policy, struct rb_err *err)
 		err_fix(err, "use host, none or slirp4netns");
 		return -EINVAL;
 	}
-	if (cidr && net_cidr_read(cidr, &policy.network, &policy.prefix) < 0) {
-		err_set(err, RB_STEP_NET, 0, "RUNBUILD_STEP_NET_CIDR: '%.40s' is no network", cidr);
-		err_fix(err, "for example 10.0.2.0/24");
-		return -EINVAL;
-	}
-	policy.dns = policy.network + 3;
+	if ((r = read_network(&policy, err)) < 0)
+		return r;
 	*ret_policy = policy;
+	return 0;
+}
+
+uint32_t net_network_free(void)
+{
+	static const uint32_t private[] = {0x0a000300, 0x0a630200, 0xac1e0200, 0xc0a8f200,
+					   0xc6120200};
+	struct rtnl_route route;
+
+	for (size_t i = 0; i < ARRAY_LEN(private); i++)
+		if (rtnl_find_route(private[i], 24, &route) == 0)
+			return private[i];
+	return 0;
+}
+
+/*
+ * Are we in a network of slirp4netns with the same addresses? Then there is nobody else in it, and
+ * what is ours (the gateway that may lead to the host's loopback) is to be no place in the step's.
+ */
+static bool is_inside(const struct net_policy *policy, const struct net_hosts *hosts)
+{
+	for (size_t i = 0; i < hosts->n; i++)
+		if (hosts->v[i] == policy->network + SLIRP_GUEST)
+			return true;
+	return false;
+}
+
+int net_policy_choose(struct net_policy *policy, const struct net_hosts *hosts, struct rb_err *err)
+{
+	struct rtnl_route route;
+	uint32_t other = 0;
+	int r = read_network(policy, err);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	/* where the routes cannot be read, the usual one */
+	if (!is_inside(policy, hosts) &&
+	    rtnl_find_route(policy->network, policy->prefix, &route) == 1)
+		other = net_network_free();
+	if (other) {
+		policy->network = other;
+		policy->prefix = 24;
+		policy->dns = other + 3;
+	}
 	return 0;
 }
 

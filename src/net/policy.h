@@ -38,6 +38,20 @@ int net_policy_read(struct net_policy *ret_policy, struct rb_err *err);
 /* A network by slirp4netns whatever the environment says, with the network's default addresses. */
 void net_policy_slirp(struct net_policy *ret_policy);
 
+/*
+ * A /24 that no route of this host leads into, from each range for private use (RFC 1918,
+ * RFC 2544), in host byte order. 0: the host has routes into all of them.
+ */
+uint32_t net_network_free(void);
+
+/*
+ * The addresses for a network that has not been named: those of RUNBUILD_STEP_NET_CIDR, which are
+ * the launcher's; else the policy's own, unless this host reaches something else there. Errors:
+ * RB_STEP_NET.
+ */
+struct net_hosts;
+int net_policy_choose(struct net_policy *policy, const struct net_hosts *hosts, struct rb_err *err);
+
 /* Finds what the policy needs on this machine. Errors: RB_SLIRP_MISSING, RB_TUN. */
 int net_policy_find(struct arena *arena, struct net_policy *policy, struct rb_err *err);
 
@@ -48,7 +62,6 @@ int net_policy_find(struct arena *arena, struct net_policy *policy, struct rb_er
  * them in place of loopback servers, and they know no private names. NULL: the text does as it is.
  * In the arena.
  */
-struct net_hosts;
 const char *net_resolv_conf(struct arena *arena, const struct net_policy *policy,
 			    const struct net_hosts *hosts, const char *own, const char *text);
 

@@ -29,6 +29,9 @@ struct slirp_options {
 
 enum { NET_SAID_BYTES = 256 };
 
+/* slirp4netns(1): the number in its network of whoever is in it. */
+enum { SLIRP_GUEST = 100 };
+
 struct slirp {
 	int pidfd;                 /* -1: not running */
 	int exit_fd;               /* its end of file ends it */

@@ -29,7 +29,7 @@ struct net_addresses net_addresses(const struct net_options *options)
 	return (struct net_addresses){
 		.gateway = network + 2,
 		.dns = network + 3,
-		.guest = network + 100,
+		.guest = network + SLIRP_GUEST,
 		.prefix = options->prefix ? options->prefix : 24,
 	};
 }
@@ -96,22 +96,6 @@ static int check_helper(struct net *net, struct rb_err *err)
 	return -ENOENT;
 }
 
-/*
- * A network that no route leads into, from each range for private use (RFC 1918, RFC 2544). 0: the
- * host has routes into all of them.
- */
-static uint32_t free_network(void)
-{
-	static const uint32_t private[] = {0x0a000300, 0x0a630200, 0xac1e0200, 0xc0a8f200,
-					   0xc6120200};
-	struct rtnl_route route;
-
-	for (size_t i = 0; i < ARRAY_LEN(private); i++)
-		if (rtnl_find_route(private[i], 24, &route) == 0)
-			return private[i];
-	return 0;
-}
-
 static void warn_of_route(const struct net_options *options, const struct rtnl_route *route,
 			  uint32_t other)
 {
@@ -153,7 +137,7 @@ void net_choose_network(struct net_options *options)
 	/* not knowing is no reason to complain */
 	if (rtnl_find_route(addresses.gateway - 2, addresses.prefix, &route) <= 0)
 		return;
-	other = free_network();
+	other = net_network_free();
 	if (!other || is_named(options)) {
 		warn_of_route(options, &route, other);
 		return;

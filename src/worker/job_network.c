@@ -8,6 +8,7 @@
 #include "net/filter.h"
 #include "net/policy.h"
 #include "net/port.h"
+#include "net/slirp.h"
 #include "worker/job.h"
 
 /* A network namespace of the peer. */
@@ -33,10 +34,21 @@ static int enter_namespace(struct job *job, struct rb_err *err)
 	return 0;
 }
 
-/* "cidr" of the description. */
-static int read_addresses(const struct step *step, struct net_policy *policy, struct rb_err *err)
+/* Has the peer counted on the addresses of the usual network? */
+static bool addresses_are_known(const struct step_slirp *slirp)
 {
-	const char *cidr = step->slirp.cidr;
+	for (size_t i = 0; i < slirp->n_ports; i++)
+		if (slirp->ports[i].child_ip)
+			return true;
+	return false;
+}
+
+/* "cidr" of the description, or a network that hides nothing that this host reaches. */
+static int read_addresses(const struct step_slirp *slirp, const struct net_hosts *hosts,
+			  struct net_policy *policy, struct rb_err *err)
+{
+	const char *cidr = slirp->cidr;
+	int r = 0;
 
 	if (cidr && net_cidr_read(cidr, &policy->network, &policy->prefix) < 0) {
 		err_set(err, RB_STEP_NET, 0, "'%.40s' is no network for a step", cidr);
@@ -44,8 +56,10 @@ static int read_addresses(const struct step *step, struct net_policy *policy, st
 		err_fix(err, "for example 10.0.2.0/24; it needs between 1 and 25 bits");
 		return -EINVAL;
 	}
-	policy->dns = step->slirp.no_dns ? 0 : policy->network + 3;
-	return 0;
+	if (!cidr && !addresses_are_known(slirp))
+		r = net_policy_choose(policy, hosts, err);
+	policy->dns = slirp->no_dns ? 0 : policy->network + 3;
+	return r;
 }
 
 /* A file that the caller mounts there itself is the caller's business. */
@@ -58,16 +72,14 @@ static bool mounts_resolv_conf(const struct step *step)
 }
 
 /* Name servers that the step asks for, else the host's; where it cannot reach them, slirp4netns. */
-static int choose_servers(struct job *job, const struct net_policy *policy, struct rb_err *err)
+static int choose_servers(struct job *job, const struct net_policy *policy,
+			  const struct net_hosts *hosts, struct rb_err *err)
 {
-	struct net_hosts *hosts = arena_alloc(&job->arena, sizeof(*hosts));
 	const char *path = job->resolv_path ? job->resolv_path : "/etc/resolv.conf";
 	const char *text;
 	char *read = NULL;
 	int r;
 
-	if (!hosts)
-		return err_set(err, RB_NO_MEMORY, ENOMEM, "network");
 	if (!job->resolv && mounts_resolv_conf(job->step) && !job->resolv_path)
 		return 0;
 	r = job->resolv
@@ -75,8 +87,6 @@ static int choose_servers(struct job *job, const struct net_policy *policy, stru
 		    : file_read_at(&job->arena, AT_FDCWD, path, LIMIT_RESOLV_BYTES, &read, NULL);
 	if (r < 0 && job->resolv_path)
 		return err_set(err, RB_MOUNT_SOURCE, -r, "cannot read '%s'", path);
-	if ((r = net_hosts_read(hosts, err)) < 0)
-		return r;
 	job->resolv_path = NULL;
 	if (!job->resolv)
 		job->resolv = read ? read : "";
@@ -126,18 +136,20 @@ static int add_ports(struct job *job, uint32_t guest, struct rb_err *err)
 	return 0;
 }
 
-enum { GUEST = 100 }; /* slirp4netns(1): where the step is in its network */
-
 static int add_slirp(struct job *job, struct rb_err *err)
 {
 	const struct step_slirp *slirp = &job->step->slirp;
+	struct net_hosts *hosts = arena_alloc(&job->arena, sizeof(*hosts));
 	struct net_policy policy;
 	int r;
 
+	if (!hosts)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "network");
 	net_policy_slirp(&policy);
-	if ((r = read_addresses(job->step, &policy, err)) < 0 ||
+	if ((r = net_hosts_read(hosts, err)) < 0 ||
+	    (r = read_addresses(slirp, hosts, &policy, err)) < 0 ||
 	    (r = net_policy_find(&job->arena, &policy, err)) < 0 ||
-	    (r = choose_servers(job, &policy, err)) < 0)
+	    (r = choose_servers(job, &policy, hosts, err)) < 0)
 		return r;
 	job->network = (struct plan_network){
 		.mode = PLAN_NETWORK_SLIRP,
@@ -149,7 +161,7 @@ static int add_slirp(struct job *job, struct rb_err *err)
 		.slirp = (slirp->no_dns ? SLIRP_NO_DNS : 0) |
 			 (slirp->allow_host_loopback ? SLIRP_HOST_LOOPBACK : 0),
 	};
-	return add_ports(job, policy.network + GUEST, err);
+	return add_ports(job, policy.network + SLIRP_GUEST, err);
 }
 
 int job_add_network(struct job *job, struct rb_err *err)

@@ -250,12 +250,53 @@ test_layers_without_resolv_conf_have_a_network_without_names() {
 	with_names 10.0.2.3 --lower "$scratch/step-layer" --lower "$scratch/step-base"
 }
 
+# from_step COMMAND…: what a step started by it sees of the machine 10.0.2.9.
+from_step() {
+	as_user "$@" --rootfs "$scratch/step-base" -- sh -c 'cat /etc/resolv.conf; nc -w 5 10.0.2.9 8082 </dev/null 2>&1' \
+		>"$scratch/seen" 2>"$scratch/step.log" || true
+}
+
+# sees TEXT…: the step did.
+sees() {
+	contains "$scratch/seen" "$@" || fail "$(cat "$scratch/seen" "$scratch/step.log")"
+}
+
+end_lan() {
+	ip link del lan 2>/dev/null || true
+	kill "$neighbour" 2>/dev/null || true
+}
+
+test_the_network_of_a_step_hides_nothing_that_the_host_reaches() {
+	prepare_own_step
+	unshare --net "$here/../rootless/lib/tcp.py" serve 0.0.0.0 8082 'from the lan' >"$scratch/lan.out" 2>&1 &
+	neighbour=$!
+	trap end_lan EXIT
+	await 10 grep -q ready "$scratch/lan.out" || fail "$(cat "$scratch/lan.out")"
+	join_neighbour "$neighbour" lan 10.0.2.15/24 10.0.2.9/24
+	from_step runbuild step --net=slirp4netns
+	sees 'nameserver 10.0.3.3' 'from the lan'
+	# what was named stays
+	from_step runbuild step --net=slirp4netns --cidr=10.0.2.0/24
+	sees 'nameserver 10.0.2.3'
+	! grep -q 'from the lan' "$scratch/seen" || fail 'reached' "$(cat "$scratch/seen")"
+	# the launcher's choice is the step's
+	from_step runbuild rootless --net=slirp4netns -- runbuild step --net=slirp4netns
+	sees 'nameserver 10.0.3.3' 'from the lan'
+	# and its tap is no reason to choose
+	ip link del lan
+	from_step runbuild rootless --net=slirp4netns -- runbuild step --net=slirp4netns
+	sees 'nameserver 10.0.2.3'
+	from_step env RUNBUILD_STEP_NET_CIDR=10.0.9.0 runbuild step --net=slirp4netns
+	contains "$scratch/step.log" '[RB0613]' "'10.0.9.0' is no network"
+}
+
 for name in a_step_with_slirp4netns_does_not_reach_the_host a_step_in_the_network_of_the_host_reaches_it \
 	a_step_of_a_worker_does_not_reach_the_host two_steps_of_a_worker_do_not_reach_each_other \
 	two_steps_of_a_worker_meet_in_the_network_of_the_host \
 	a_root_without_resolv_conf_gets_one_or_has_a_network_without_names \
 	a_killed_slirp4netns_ends_the_step a_killed_slirp4netns_ends_the_step_of_a_worker_alone \
 	nothing_is_left_when_a_process_of_a_step_is_killed \
-	layers_without_resolv_conf_have_a_network_without_names nothing_outlives_a_step_without_a_daemon; do
+	layers_without_resolv_conf_have_a_network_without_names \
+	the_network_of_a_step_hides_nothing_that_the_host_reaches nothing_outlives_a_step_without_a_daemon; do
 	run_test "$name"
 done
