@@ -230,7 +230,7 @@ static int report(const char *what, const struct totals *totals, double goal)
 		for (size_t k = 0; k < 2; k++)
 			side[k][f] = interval_of(totals->log_side[k][f], totals->n).estimate;
 	}
-	printf("%-11s %6.2f %6.2f  %.3f (%.3f to %.3f)", what, side[0][SPEED] * 8,
+	printf("%-17s %6.2f %6.2f  %.3f (%.3f to %.3f)", what, side[0][SPEED] * 8,
 	       side[1][SPEED] * 8, ratio[SPEED].estimate, ratio[SPEED].low, ratio[SPEED].high);
 	for (enum figure f = SLIRP; f < FIGURES; f++)
 		printf("  %5.2f %5.2f  %.3f (%.3f to %.3f)", side[0][f], side[1][f],
