@@ -133,3 +133,20 @@ test_the_limit_of_a_record_holds_in_another_runtime() {
 	same 'output' 'tail 137' "$(<"$bundle/out")" || fail "$(cat "$bundle/err")"
 	same 'the status' 4 "$status"
 }
+
+# crun takes no tree of v1 and v2 together: it gets one of v2 alone.
+test_a_bundle_runs_in_crun() {
+	local id
+
+	type -P crun >/dev/null || skip 'crun is not installed'
+	cgroup2_tree >/dev/null || skip 'there is no cgroup v2 that may be written'
+	rm -rf "$HOME/.local/state/runbuild"
+	capture "$runbuild" step --quiet --record always --rootfs "$base" -- sh -c 'id -u; hostname; exit 4' </dev/null
+	same 'the status' 4 "$status"
+	id=$("$runbuild" records ls | awk '{ print $1 }')
+	"$runbuild" records export "$id" "$scratch/s/for-crun"
+	cp "$bundle/out" "$scratch/s/expected"
+	capture in_private_cgroup "runbuild-step-crun-$$" root crun run --bundle "$scratch/s/for-crun" "crun-$$" </dev/null
+	same 'the status' 4 "$status" || fail "$(cat "$bundle/err")"
+	same 'output' "$(<"$scratch/s/expected")" "$(<"$bundle/out")"
+}
