@@ -308,17 +308,39 @@ static inline int sys_prctl(int option, unsigned long arg2, unsigned long arg3, 
 }
 
 /*
- * In a new process: it dies with its parent. One that died before the signal was in place is seen
- * by its number; one in another pid namespace has none here. execve(2) of a setuid program clears
- * the signal: prctl(2).
+ * In a new process: its parent's death sends it a signal. A parent that died before this was in
+ * place never will, and is seen by its number: then the process ends here. The one way to ask for a
+ * death signal, but for the step's own (op_death_signal()). A change of credentials clears it, so
+ * it comes after the last one, and so does execve(2) of a setuid program: prctl(2).
  */
-static inline void sys_die_with(pid_t parent)
+static inline void sys_signal_at_death_of(pid_t parent, int signal)
 {
 	pid_t now;
 
-	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	(void)sys_prctl(PR_SET_PDEATHSIG, (unsigned long)signal, 0, 0, 0);
 	now = SYS_CALL(SYS_getppid);
+	/* 0: it is in another pid namespace */
 	if (now != 0 && now != parent)
+		sys_exit(127);
+}
+
+static inline void sys_die_with(pid_t parent)
+{
+	sys_signal_at_death_of(parent, SIGKILL);
+}
+
+/* The same across pid namespaces, where the parent has no number. */
+static inline void sys_die_with_pidfd(int parent)
+{
+	const struct timespec at_once = {0};
+	struct pollfd fd = {.fd = parent, .events = POLLIN};
+	int n;
+
+	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	do
+		n = SYS_CALL(SYS_ppoll, &fd, 1, &at_once, NULL, 0);
+	while (n == -EINTR);
+	if (n > 0)
 		sys_exit(127);
 }
 

@@ -174,9 +174,7 @@ static int spawn(struct daemonless *d, char **argv, int *ret_pidfd)
 
 	pid = sys_clone3(&args);
 	if (pid == 0) {
-		(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-		if (getppid() != parent)
-			_exit(125);
+		sys_die_with(parent);
 		_exit(argv ? daemon_main(d, argv) : client_main(d));
 	}
 	return pid;

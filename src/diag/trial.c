@@ -39,26 +39,16 @@ static int become_root(const struct doctor *doctor)
 	return r < 0 ? r : file_write_at(AT_FDCWD, "/proc/self/gid_map", map, (size_t)len);
 }
 
-/* False: the maker died before PR_SET_PDEATHSIG was in place, seen by the pipe's other end. */
-static bool die_with_maker(int pipe)
-{
-	struct pollfd fd = {.fd = pipe, .events = POLLOUT};
-
-	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	return poll(&fd, 1, 0) >= 0 && !(fd.revents & POLLERR);
-}
-
-static void trial_child(struct doctor *doctor, const struct probe *probe, int pipe)
+static void trial_child(struct doctor *doctor, const struct probe *probe, int maker, int pipe)
 	__attribute__((noreturn));
-static void trial_child(struct doctor *doctor, const struct probe *probe, int pipe)
+static void trial_child(struct doctor *doctor, const struct probe *probe, int maker, int pipe)
 {
 	int null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
 	struct finding finding = {.name = probe->name};
 	int r;
 
 	(void)setpgid(0, 0);
-	if (!die_with_maker(pipe))
-		sys_exit(1);
+	sys_die_with_pidfd(maker);
 	for (int fd = 0; fd <= 2; fd++)
 		(void)sys_dup3(null, fd, 0);
 	r = probe->namespaces & CLONE_NEWUSER ? become_root(doctor) : 0;
@@ -129,6 +119,8 @@ static pid_t trial_fork(uint64_t namespaces)
 
 void trial_run(struct doctor *doctor, const struct probe *probe, struct finding *finding)
 {
+	/* with a pid namespace of its own the child cannot see us by our number */
+	CLEANUP_FD int maker = sys_pidfd_open(getpid());
 	int pipes[2];
 	pid_t pid;
 
@@ -139,7 +131,7 @@ void trial_run(struct doctor *doctor, const struct probe *probe, struct finding 
 	}
 	pid = trial_fork(probe->namespaces);
 	if (pid == 0)
-		trial_child(doctor, probe, pipes[1]);
+		trial_child(doctor, probe, maker, pipes[1]);
 	close(pipes[1]);
 	if (pid < 0) {
 		finding->status = FINDING_ERROR;
@@ -154,13 +146,14 @@ void trial_run(struct doctor *doctor, const struct probe *probe, struct finding 
 		finding->status = probe->worst;
 }
 
-static void target_child(const struct doctor *doctor, bool mapped, int pipe)
+static void target_child(const struct doctor *doctor, bool mapped, int maker, int pipe)
 	__attribute__((noreturn));
-static void target_child(const struct doctor *doctor, bool mapped, int pipe)
+static void target_child(const struct doctor *doctor, bool mapped, int maker, int pipe)
 {
 	int r = mapped ? become_root(doctor) : 0;
 
-	if (!die_with_maker(pipe) || sys_write(pipe, &r, sizeof(r)) != sizeof(r))
+	sys_die_with_pidfd(maker);
+	if (sys_write(pipe, &r, sizeof(r)) != sizeof(r))
 		sys_exit(1);
 	for (;;)
 		pause();
@@ -175,6 +168,7 @@ int target_start(const struct doctor *doctor, uint64_t namespaces, bool mapped,
 		.pidfd = (uint64_t)(uintptr_t)&target.pidfd,
 		.exit_signal = SIGCHLD,
 	};
+	CLEANUP_FD int maker = sys_pidfd_open(getpid());
 	int pipes[2];
 	int r = -EIO;
 
@@ -182,7 +176,7 @@ int target_start(const struct doctor *doctor, uint64_t namespaces, bool mapped,
 		return err_set(err, RB_INTERNAL, errno, "pipe");
 	target.pid = sys_clone3(&args);
 	if (target.pid == 0)
-		target_child(doctor, mapped, pipes[1]);
+		target_child(doctor, mapped, maker, pipes[1]);
 	close(pipes[1]);
 	if (target.pid < 0)
 		r = userns_explain((int)-target.pid, true, err);
@@ -206,15 +200,14 @@ void target_end(struct target *target)
 }
 
 /* In the new process: only calls that are safe after a fork. */
-static void program_exec(const char *path, const char *const argv[], int output)
+static void program_exec(const char *path, const char *const argv[], pid_t maker, int output)
 	__attribute__((noreturn));
-static void program_exec(const char *path, const char *const argv[], int output)
+static void program_exec(const char *path, const char *const argv[], pid_t maker, int output)
 {
 	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
 	sigset_t none;
 
-	if (!die_with_maker(output))
-		sys_exit(127);
+	sys_die_with(maker);
 	(void)sys_dup3(output, 1, 0);
 	(void)sys_dup3(output, 2, 0);
 	(void)sys_close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
@@ -239,6 +232,7 @@ static int program_start(const char *path, const char *const argv[], int *ret_pi
 		.pidfd = (uint64_t)(uintptr_t)&pidfd,
 		.exit_signal = SIGCHLD,
 	};
+	pid_t maker = getpid();
 	int pipes[2];
 	pid_t pid;
 
@@ -246,7 +240,7 @@ static int program_start(const char *path, const char *const argv[], int *ret_pi
 		return -errno;
 	pid = sys_clone3(&args);
 	if (pid == 0)
-		program_exec(path, argv, pipes[1]);
+		program_exec(path, argv, maker, pipes[1]);
 	close(pipes[1]);
 	if (pid < 0) {
 		close(pipes[0]);

@@ -71,15 +71,16 @@ static void place_fds(const int *fds, size_t n)
 	(void)sys_close_range(CRIU_SOCKET + (unsigned)n, UINT_MAX, CLOSE_RANGE_CLOEXEC);
 }
 
-static void criu_child(const struct criu_start *start, int sock) __attribute__((noreturn));
-static void criu_child(const struct criu_start *start, int sock)
+static void criu_child(const struct criu_start *start, int sock, pid_t parent)
+	__attribute__((noreturn));
+static void criu_child(const struct criu_start *start, int sock, pid_t parent)
 {
 	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
 	const char *const argv[] = {start->path, "swrk", "3", NULL};
 	int fds[CRIU_FDS_MAX] = {sock};
 	size_t n = 1 + start->n_fds;
 
-	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	sys_die_with(parent);
 	for (size_t i = 0; i < start->n_fds; i++)
 		fds[1 + i] = start->fds[i];
 	if (start->root) {
@@ -106,6 +107,7 @@ int criu_start(const struct criu_start *start, struct criu *ret_criu, struct rb_
 		.exit_signal = SIGCHLD,
 	};
 	struct handshake record;
+	pid_t parent = getpid();
 	int pair[2];
 	int r;
 
@@ -116,7 +118,7 @@ int criu_start(const struct criu_start *start, struct criu *ret_criu, struct rb_
 		return err_set(err, RB_CRIU, errno, "socketpair");
 	ret_criu->pid = sys_clone3(&args);
 	if (ret_criu->pid == 0)
-		criu_child(start, pair[1]);
+		criu_child(start, pair[1], parent);
 	close(pair[1]);
 	if (ret_criu->pid > 0 && !start->root) {
 		ret_criu->sock = pair[0];

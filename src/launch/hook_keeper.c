@@ -49,7 +49,6 @@ static void keeper_main(const struct hook_call *call, pid_t runtime, int report)
 {
 	const struct sigaction usual = {.sa_handler = SIG_DFL};
 	struct clone_args args = {.flags = CLONE_CLEAR_SIGHAND, .exit_signal = SIGCHLD};
-	pid_t parent;
 	sigset_t set;
 	pid_t hook;
 
@@ -60,9 +59,8 @@ static void keeper_main(const struct hook_call *call, pid_t runtime, int report)
 	sigaddset(&set, SIGTERM);
 	/* ignored, it would take the hook's status away: wait(2) */
 	(void)sigaction(SIGCHLD, &usual, NULL);
-	(void)sys_prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
-	parent = SYS_CALL(SYS_getppid);
-	if ((parent != 0 && parent != runtime) || sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+	sys_signal_at_death_of(runtime, SIGTERM);
+	if (sys_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		sys_exit(1);
 	runtime = SYS_CALL(SYS_getpid);
 	hook = sys_clone3(&args);

@@ -15,10 +15,11 @@ static pid_t namespace_holder(int *ret_pidfd)
 		.pidfd = (uint64_t)(uintptr_t)ret_pidfd,
 		.exit_signal = SIGCHLD,
 	};
+	pid_t parent = getpid();
 	pid_t pid = sys_clone3(&args);
 
 	if (pid == 0) {
-		(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		sys_die_with(parent);
 		for (;;)
 			(void)sys_ppoll(NULL, 0, NULL);
 	}

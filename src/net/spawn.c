@@ -22,8 +22,8 @@ static void wait_at_gate(const struct net_exec *exec)
 		sys_exit(127);
 }
 
-static void net_exec(const struct net_exec *exec) __attribute__((noreturn));
-static void net_exec(const struct net_exec *exec)
+static void net_exec(const struct net_exec *exec, pid_t parent) __attribute__((noreturn));
+static void net_exec(const struct net_exec *exec, pid_t parent)
 {
 	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
 	int null;
@@ -43,7 +43,7 @@ static void net_exec(const struct net_exec *exec)
 		(void)sys_fchdir(exec->dir);
 	if (!exec->same_group)
 		(void)setpgid(0, 0);
-	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	sys_die_with(parent);
 	sys_signals_reset(); /* pasta of 2023 takes an ignored SIGPIPE for an error */
 	(void)sys_execve(exec->path, exec->argv, (char *const *)envp);
 	sys_exit(127);
@@ -56,9 +56,10 @@ int net_spawn(const struct net_exec *exec, int *ret_pidfd)
 		.pidfd = (uint64_t)(uintptr_t)ret_pidfd,
 		.exit_signal = SIGCHLD,
 	};
+	pid_t parent = getpid();
 	pid_t pid = sys_clone3(&args);
 
 	if (pid == 0)
-		net_exec(exec);
+		net_exec(exec, parent);
 	return pid;
 }

@@ -187,16 +187,20 @@ static int wait_for(pid_t pid)
 
 static int run(char *const *command, char **environment, const char *cwd, struct rb_err *err)
 {
+	CLEANUP_FD int self = sys_pidfd_open(getpid());
 	sigset_t set;
 	pid_t pid;
 
+	if (self < 0)
+		return err_set(err, RB_EXEC_FAILED, -self, "cannot start the command");
 	rootless_signals(&set);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	pid = fork();
 	if (pid == 0) {
 		int errnum;
 
-		(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		/* born into the launcher's pid namespace, in which we have no number */
+		sys_die_with_pidfd(self);
 		if (sys_chdir(cwd) < 0)
 			(void)sys_chdir("/");
 		sys_signals_reset();

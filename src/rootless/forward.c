@@ -58,12 +58,12 @@ static int drop_rest(void)
 }
 
 /*
- * The forwarder, from its first instruction. Credentials that change clear the death signal
- * (prctl(2)), so it is set last; a parent that died before is seen at the socket.
+ * The forwarder, from its first instruction. The death signal comes after the last change of
+ * credentials.
  */
-static void forwarder_main(const struct forward *forward, int target, int sock)
+static void forwarder_main(const struct forward *forward, int target, int sock, pid_t parent)
 	__attribute__((noreturn));
-static void forwarder_main(const struct forward *forward, int target, int sock)
+static void forwarder_main(const struct forward *forward, int target, int sock, pid_t parent)
 {
 	struct forward_message ready = {.type = FORWARD_DONE};
 	int null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
@@ -79,7 +79,7 @@ static void forwarder_main(const struct forward *forward, int target, int sock)
 	(void)sys_chdir("/");
 	(void)sys_dup3(sock, 3, O_CLOEXEC);
 	(void)sys_close_range(4, UINT_MAX, 0);
-	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	sys_die_with(parent);
 	if (fd_message_send(3, &ready, sizeof(ready), -1) < 0 || ready.error < 0)
 		sys_exit(1);
 	forward_loop(3, ready.keeps_address);
@@ -114,10 +114,11 @@ static int spawn(struct forward *forward, int target, int sock)
 		.pidfd = (uint64_t)(uintptr_t)&forward->pidfd,
 		.exit_signal = SIGCHLD,
 	};
+	pid_t parent = getpid();
 	pid_t pid = sys_clone3(&args);
 
 	if (pid == 0)
-		forwarder_main(forward, target, sock);
+		forwarder_main(forward, target, sock, parent);
 	return pid;
 }
 

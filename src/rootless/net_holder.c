@@ -15,7 +15,7 @@ struct holder_answer {
 };
 
 /* As root of the daemon's user namespace, in the network namespace that is kept. */
-static int holder_join(struct net *net, int init, struct rb_err *err)
+static int holder_join(struct net *net, int init, pid_t parent, struct rb_err *err)
 {
 	int rc = sys_setns(init, CLONE_NEWUSER | CLONE_NEWNS);
 
@@ -24,7 +24,7 @@ static int holder_join(struct net *net, int init, struct rb_err *err)
 	if (rc == 0)
 		rc = sys_setresuid(0);
 	/* the change of credentials has cleared both; drivers find the namespace in /proc */
-	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	sys_die_with(parent);
 	(void)sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	if (rc == 0)
 		rc = net->netns >= 0 ? sys_setns(net->netns, CLONE_NEWNET)
@@ -32,15 +32,15 @@ static int holder_join(struct net *net, int init, struct rb_err *err)
 	return rc < 0 ? err_set(err, RB_NAMESPACE, -rc, "cannot make the network namespace") : 0;
 }
 
-static void holder_main(struct net *net, const struct rootless *r, int sock)
-	__attribute__((noreturn));
-static void holder_main(struct net *net, const struct rootless *r, int sock)
+static void holder_main(struct rootless *r, pid_t parent, int sock) __attribute__((noreturn));
+static void holder_main(struct rootless *r, pid_t parent, int sock)
 {
+	struct net *net = &r->net;
 	struct holder_answer answer = {0};
 	char byte;
 
 	(void)setpgid(0, 0);
-	answer.result = holder_join(net, r->pidfd, &answer.err);
+	answer.result = holder_join(net, r->pidfd, parent, &answer.err);
 	if (answer.result == 0 && net->netns < 0) {
 		child_allow_ping(r);
 		answer.result = net_inside_set_up(net, &answer.err);
@@ -83,6 +83,7 @@ static int holder_spawn(struct rootless *r, int *ret_sock, struct rb_err *err)
 		.pidfd = (uint64_t)(uintptr_t)&net->holder_pidfd,
 		.exit_signal = SIGCHLD,
 	};
+	pid_t parent = getpid();
 	int pair[2];
 	pid_t pid;
 
@@ -91,7 +92,7 @@ static int holder_spawn(struct rootless *r, int *ret_sock, struct rb_err *err)
 	pid = sys_clone3(&args);
 	if (pid == 0) {
 		close(pair[0]);
-		holder_main(net, r, pair[1]);
+		holder_main(r, parent, pair[1]);
 	}
 	close(pair[1]);
 	*ret_sock = pair[0];

@@ -258,9 +258,9 @@ static void pool_loop(struct pool *pool)
 	}
 }
 
-static void pool_main(struct rootless *r, const char *helper, int listener)
+static void pool_main(struct rootless *r, const char *helper, int listener, pid_t parent)
 	__attribute__((noreturn));
-static void pool_main(struct rootless *r, const char *helper, int listener)
+static void pool_main(struct rootless *r, const char *helper, int listener, pid_t parent)
 {
 	struct pool *pool = calloc(1, sizeof(*pool));
 	sigset_t all;
@@ -268,7 +268,7 @@ static void pool_main(struct rootless *r, const char *helper, int listener)
 	(void)setpgid(0, 0);
 	sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, NULL);
-	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	sys_die_with(parent);
 	(void)sys_prctl(PR_SET_NAME, (unsigned long)"runbuild-pool", 0, 0, 0);
 	/* the launcher's sockets must not stay open in here */
 	if (listener != POOL_LISTENER)
@@ -306,6 +306,7 @@ static int pool_listen(const struct rootless *r)
 int pool_start(struct rootless *r, struct rb_err *err)
 {
 	CLEANUP_FD int listener = -1;
+	pid_t parent = getpid();
 	const char *helper;
 	pid_t pid;
 	int rc;
@@ -324,7 +325,7 @@ int pool_start(struct rootless *r, struct rb_err *err)
 	}
 	pid = fork();
 	if (pid == 0)
-		pool_main(r, helper, listener);
+		pool_main(r, helper, listener, parent);
 	if (pid < 0)
 		return err_set(err, RB_STEP_NET, errno, "cannot start the pool of networks");
 	return 0;

@@ -15,6 +15,14 @@
 #include <unistd.h>
 #include "sweep.h"
 
+int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 /* Up to size - 1 bytes of a file of /proc. */
 static void read_proc(pid_t pid, const char *name, char *text, size_t size)
 {
@@ -35,7 +43,7 @@ static void read_proc(pid_t pid, const char *name, char *text, size_t size)
 }
 
 /* proc_pid_stat(5), field 4. */
-static pid_t parent_of(pid_t pid)
+pid_t leftovers_parent(pid_t pid)
 {
 	char text[512];
 	const char *at;
@@ -45,6 +53,12 @@ static pid_t parent_of(pid_t pid)
 	read_proc(pid, "stat", text, sizeof(text));
 	at = strrchr(text, ')');
 	return at && sscanf(at + 1, " %c %d", &state, &parent) == 2 ? parent : 0;
+}
+
+void leftovers_name(pid_t pid, char *name, size_t size)
+{
+	read_proc(pid, "comm", name, size);
+	name[strcspn(name, "\n")] = '\0';
 }
 
 /* Names and kills our children; returns their number. */
@@ -58,7 +72,7 @@ static int kill_children(bool name_them)
 		char text[200];
 		pid_t pid = (pid_t)atoi(entry->d_name);
 
-		if (pid <= 0 || parent_of(pid) != getpid())
+		if (pid <= 0 || leftovers_parent(pid) != getpid())
 			continue;
 		n++;
 		if (name_them) {

@@ -40,6 +40,12 @@ int64_t now_ms(void);
  */
 int leftovers_processes(int deadline_ms, int64_t *ret_ms);
 
+/* The parent of a process, 0: there is none. */
+pid_t leftovers_parent(pid_t pid);
+
+/* What ps(1) calls a process, cut to the size; empty when it is gone. */
+void leftovers_name(pid_t pid, char *name, size_t size);
+
 /*
  * The mount table of this mount namespace, or its lines that contain a text (NULL: all), for
  * free(3). NULL without memory or /proc.

@@ -31,14 +31,6 @@ struct tracer {
 	unsigned n_children;
 };
 
-int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void command_exec(const struct trace_job *job) __attribute__((noreturn));
 static void command_exec(const struct trace_job *job)
 {

@@ -122,6 +122,15 @@ rule_descriptors_are_born_close_on_exec() {
 	done
 }
 
+# prctl(2): a parent that is dead already sends no signal. The step's own is the executor's.
+rule_death_signals_look_at_the_parent() {
+	local tree=$1
+
+	(cd "$tree" && grep -rnE --include='*.[ch]' '\(PR_SET_PDEATHSIG' src || true) |
+		grep -vE '^src/(base/sys\.h|exec/ops_setup\.c):' | cut -d: -f1,2 |
+		sed 's/$/: a parent that died before is not seen: sys_die_with()/' || true
+}
+
 # State that outlives a call: allowed are constants and what tests/lint/globals lists.
 rule_files_keep_no_state() {
 	local objects
