@@ -99,6 +99,12 @@ forget_output() {
 	done
 }
 
+# A suite whose tests share a daemon says what has to be put right between two of them, whether the
+# first has failed or not. What goes wrong here is the next test's to find.
+after_test() {
+	:
+}
+
 # run_test NAME: runs test_NAME unless --only leaves it out; sets last_status.
 # Never call it in a condition: set -e would then mean nothing inside.
 # shellcheck disable=SC2154 # only, scratch: set by the suite
@@ -117,6 +123,7 @@ run_test() {
 		"test_$name"
 	) >"$output" 2>&1 </dev/null
 	last_status=$?
+	(after_test) >>"$output" 2>&1 </dev/null
 	set -e
 	report_test "$last_status" "$name" "$output"
 	printf '%d ms %s\n' $((($(microseconds) - began) / 1000)) "$name" >>"$scratch/times"

@@ -41,12 +41,17 @@ answers() {
 	docker version >/dev/null 2>&1
 }
 
-stop_client() {
+# The containers of a test that has failed are in the way of those that use the same names and ports.
+after_test() {
 	local all
 
-	[[ ! -f $store/daemon ]] || daemon=$(<"$store/daemon")
 	mapfile -t all < <(docker ps --all --quiet)
 	((${#all[@]} == 0)) || docker rm --force "${all[@]}" >/dev/null
+}
+
+stop_client() {
+	[[ ! -f $store/daemon ]] || daemon=$(<"$store/daemon")
+	after_test
 	kill "$daemon"
 	await 30 daemon_ended || fail 'dockerd lives after SIGTERM'
 	# dockerd keeps it for --network host

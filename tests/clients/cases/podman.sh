@@ -33,11 +33,20 @@ start_client() {
 		refuse "podman import: $(cat "$scratch/import.err")"
 }
 
+remove_containers() {
+	podman pod rm --all --force --time 0 >/dev/null
+	podman rm --all --force --time 0 >/dev/null
+}
+
+# The containers of a test that has failed are in the way of those that use the same names.
+after_test() {
+	((last_status == 0 || last_status == skip_status)) || remove_containers
+}
+
 stop_client() {
 	local pause
 
-	podman pod rm --all --force --time 0 >/dev/null
-	podman rm --all --force --time 0 >/dev/null
+	remove_containers
 	same 'containers' '' "$(podman ps --all --quiet)"
 	# The process that holds an ordinary user's namespaces open.
 	pause=$(cat "$home/run/libpod/pause.pid" 2>/dev/null) || return 0
