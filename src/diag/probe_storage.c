@@ -4,12 +4,16 @@
  * its own there; the trials mount in their own mount namespaces, inside a pid namespace, so a
  * daemon of theirs dies with them.
  */
+#include <dirent.h>
 #include <linux/magic.h>
+#include <sys/file.h>
 #include <sys/vfs.h>
 #include "base/env.h"
 #include "base/file.h"
 #include "diag/doctor_private.h"
 #include "host/helper.h"
+
+#define SCRATCH_NAME ".runbuild-doctor."
 
 enum { SCRATCH_DEPTH = 16, SCRATCH_TRIES = 64 };
 
@@ -40,6 +44,93 @@ static int open_nearest(struct doctor *doctor, char *path)
 	}
 }
 
+void probe_remove(struct doctor *doctor, struct finding *finding)
+{
+	(void)file_remove_tree_at(doctor->parent, doctor->scratch_name, SCRATCH_DEPTH);
+	found_ok(finding, "removed");
+}
+
+static void scratch_remove(struct doctor *doctor)
+{
+	static const struct probe remove = {"remove", CLONE_NEWUSER, FINDING_ERROR, probe_remove};
+	bool interrupted = doctor->interrupted;
+	struct finding finding;
+
+	if (file_remove_tree_at(doctor->parent, doctor->scratch_name, SCRATCH_DEPTH) == 0)
+		return;
+	/* an overlay that was killed leaves directories with mode 000: overlayfs.rst */
+	doctor->interrupted = false;
+	trial_run(doctor, &remove, &finding);
+	doctor->interrupted |= interrupted;
+}
+
+static int scratch_open(const struct doctor *doctor)
+{
+	return sys_openat(doctor->parent, doctor->scratch_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
+			  0);
+}
+
+/*
+ * The doctor and its trials hold the lock of theirs: what a killed one has left can be locked. 1: it
+ * is ours, 0: somebody else's, -errno: no locks are to be had on this file system.
+ */
+static int scratch_lock(int fd)
+{
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != geteuid())
+		return 0;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? 0 : -errno;
+	return fstat(fd, &st) == 0 && st.st_nlink > 0;
+}
+
+static void remove_stale(struct doctor *doctor)
+{
+	int copy = sys_openat(doctor->parent, ".", O_RDONLY | O_DIRECTORY, 0);
+	DIR *stream = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *entry;
+
+	if (!stream) {
+		fd_close(&copy);
+		return;
+	}
+	while ((entry = readdir(stream))) {
+		CLEANUP_FD int scratch = -1;
+		size_t size = strlen(entry->d_name) + 1;
+
+		if (!str_starts(entry->d_name, SCRATCH_NAME) || size > sizeof(doctor->scratch_name))
+			continue;
+		memcpy(doctor->scratch_name, entry->d_name, size);
+		scratch = scratch_open(doctor);
+		if (scratch_lock(scratch) == 1)
+			scratch_remove(doctor);
+	}
+	closedir(stream);
+}
+
+/* 0, or why there is none. */
+static int scratch_make(struct doctor *doctor)
+{
+	int r = -EEXIST;
+
+	for (int i = 0; i < SCRATCH_TRIES && r == -EEXIST; i++) {
+		snprintf(doctor->scratch_name, sizeof(doctor->scratch_name), SCRATCH_NAME "%d.%d",
+			 (int)getpid(), i);
+		/* EEXIST: of the same number in another pid namespace */
+		r = mkdirat(doctor->parent, doctor->scratch_name, 0700) < 0 ? -errno : 0;
+		if (r < 0)
+			continue;
+		r = doctor->scratch = scratch_open(doctor);
+		if (r < 0 || scratch_lock(doctor->scratch) != 0)
+			break;
+		/* between the two calls another doctor took it for a stale one */
+		fd_close(&doctor->scratch);
+		r = -EEXIST;
+	}
+	return r < 0 ? r : 0;
+}
+
 void storage_open(struct doctor *doctor)
 {
 	const char *given = doctor->options->directory;
@@ -51,37 +142,17 @@ void storage_open(struct doctor *doctor)
 		r = doctor->parent = sys_openat(AT_FDCWD, given, O_RDONLY | O_DIRECTORY, 0);
 	else if (path)
 		r = doctor->parent = open_nearest(doctor, path);
-	for (int i = 0; r >= 0 && i < SCRATCH_TRIES; i++) {
-		snprintf(doctor->scratch_name, sizeof(doctor->scratch_name),
-			 ".runbuild-doctor.%d.%d", (int)getpid(), i);
-		if (mkdirat(doctor->parent, doctor->scratch_name, 0700) == 0) {
-			r = doctor->scratch = sys_openat(doctor->parent, doctor->scratch_name,
-							 O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-			break;
-		}
-		if (errno != EEXIST) /* left by one that was killed */
-			r = -errno;
+	if (r >= 0) {
+		remove_stale(doctor);
+		r = scratch_make(doctor);
 	}
-	doctor->scratch_errno = r < 0 ? -r : EEXIST;
-}
-
-void probe_remove(struct doctor *doctor, struct finding *finding)
-{
-	(void)file_remove_tree_at(doctor->parent, doctor->scratch_name, SCRATCH_DEPTH);
-	found_ok(finding, "removed");
+	doctor->scratch_errno = -r;
 }
 
 void storage_close(struct doctor *doctor)
 {
-	static const struct probe remove = {"remove", CLONE_NEWUSER, FINDING_ERROR, probe_remove};
-	struct finding finding;
-
-	if (doctor->scratch >= 0 &&
-	    file_remove_tree_at(doctor->parent, doctor->scratch_name, SCRATCH_DEPTH) < 0) {
-		/* an overlay that was killed leaves directories with mode 000: overlayfs.rst */
-		doctor->interrupted = false;
-		trial_run(doctor, &remove, &finding);
-	}
+	if (doctor->scratch >= 0)
+		scratch_remove(doctor);
 	fd_close(&doctor->scratch);
 	fd_close(&doctor->parent);
 }

@@ -12,6 +12,8 @@
 #include "base/file.h"
 #include "rootless/rootless_private.h"
 
+#define TEMPORARY_NAME "runbuild-rootless-"
+
 static const char *temporary_parent(void)
 {
 	const char *runtime = env_get("XDG_RUNTIME_DIR");
@@ -30,13 +32,54 @@ static int state_fails(int errnum, const char *path, struct rb_err *err)
 	return -errnum;
 }
 
+static void state_clear(int dir);
+
+/*
+ * One that both the launcher and its init, killed at once, have left: nobody holds its lock, or it
+ * is empty. Who is just making it sees that it has gone, and makes another one.
+ */
+static void state_remove_stale(int parent, const char *name)
+{
+	CLEANUP_FD int dir = -1;
+	CLEANUP_FD int lock = -1;
+	struct stat st;
+
+	if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno != ENOTEMPTY)
+		return;
+	dir = sys_openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	lock = dir < 0 ? dir : sys_openat(dir, "lock", O_RDWR | O_NOFOLLOW, 0);
+	if (lock < 0 || fstat(dir, &st) < 0 || st.st_uid != geteuid() ||
+	    flock(lock, LOCK_EX | LOCK_NB) < 0)
+		return;
+	state_clear(dir);
+	(void)unlinkat(dir, "lock", 0);
+	(void)unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+static void state_sweep(const char *parent)
+{
+	int fd = sys_openat(AT_FDCWD, parent, O_RDONLY | O_DIRECTORY, 0);
+	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+
+	if (!stream) {
+		fd_close(&fd);
+		return;
+	}
+	while ((entry = readdir(stream)))
+		if (str_starts(entry->d_name, TEMPORARY_NAME))
+			state_remove_stale(dirfd(stream), entry->d_name);
+	closedir(stream);
+}
+
 static int state_make_temporary(struct rootless *r, struct rb_err *err)
 {
 	const char *parent = temporary_parent();
-	char *template = arena_printf(r->arena, "%s/runbuild-rootless-XXXXXX", parent);
+	char *template = arena_printf(r->arena, "%s/" TEMPORARY_NAME "XXXXXX", parent);
 
 	if (!template)
 		return err_set(err, RB_NO_MEMORY, ENOMEM, "state directory");
+	state_sweep(parent);
 	if (!mkdtemp(template)) {
 		err_set(err, RB_STATE_DIR, errno, "cannot make a state directory in '%s'", parent);
 		err_fix(err, "set TMPDIR or XDG_RUNTIME_DIR to a directory of yours, or give "
@@ -67,12 +110,15 @@ static int state_make(struct rootless *r, const char *path, struct rb_err *err)
 	return 0;
 }
 
+/* 1: as below. */
 static int state_open_directory(struct rootless *r, struct rb_err *err)
 {
 	CLEANUP_FD int fd = sys_openat(AT_FDCWD, r->state_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
 				       0);
 	struct stat st;
 
+	if (fd == -ENOENT)
+		return 1;
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != geteuid()) {
 		err_set(err, RB_STATE_DIR, fd < 0 ? -fd : 0, "the state directory '%s' is not ours",
 			r->state_dir);

@@ -101,3 +101,17 @@ test_other_errors_do_not() {
 	same 'errors' 4 "$(grep -c error: "$scratch/err")"
 	! grep hint "$scratch/err" || fail 'a hint that does not help'
 }
+
+test_what_a_killed_doctor_left_is_removed_by_the_next() {
+	local store=$scratch/home/store holder
+
+	as_user mkdir -p "$store/.runbuild-doctor.1.0/w/work" "$store/.runbuild-doctor.2.0"
+	as_user chmod 0 "$store/.runbuild-doctor.1.0/w/work"
+	exec {holder}<"$store/.runbuild-doctor.2.0"
+	flock --nonblock "$holder"
+	as_user runbuild doctor "$store" >/dev/null || true
+	same 'one that is in use' "$store/.runbuild-doctor.2.0" "$(find "$store" -name '.runbuild-doctor*')"
+	exec {holder}<&-
+	as_user runbuild doctor "$store" >/dev/null || true
+	same 'none in use' '' "$(find "$store" -name '.runbuild-doctor*')"
+}

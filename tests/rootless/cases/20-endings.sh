@@ -118,6 +118,24 @@ test_no_temporary_state_dir_is_left() {
 	nothing_was_left
 }
 
+test_state_dirs_that_nobody_could_remove_are_removed_by_the_next_launcher() {
+	local run=$scratch/home/run holder
+
+	clear_folders
+	as_user mkdir "$run"/runbuild-rootless-{stale1,inuse1,empty1,other1}
+	as_user touch "$run/runbuild-rootless-other1/file"
+	as_user touch "$run"/runbuild-rootless-{stale1,inuse1}/lock "$run/runbuild-rootless-stale1/child_pid"
+	exec {holder}<"$run/runbuild-rootless-inuse1/lock"
+	flock --nonblock "$holder"
+	rootless -- true
+	same 'left' "$run/runbuild-rootless-inuse1 $run/runbuild-rootless-other1" \
+		"$(find "$run" -mindepth 1 -maxdepth 1 -name 'runbuild-rootless-*' | sort | tr '\n' ' ' | sed 's/ $//')"
+	exec {holder}<&-
+	rootless -- true
+	rm -r "$run/runbuild-rootless-other1"
+	nothing_was_left
+}
+
 test_state_dir_is_refused_when_it_is_not_ours() {
 	needs_host
 	mkdir -p "$scratch/foreign"
