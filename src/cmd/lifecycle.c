@@ -375,7 +375,9 @@ int container_delete(struct arena *arena, const struct state_root *root,
 		return r;
 	cgroup = container_cgroup(arena, container);
 	if (cgroup) {
-		cgroup_kill(cgroup);
+		/* noted and no more: whoever is in there was there before */
+		if (container->has_init)
+			cgroup_kill(cgroup);
 		(void)cgroup_remove(cgroup);
 	}
 	delete_network(container);

@@ -93,13 +93,14 @@ int hook_finish(struct hook *hook, bool wait, struct rb_err *err)
 	else if (end.code != CLD_EXITED)
 		err_set(err, RB_HOOK, 0, "error running hook '%s': signal: %s", hook->path,
 			signal_text(end.status, text));
-	else if (end.status == 127)
-		err_set(err, RB_HOOK, 0, "'%s': exit status 127 (or it cannot be executed)",
-			hook->path);
 	else if (end.status != 0)
-		err_set(err, RB_HOOK, 0, "'%s': exit status %d", hook->path, end.status);
+		err_set(err, RB_HOOK, 0, "'%s': exit status %d%s", hook->path, end.status,
+			end.status == 127 ? " (or it cannot be executed)" : "");
 	else
 		return 0;
+	if (end.code == CLD_EXITED && end.status == 127)
+		err_fix(err,
+			"is it there and executable? Its output, if any, is above this message");
 	return -ECANCELED;
 }
 

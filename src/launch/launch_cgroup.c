@@ -128,6 +128,22 @@ static void cgroup_take_note(struct launch *l)
 	l->cgroup_noted = fd >= 0;
 }
 
+/* A container's is noted first: whoever deletes what a killed runtime has begun finds it. */
+static int note_and_make(struct launch *l, const char *path, struct rb_err *err)
+{
+	const struct container *container = l->context->container;
+	const char *name = container ? cgroup_absolute(l->context->arena, path) : NULL;
+	int r = name ? container_note_cgroup(container, name) : 0;
+
+	if (r < 0) {
+		err_set(err, RB_STATE_WRITE, -r, "cannot write the state of container %s",
+			container->id);
+		err_fix(err, "free some space in the state directory");
+		return r;
+	}
+	return cgroup_make(l->context->arena, path, &l->group, err);
+}
+
 int launch_cgroup_find(struct launch *l, const struct plan_op *op, struct rb_err *err)
 {
 	int r;
@@ -147,7 +163,7 @@ int launch_cgroup_find(struct launch *l, const struct plan_op *op, struct rb_err
 	if (op->arg[1] == CGROUP_SCOPE)
 		r = launch_scope(l, op, err);
 	else
-		r = cgroup_make(l->context->arena, plan_str(l->plan, op->str[0]), &l->group, err);
+		r = note_and_make(l, plan_str(l->plan, op->str[0]), err);
 	if (r < 0)
 		return cgroup_make_failed(l, op, r, err);
 	l->cgroup = cgroup_name(l->context->arena, &l->group);

@@ -209,6 +209,10 @@ static int run_open_ns(struct launch *l, const struct plan_op *op, struct rb_err
 	if (fd < 0) {
 		err_set(err, RB_NAMESPACE, -fd, "cannot open the namespace '%s'", path);
 		err_origin(err, plan_str(l->plan, op->origin));
+		if (fd == -ENOENT)
+			err_fix(err,
+				"name a namespace that is there: /proc/PID/ns of a process that "
+				"lives, or a file it is bound to");
 		return fd;
 	}
 	l->child.slots[op->slot] = fd;

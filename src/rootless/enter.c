@@ -69,7 +69,10 @@ static const char *find_directory(struct arena *arena, struct rb_err *err)
 	if (n == 1)
 		return found;
 	err_set(err, RB_LAUNCHER_NONE, 0, "%s", n ? "several launchers run" : "no launcher runs");
-	err_fix(err, "name its directory with --state-dir");
+	err_fix(err,
+		n ? "name the directory of one with --state-dir"
+		  : "start one with 'runbuild rootless -- COMMAND', or name its directory with "
+		    "--state-dir");
 	return NULL;
 }
 

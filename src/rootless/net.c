@@ -308,7 +308,11 @@ int net_failed(struct net *net, int rc, struct rb_err *err)
 			"%s ended with %s %d: %s", name,
 			info.si_code == CLD_EXITED ? "status" : "signal", info.si_status,
 			net->said[0] ? net->said : "it said nothing");
-	err_fix(err, "use another version of %s, or --net=host", net->helper);
+	if (pasta && strstr(net->said, "routable interface"))
+		err_fix(err, "pasta takes the host's default route, and there is none: use "
+			     "--net=slirp4netns");
+	else
+		err_fix(err, "use another version of %s, or --net=host", net->helper);
 	net_end(net);
 	return -EPIPE;
 }

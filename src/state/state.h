@@ -149,6 +149,12 @@ void state_process_text(const struct state_process *process, unsigned flags,
 			char ret_text[STATE_INIT_BYTES]);
 int container_parse_init(struct container *container, const char *text);
 
+/*
+ * Writes the cgroup link: before the group is made, because its maker may be killed meanwhile, and
+ * again when the name is certain; "": there is none. 0 or -errno.
+ */
+int container_note_cgroup(const struct container *container, const char *cgroup);
+
 /* Writes the init link (and the cgroup link), then setup.json. Errors: RB_STATE_WRITE. */
 int container_write(struct container *container, const struct state_process *init, unsigned flags,
 		    const struct state_record *record, const struct state_annotation *annotations,

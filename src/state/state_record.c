@@ -57,11 +57,33 @@ void state_json(const struct state_record *record, const struct state_annotation
 	strbuf_add_char(out, '}');
 }
 
+int container_note_cgroup(const struct container *container, const char *cgroup)
+{
+	char noted[4096];
+	ssize_t len;
+
+	if (!cgroup[0]) {
+		(void)unlinkat(container->dir, "cgroup", 0);
+		return 0;
+	}
+	if (symlinkat(cgroup, container->dir, "cgroup") == 0)
+		return 0;
+	if (errno != EEXIST)
+		return -errno;
+	len = readlinkat(container->dir, "cgroup", noted, sizeof(noted));
+	if (len == (ssize_t)strlen(cgroup) && memcmp(noted, cgroup, (size_t)len) == 0)
+		return 0;
+	(void)unlinkat(container->dir, "cgroup", 0);
+	return symlinkat(cgroup, container->dir, "cgroup") < 0 ? -errno : 0;
+}
+
 static int write_links(struct container *container, const struct state_process *init,
 		       unsigned flags, const char *cgroup, const char *identity)
 {
-	if (cgroup[0] && symlinkat(cgroup, container->dir, "cgroup") < 0)
-		return -errno;
+	int r = container_note_cgroup(container, cgroup);
+
+	if (r < 0)
+		return r;
 	if (symlinkat(identity, container->dir, "init") < 0)
 		return -errno;
 	container->init = *init;

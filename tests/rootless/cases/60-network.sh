@@ -274,6 +274,14 @@ test_pasta_makes_the_same_network() {
 	! rootless --net=pasta -- "$scratch/lib/tcp.py" get 10.0.2.2 8099 >"$scratch/out" || fail "reached: $(cat "$scratch/out")"
 }
 
+test_pasta_on_a_host_without_a_route_is_explained() {
+	local wrap=(unshare --net --)
+
+	needs_pasta
+	needs_host
+	fails_with 125 RB0609 'routable interface' "the host's default route" -- rootless --net=pasta -- true
+}
+
 test_pasta_serves_real_root_as_well() {
 	needs_pasta
 	"$runbuild" rootless --net=pasta -- ip route >"$scratch/out" 2>"$scratch/err" || fail "$(cat "$scratch/err")"

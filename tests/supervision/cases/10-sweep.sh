@@ -209,3 +209,23 @@ test_killing_run_in_a_cgroup_leaves_no_cgroup() {
 	}
 	printf '# %s\n' "$(tail -n 1 "$bundle/report")"
 }
+
+test_delete_finds_the_cgroup_of_a_create_that_was_killed() {
+	local group=/runbuild-suite-$$-create
+
+	[[ $mode == root ]] || skip 'only root may make a cgroup here'
+	verb_bundle cgcreate
+	# shellcheck disable=SC2016 # jq's variable
+	edit_config --arg path "$group" '.linux.cgroupsPath = $path'
+	capture runtime create --bundle "$bundle" v
+	((status == 0)) || skip "a container of root's own does not run here: $(tail -n 1 "$bundle/err")"
+	runtime delete --force v
+	"$sweep" --owned --state "$state_root" --below "$scratch" --step "$(stride 13)" \
+		--after "$rb delete --force v && test -z \"\$(find /sys/fs/cgroup -maxdepth 3 -name '${group#/}')\"" \
+		-- "$runbuild" --root "$state_root" create --bundle "$bundle" v >"$bundle/report" || {
+		cat "$bundle/report"
+		find /sys/fs/cgroup -maxdepth 3 -name "${group#/}" -exec rmdir {} +
+		return 1
+	}
+	printf '# %s\n' "$(tail -n 1 "$bundle/report")"
+}
