@@ -11,32 +11,6 @@
 
 enum { EVENTS = 64, TICK_MS = 1000, UDP_IDLE_MS = 90000, CONNECTION_FDS = 6 };
 
-int loop_want(struct loop *loop, struct source *source, uint32_t events)
-{
-	struct epoll_event event = {.events = events, .data.ptr = source};
-	int op = source->wanted == 0 ? EPOLL_CTL_ADD : events ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
-
-	if (events == source->wanted)
-		return 0;
-	if (epoll_ctl(loop->epoll, op, source->fd, &event) < 0)
-		return -errno;
-	source->wanted = events;
-	return 0;
-}
-
-void loop_close(struct loop *loop, struct source *source)
-{
-	if (source->fd >= 0)
-		(void)loop_want(loop, source, 0);
-	fd_close(&source->fd);
-}
-
-void loop_free(struct loop *loop, struct garbage *garbage)
-{
-	garbage->next = loop->garbage;
-	loop->garbage = garbage;
-}
-
 static void loop_sweep(struct loop *loop)
 {
 	struct garbage *next;
@@ -121,13 +95,6 @@ static void parent_act(struct loop *loop, struct source *source, uint32_t events
 	message = (struct forward_message){.type = FORWARD_DONE, .error = rc};
 	if (fd_message_send(source->fd, &message, sizeof(message), -1) < 0)
 		sys_exit(0);
-}
-
-void loop_resume(struct loop *loop)
-{
-	for (struct listener *at = loop->listeners; loop->full && at; at = at->next)
-		(void)loop_want(loop, &at->source, EPOLLIN);
-	loop->full = false;
 }
 
 /* Once a second: what could not be accepted is tried again, and what is idle ends. */

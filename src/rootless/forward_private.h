@@ -67,6 +67,7 @@ struct loop {
 	struct garbage *garbage; /* freed after the round, whose events may still name it */
 };
 
+/* forward_source.c */
 /* Makes epoll wait for these events. 0: forgets the source. */
 int loop_want(struct loop *loop, struct source *source, uint32_t events);
 

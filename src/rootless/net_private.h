@@ -8,6 +8,11 @@
 
 enum { NET_READY_MS = 10000 };
 
+/* net_helper.c */
+
+/* What the helper writes to standard error: logged, and its end kept for when it ends. */
+void net_listen(struct net *net);
+
 /* Has the helper ended? Then it is reaped and everything of it closed. */
 bool net_reap(struct net *net, int *ret_status, bool *ret_signal);
 

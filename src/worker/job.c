@@ -42,20 +42,6 @@ void job_init(struct job *job, struct engine *engine, const struct step *step)
 	job->poststop.running.pidfd = -1;
 }
 
-void job_snap_spec(const struct engine *engine, const struct step_snapshot *snapshot,
-		   struct snap_spec *ret_spec)
-{
-	*ret_spec = (struct snap_spec){
-		.lower = snapshot->lower.v,
-		.n_lower = snapshot->lower.n,
-		.upper = snapshot->upper,
-		.work = snapshot->work,
-		.throw_away = snapshot->throw_away,
-		.cache_dir = engine->root.fd,
-	};
-	(void)snap_driver_parse(snapshot->driver, &ret_spec->driver); /* checked by step_parse() */
-}
-
 static void fill_context(struct job *job)
 {
 	const struct spec *spec = &job->spec;

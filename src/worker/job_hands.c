@@ -36,6 +36,20 @@ static int clone_tree(int fd)
 	return r < 0 ? r : mount;
 }
 
+void job_snap_spec(const struct engine *engine, const struct step_snapshot *snapshot,
+		   struct snap_spec *ret_spec)
+{
+	*ret_spec = (struct snap_spec){
+		.lower = snapshot->lower.v,
+		.n_lower = snapshot->lower.n,
+		.upper = snapshot->upper,
+		.work = snapshot->work,
+		.throw_away = snapshot->throw_away,
+		.cache_dir = engine->root.fd,
+	};
+	(void)snap_driver_parse(snapshot->driver, &ret_spec->driver); /* checked by step_parse() */
+}
+
 static void note_driver(struct job *job)
 {
 	const struct snapshot *snapshot = &job->handed.snapshots[job->handed.n_snapshots - 1];

@@ -17,6 +17,16 @@ const char *run_state_name(const struct run *run)
 	}
 }
 
+void run_add_name(const struct run *run, struct strbuf *out)
+{
+	strbuf_add(out, "\"step\":");
+	strbuf_add_json(out, run->job.inside ? run->job.inside->step->id : run->step.id);
+	if (run->job.inside) {
+		strbuf_add(out, ",\"exec\":");
+		strbuf_add_json(out, run->step.id);
+	}
+}
+
 void run_stats(const struct run *run, struct strbuf *out)
 {
 	const struct job *job = &run->job;

@@ -287,16 +287,6 @@ void run_exec(struct call *call)
 	run_launch(run, call);
 }
 
-void run_add_name(const struct run *run, struct strbuf *out)
-{
-	strbuf_add(out, "\"step\":");
-	strbuf_add_json(out, run->job.inside ? run->job.inside->step->id : run->step.id);
-	if (run->job.inside) {
-		strbuf_add(out, ",\"exec\":");
-		strbuf_add_json(out, run->step.id);
-	}
-}
-
 static void tell_started(struct run *run)
 {
 	struct strbuf out = {0};
