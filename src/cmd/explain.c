@@ -141,8 +141,11 @@ static int read_step(struct arena *arena, const char *path, struct step *step, s
 			? stream_read(arena, STDIN_FILENO, LIMIT_CONFIG_BYTES, &text, &len)
 			: file_read_named(arena, path, LIMIT_CONFIG_BYTES, &text, &len);
 
-	if (r < 0)
-		return err_set(err, RB_USAGE, -r, "cannot read '%s'", path);
+	if (r < 0) {
+		err_set(err, RB_USAGE, -r, "cannot read '%s'", path);
+		err_fix(err, "name the file of a step, as 'runbuild step --print' writes it, or -");
+		return r;
+	}
 	r = json_parse(arena, path, text, len, &node, err);
 	if (r < 0)
 		return r;

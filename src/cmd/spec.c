@@ -135,6 +135,8 @@ static int spec_main(struct arena *arena UNUSED, const struct globals *globals U
 	fd = sys_openat(dir, "config.json", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
 	if (fd == -EEXIST) {
 		err_set(err, RB_CONFIG_FILE, 0, "File config.json exists. Remove it first");
+		err_fix(err, "remove '%s/config.json', or name another directory with --bundle",
+			path);
 		return -EEXIST;
 	}
 	if (fd < 0)

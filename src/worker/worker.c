@@ -469,10 +469,12 @@ static int open_peer(struct worker *w, int in, int out, struct rb_err *err)
 	int high_in = fd_dup(in, FIRST_FD);
 	int high_out = in == out ? high_in : fd_dup(out, FIRST_FD);
 
-	if (high_in < 0 || high_out < 0 || !connection_new(w, high_in, high_out))
-		return err_set(err, RB_WORKER_LISTEN, EBADF, "cannot use the descriptors %d and %d",
-			       in, out);
-	return 0;
+	if (high_in >= 0 && high_out >= 0 && connection_new(w, high_in, high_out))
+		return 0;
+	err_set(err, RB_WORKER_LISTEN, EBADF, "cannot use the descriptors %d and %d", in, out);
+	err_fix(err, "whoever starts the worker must leave a socket, or both ends of pipes, open "
+		     "in it");
+	return -EBADF;
 }
 
 /*

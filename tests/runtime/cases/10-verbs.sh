@@ -414,6 +414,17 @@ test_spec_writes_runcs_example() {
 		and (.linux.resources.devices == [{allow: false, access: "rwm"}])' "$bundle/config.json" >/dev/null ||
 		fail "$(<"$bundle/config.json")"
 	(cd "$bundle" && capture "$runbuild" spec; refused 1 'File config.json exists. Remove it first') || fail
+	contains "$bundle/err" "fix: remove './config.json', or name another directory"
+}
+
+test_a_file_or_descriptor_that_is_not_there_has_a_remedy_of_its_own() {
+	new_bundle nothere
+	capture "$runbuild" explain --step "$bundle/nothing"
+	refused 1 "cannot read '$bundle/nothing'"
+	contains "$bundle/err" "as 'runbuild step --print' writes it"
+	capture "$runbuild" worker --fd 77
+	refused 125 'cannot use the descriptors 77 and 77'
+	contains "$bundle/err" 'whoever starts the worker must leave a socket'
 }
 
 test_spec_rootless_maps_only_the_caller() {
