@@ -84,16 +84,12 @@ static int print_flags(const struct explain_options *options, unsigned *ret_flag
 static int name_overlays(struct arena *arena, const struct spec **spec, unsigned flags,
 			 struct strbuf *out, struct rb_err *err)
 {
-	struct handed handed = {.names_only = true};
-	int r = handed_add_from_spec(arena, &handed, *spec, -1, false, spec, err);
+	struct handed handed = {0};
+	char **names;
+	int r = handed_name_from_spec(arena, &handed, *spec, spec, &names, err);
 
-	for (size_t i = 0; r == 0 && !(flags & PLAN_PRINT_JSON) && i < (*spec)->n_mounts; i++) {
-		const struct spec_mount *mount = &(*spec)->mounts[i];
-
-		if (mount->handed)
-			strbuf_printf(out, "# handed mount %u: the %s of %s\n", mount->handed - 1,
-				      mount->type, mount->destination);
-	}
+	for (size_t i = 0; r == 0 && !(flags & PLAN_PRINT_JSON) && names[i]; i++)
+		strbuf_printf(out, "# %s\n", names[i]);
 	return r;
 }
 

@@ -102,6 +102,35 @@ int handed_add_from_spec(struct arena *arena, struct handed *handed, const struc
 	return r;
 }
 
+int handed_name_from_spec(struct arena *arena, struct handed *handed, const struct spec *spec,
+			  const struct spec **ret_spec, char ***ret_names, struct rb_err *err)
+{
+	char **names = arena_array(arena, spec->n_mounts + 1, sizeof(*names));
+	const struct spec *completed;
+	size_t n = 0;
+	int r;
+
+	if (!names)
+		return err_set(err, RB_NO_MEMORY, ENOMEM, "mounts");
+	handed->names_only = true;
+	r = handed_add_from_spec(arena, handed, spec, -1, false, &completed, err);
+	for (size_t i = 0; r == 0 && i < completed->n_mounts; i++) {
+		const struct spec_mount *mount = &completed->mounts[i];
+
+		if (!mount->handed)
+			continue;
+		names[n] = arena_printf(arena, "handed mount %u: the %s of %s", mount->handed - 1,
+					mount->type, mount->destination);
+		if (!names[n++])
+			return err_set(err, RB_NO_MEMORY, ENOMEM, "mounts");
+	}
+	if (r < 0)
+		return r;
+	*ret_spec = completed;
+	*ret_names = names;
+	return 0;
+}
+
 int handed_advance(struct handed *handed, struct rb_err *err)
 {
 	int all = 1;

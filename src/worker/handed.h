@@ -37,6 +37,13 @@ int handed_add_from_spec(struct arena *arena, struct handed *handed, const struc
 			 int cache_dir, bool outlives_caller, const struct spec **ret_spec,
 			 struct rb_err *err);
 
+/*
+ * The same for who reads the plan and runs nothing: nothing is opened, and *ret_names has a text for
+ * each of the mounts, and NULL at its end.
+ */
+int handed_name_from_spec(struct arena *arena, struct handed *handed, const struct spec *spec,
+			  const struct spec **ret_spec, char ***ret_names, struct rb_err *err);
+
 /* 1: everything is ready, 0: call again when a descriptor of handed_poll() is readable. */
 int handed_advance(struct handed *handed, struct rb_err *err);
 

@@ -77,21 +77,15 @@ static int note_tree(struct job *job, const char *path, unsigned flags, uint32_t
 static int note_overlays(struct job *job, struct rb_err *err)
 {
 	const struct spec *completed;
-	int r;
+	char **names;
+	int r = handed_name_from_spec(&job->arena, &job->handed, &job->step->spec, &completed,
+				      &names, err);
 
-	job->handed.names_only = true;
-	r = handed_add_from_spec(&job->arena, &job->handed, &job->step->spec, -1, false, &completed,
-				 err);
 	if (r < 0)
 		return r;
 	job->spec = *completed;
-	for (size_t i = 0; i < job->spec.n_mounts; i++) {
-		const struct spec_mount *mount = &job->spec.mounts[i];
-
-		if (mount->handed)
-			note(job, arena_printf(&job->arena, "handed mount %u: the %s of %s",
-					       mount->handed - 1, mount->type, mount->destination));
-	}
+	for (size_t i = 0; names[i]; i++)
+		note(job, names[i]);
 	return 0;
 }
 
