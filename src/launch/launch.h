@@ -190,9 +190,11 @@ int launch_hold(const struct launch *launch, void (*at_end)(void *), void *data)
  * The same in pieces, for a loop that serves several children: launch_begin() prepares,
  * launch_advance() goes on until it would have to wait (0: call again once a descriptor of
  * launch_poll() is ready or at its deadline, CLOCK_MONOTONIC) or is through (1). After an error of
- * either nothing is left. launch_poll() needs room for LAUNCH_POLL.
+ * either nothing is left. launch_poll() needs room for LAUNCH_POLL. launch_init() makes one that was
+ * not begun, and may be ended all the same.
  */
 enum { LAUNCH_POLL = 2 };
+void launch_init(struct launch *launch, const struct launch_context *context);
 int launch_begin(struct launch *launch, const struct plan *plan,
 		 const struct launch_context *context, struct rb_err *err);
 int launch_advance(struct launch *launch, struct rb_err *err);

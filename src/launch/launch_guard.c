@@ -333,9 +333,9 @@ void guard_forget(struct guard *guard, uint32_t key)
 
 void guard_drop(struct launch *l)
 {
-	struct guard *guard = l->context->guard;
+	struct guard *guard = l->guard_key ? l->context->guard : NULL;
 
-	if (!l->guard_key)
+	if (!guard)
 		return;
 	guard_forget(guard, l->guard_key);
 	l->guard_key = 0;

@@ -473,7 +473,7 @@ void launch_abandon(struct launch *launch)
 	launch_undo(launch);
 }
 
-static void launch_init(struct launch *launch, const struct launch_context *context)
+void launch_init(struct launch *launch, const struct launch_context *context)
 {
 	*launch = (struct launch){
 		.context = context,

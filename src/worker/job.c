@@ -28,16 +28,7 @@ void job_init(struct job *job, struct engine *engine, const struct step *step)
 	job->step = step;
 	job->state = JOB_NEW;
 	job->began_us = sys_now_us();
-	job->launch = (struct launch){
-		.pidfd = -1,
-		.monitor_pidfd = -1,
-		.sock = -1,
-		.tty_master = -1,
-		.hook = {.pidfd = -1},
-		.net = {.keeper = -1, .lease = -1, .api = -1},
-		.reaper = {.pidfd = -1, .sock = -1},
-	};
-	slirp_init(&job->launch.net.slirp);
+	launch_init(&job->launch, NULL);
 	job->net.ns = -1;
 	job->poststop.running.pidfd = -1;
 }

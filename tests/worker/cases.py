@@ -1589,6 +1589,27 @@ def test_more_than_256_pending_requests_are_refused():
         events_until(client, answer_to(2000))
 
 
+def test_a_step_that_is_cancelled_before_its_process_is_born_closes_nothing_of_others():
+    if not os.path.exists("/dev/fuse"):
+        raise Skip("/dev/fuse is missing")
+
+    def table(setup):
+        top = f"/proc/{worker_pid(setup)}/fd"
+        return {fd: os.readlink(f"{top}/{fd}") for fd in ("0", "1", "2")}
+
+    setup = Setup()
+    with program_instead("fuse-overlayfs", "exec sleep 1000"), setup as client:
+        before = table(setup)
+        for n in range(3):
+            request = client.request("step.run", {**step(f"a{n}", "exit 0"), "rootfs": {
+                "snapshot": {"lower": [base(), f"{base()}/bin"], "driver": "fuse"}}})
+            wait_until("its daemon is there", lambda: "sleep" in [name for name, _ in processes()])
+            same("cancel", {}, client.call("step.cancel", {"step": f"a{n}"}))
+            error = events_until(client, answer_to(request))[-1]["error"]
+            same("its answer", "cancelled-before-start", error["data"]["kind"])
+        same("the worker's first descriptors", before, table(setup))
+
+
 @only_on("listen")
 def test_more_than_64_connections_are_closed():
     setup = Setup()
