@@ -163,23 +163,41 @@ const char *const spec_mount_option_names[] = {
 	NULL,
 };
 
+static const struct {
+	const char *name;
+	uint64_t flag;
+} propagation_words[] = {
+	{"private", MS_PRIVATE},
+	{"shared", MS_SHARED},
+	{"slave", MS_SLAVE},
+	{"unbindable", MS_UNBINDABLE},
+};
+
 uint64_t spec_propagation(const char *name, bool *ret_recursive)
 {
-	static const struct {
-		const char *name;
-		uint64_t flag;
-	} words[] = {
-		{"private", MS_PRIVATE},
-		{"shared", MS_SHARED},
-		{"slave", MS_SLAVE},
-		{"unbindable", MS_UNBINDABLE},
-	};
-
 	*ret_recursive = name[0] == 'r';
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (str_eq(name + *ret_recursive, words[i].name))
-			return words[i].flag;
+	for (size_t i = 0; i < ARRAY_LEN(propagation_words); i++)
+		if (str_eq(name + *ret_recursive, propagation_words[i].name))
+			return propagation_words[i].flag;
 	return 0;
+}
+
+const char *spec_propagation_name(uint64_t flag)
+{
+	for (size_t i = 0; i < ARRAY_LEN(propagation_words); i++)
+		if (flag == propagation_words[i].flag)
+			return propagation_words[i].name;
+	return NULL;
+}
+
+const char *spec_attribute_word(uint64_t attribute, bool set)
+{
+	enum mount_word_kind kind = set ? WORD_SET : WORD_CLEAR;
+
+	for (size_t i = 0; i < ARRAY_LEN(mount_words); i++)
+		if (mount_words[i].kind == kind && mount_words[i].value == attribute)
+			return mount_words[i].word;
+	return NULL;
 }
 
 static const struct mount_word *mount_word_find(const char *word)

@@ -6,7 +6,7 @@
  */
 #include "base/strbuf.h"
 #include "base/sys.h"
-#include "spec/spec.h"
+#include "spec/spec_read.h"
 
 /* ',"key":' or '"key":' after a bracket. */
 static void add_key(struct strbuf *out, const char *key)
@@ -136,30 +136,6 @@ static void add_process(struct strbuf *out, const struct spec_process *process)
 	strbuf_add_char(out, '}');
 }
 
-static const struct {
-	uint64_t attr;
-	const char *set, *clear;
-} attribute_words[] = {
-	{MOUNT_ATTR_RDONLY, "ro", "rw"},
-	{MOUNT_ATTR_NOSUID, "nosuid", "suid"},
-	{MOUNT_ATTR_NODEV, "nodev", "dev"},
-	{MOUNT_ATTR_NOEXEC, "noexec", "exec"},
-	{MOUNT_ATTR_NODIRATIME, "nodiratime", "diratime"},
-	{MOUNT_ATTR_NOATIME, "noatime", NULL},
-	{MOUNT_ATTR_STRICTATIME, "strictatime", NULL},
-	{MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow", "symfollow"},
-};
-
-static const struct {
-	uint64_t flag;
-	const char *word;
-} propagation_words[] = {
-	{MS_PRIVATE, "private"},
-	{MS_SLAVE, "slave"},
-	{MS_SHARED, "shared"},
-	{MS_UNBINDABLE, "unbindable"},
-};
-
 static void add_word(struct strbuf *out, bool recursive, const char *word)
 {
 	char text[32];
@@ -170,19 +146,20 @@ static void add_word(struct strbuf *out, bool recursive, const char *word)
 
 static void add_attributes(struct strbuf *out, uint64_t set, uint64_t clear, bool recursive)
 {
-	for (size_t i = 0; i < ARRAY_LEN(attribute_words); i++) {
-		if (set & attribute_words[i].attr)
-			add_word(out, recursive, attribute_words[i].set);
-		else if ((clear & attribute_words[i].attr) && attribute_words[i].clear)
-			add_word(out, recursive, attribute_words[i].clear);
-	}
-}
+	static const uint64_t attributes[] = {
+		MOUNT_ATTR_RDONLY,     MOUNT_ATTR_NOSUID,      MOUNT_ATTR_NODEV,
+		MOUNT_ATTR_NOEXEC,     MOUNT_ATTR_NOATIME,     MOUNT_ATTR_STRICTATIME,
+		MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOSYMFOLLOW,
+	};
 
-static void add_propagation(struct strbuf *out, uint64_t propagation, bool recursive)
-{
-	for (size_t i = 0; i < ARRAY_LEN(propagation_words); i++)
-		if (propagation == propagation_words[i].flag)
-			add_word(out, recursive, propagation_words[i].word);
+	for (size_t i = 0; i < ARRAY_LEN(attributes); i++) {
+		const char *word = (set | clear) & attributes[i]
+					   ? spec_attribute_word(attributes[i], set & attributes[i])
+					   : NULL;
+
+		if (word)
+			add_word(out, recursive, word);
+	}
 }
 
 static void add_mappings(struct strbuf *out, const char *key, const struct spec_idmap *map,
@@ -214,7 +191,9 @@ static void add_mount(struct strbuf *out, const struct spec_mount *mount)
 		add_item(out, mount->recursive ? "rbind" : "bind");
 	add_attributes(out, mount->attr_set, mount->attr_clear, false);
 	add_attributes(out, mount->attr_set_recursive, mount->attr_clear_recursive, true);
-	add_propagation(out, mount->propagation, mount->propagation_recursive);
+	if (mount->propagation)
+		add_word(out, mount->propagation_recursive,
+			 spec_propagation_name(mount->propagation));
 	if (mount->idmap)
 		add_item(out, mount->idmap_recursive ? "ridmap" : "idmap");
 	for (size_t i = 0; i < mount->data.n; i++)
@@ -270,9 +249,7 @@ static void add_linux(struct strbuf *out, const struct spec *spec, const struct 
 	add_list(out, "maskedPaths", &spec->masked_paths);
 	add_list(out, "readonlyPaths", &spec->readonly_paths);
 	add_devices(out, spec);
-	for (size_t i = 0; i < ARRAY_LEN(propagation_words); i++)
-		if (spec->rootfs_propagation == propagation_words[i].flag)
-			add_string(out, "rootfsPropagation", propagation_words[i].word);
+	add_string(out, "rootfsPropagation", spec_propagation_name(spec->rootfs_propagation));
 	if (spec->cgroups_path[0])
 		add_string(out, "cgroupsPath", spec->cgroups_path);
 	if (texts->resources) {

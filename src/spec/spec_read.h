@@ -77,3 +77,6 @@ int spec_read_seccomp(struct spec_parser *p, const struct json_node *node,
 /* CLONE_NEW... for a name, or 0; MS_... for "rslave" and the like (with *ret_recursive), or 0. */
 uint64_t spec_namespace_type(const char *name);
 uint64_t spec_propagation(const char *name, bool *ret_recursive);
+/* The other way: the name without "r"; the word that sets or clears one attribute. NULL: none. */
+const char *spec_propagation_name(uint64_t flag);
+const char *spec_attribute_word(uint64_t attribute, bool set);

@@ -3,7 +3,7 @@
 /*
  * Network namespaces that are used again. Making and ending one is a sixth of a small step's work,
  * and most steps never touch theirs. One of which no packet was ever sent and in which no socket is
- * left cannot be told from a new one; every other goes. Runs in the worker.
+ * left cannot be told from a new one; every other goes. Runs in the worker; its maker opens them.
  */
 #include <stdbool.h>
 #include <stddef.h>
